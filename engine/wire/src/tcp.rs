@@ -1,0 +1,134 @@
+//! The TCP header and its options as values (RFC 9293 §3.1, RFC 7323, RFC 2018).
+
+use std::fmt;
+use std::ops::{BitOr, BitOrAssign};
+
+use arrayvec::ArrayVec;
+
+use crate::SeqNum;
+
+/// SACK blocks that fit into one header (four without timestamps, three with them).
+pub const MAX_SACK_BLOCKS: usize = 4;
+
+/// The control bits of a header.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct TcpFlags(pub u8);
+
+impl TcpFlags {
+    /// No more data from the sender.
+    pub const FIN: Self = Self(0x01);
+    /// Synchronise sequence numbers.
+    pub const SYN: Self = Self(0x02);
+    /// Reset the connection.
+    pub const RST: Self = Self(0x04);
+    /// Push.
+    pub const PSH: Self = Self(0x08);
+    /// The acknowledgment field is significant.
+    pub const ACK: Self = Self(0x10);
+    /// The urgent pointer is significant.
+    pub const URG: Self = Self(0x20);
+    /// ECN echo.
+    pub const ECE: Self = Self(0x40);
+    /// Congestion window reduced.
+    pub const CWR: Self = Self(0x80);
+
+    /// All bits of `other` are set.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// At least one bit of `other` is set.
+    pub const fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+impl BitOr for TcpFlags {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for TcpFlags {
+    fn bitor_assign(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}
+
+impl fmt::Debug for TcpFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"];
+        let mut first = true;
+        for (bit, name) in names.iter().enumerate() {
+            if self.0 & (1 << bit) != 0 {
+                if !first {
+                    f.write_str("|")?;
+                }
+                f.write_str(name)?;
+                first = false;
+            }
+        }
+        if first { f.write_str("-") } else { Ok(()) }
+    }
+}
+
+/// The two halves of the timestamps option (RFC 7323 §3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Timestamps {
+    /// TSval: the sender's clock.
+    pub value: u32,
+    /// TSecr: the value that is echoed.
+    pub echo: u32,
+}
+
+/// One SACK block: `[left, right)` (RFC 2018 §3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct SackBlock {
+    /// First octet of the block.
+    pub left: SeqNum,
+    /// The octet behind its last.
+    pub right: SeqNum,
+}
+
+/// Options of one header. What is absent is `None`, `false` or empty; unknown options were skipped.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct TcpOptions {
+    /// Maximum segment size, only meaningful with SYN.
+    pub mss: Option<u16>,
+    /// Window scale shift, only meaningful with SYN; may exceed 14 as received.
+    pub window_scale: Option<u8>,
+    /// SACK permitted, only meaningful with SYN.
+    pub sack_permitted: bool,
+    /// Timestamps.
+    pub timestamps: Option<Timestamps>,
+    /// SACK blocks in the order of the header.
+    pub sack: ArrayVec<SackBlock, MAX_SACK_BLOCKS>,
+}
+
+/// A TCP header without its checksum.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct TcpHeader {
+    /// SEG.SEQ.
+    pub seq: SeqNum,
+    /// SEG.ACK; only significant with the ACK bit.
+    pub ack: SeqNum,
+    /// Control bits.
+    pub flags: TcpFlags,
+    /// The window field as it stands on the wire: unscaled.
+    pub window: u16,
+    /// The urgent pointer; only significant with the URG bit.
+    pub urgent: u16,
+    /// Options.
+    pub options: TcpOptions,
+}
+
+impl TcpHeader {
+    /// SEG.LEN: payload plus one each for SYN and FIN (RFC 9293 §3.3.1).
+    pub fn seq_len(&self, payload_len: usize) -> u32 {
+        payload_len as u32
+            + u32::from(self.flags.contains(TcpFlags::SYN))
+            + u32::from(self.flags.contains(TcpFlags::FIN))
+    }
+}
