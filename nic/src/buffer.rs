@@ -58,6 +58,12 @@ pub trait RxBuf: Send + 'static {
     /// Keeps the first `len` bytes; all of them when there are fewer.
     fn truncate(&mut self, len: usize);
 
+    /// Writes `bytes` behind what is there, as many as fit; returns how many.
+    ///
+    /// For buffers that were handed out [blank](crate::Queue::blank): registered memory that an endpoint fills. What was
+    /// received is not to be written to.
+    fn append(&mut self, bytes: &[u8]) -> usize;
+
     /// Bytes of pool memory that this buffer pins, whatever it carries (D5).
     fn space(&self) -> usize;
 
