@@ -1,0 +1,19 @@
+/* What bindgen reads: the parts of DPDK that nic/dpdk uses, and the shim. */
+#include <rte_version.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_lcore.h>
+#include <rte_log.h>
+#include <rte_cycles.h>
+#include <rte_memory.h>
+#include <rte_memzone.h>
+#include <rte_malloc.h>
+#include <rte_mempool.h>
+#include <rte_mbuf.h>
+#include <rte_ring.h>
+#include <rte_dev.h>
+#include <rte_ethdev.h>
+#include <rte_flow.h>
+#include <rte_eth_ring.h>
+#include <rte_thash.h>
+#include "shim.h"
