@@ -7,16 +7,40 @@
 //! No NIC, no state, no policy: whether an address is ours, or a segment acceptable, is decided elsewhere.
 #![forbid(unsafe_code)]
 
+mod address;
 mod drop_reason;
+mod emit;
 mod instant;
+mod octets;
+mod packet;
+mod parse;
 mod payload;
+mod protocol;
 mod seq;
+mod sum;
 mod tcp;
 mod tuple;
 
+pub use address::{
+    ETHER_BROADCAST, Ends, EtherAddr, Link, ether_multicast_v6, is_group_destination, is_group_ether,
+    is_valid_source, solicited_node,
+};
 pub use drop_reason::DropReason;
+pub use emit::{
+    EmitChecksum, IpFields, build_arp_announcement, build_arp_reply, build_arp_request,
+    build_icmpv4_echo_reply, build_icmpv4_port_unreachable, build_icmpv6_echo_reply,
+    build_icmpv6_port_unreachable, build_neighbour_advertisement, build_neighbour_solicitation, emit_tcp,
+    tcp_frame_header_len,
+};
 pub use instant::Instant;
+pub use packet::{
+    AdvertisementFlags, ArpOperation, ArpPacket, Echo, IcmpError, IcmpErrorKind, Icmpv4Message, Icmpv4Packet,
+    Icmpv6Message, Icmpv6Packet, NeighbourAdvertisement, NeighbourSolicitation, Packet, PacketKind, Span,
+    TcpPacket, UdpPacket,
+};
+pub use parse::{ChecksumCheck, Expect, parse};
 pub use payload::{Payload, Received};
 pub use seq::SeqNum;
+pub use sum::Sum;
 pub use tcp::{MAX_SACK_BLOCKS, SackBlock, TcpFlags, TcpHeader, TcpOptions, Timestamps};
 pub use tuple::{Family, FourTuple, TupleV4, TupleV6};

@@ -1,0 +1,46 @@
+//! Packets out: headers are written into a buffer that the caller measured before.
+//!
+//! Nothing here allocates, fragments or panics. IPv4 packets carry DF; IPv6 packets no extension headers.
+
+mod arp;
+mod icmp;
+mod ip;
+mod neighbour;
+mod tcp;
+mod tcp_options;
+
+#[cfg(test)]
+mod tests;
+
+pub use arp::{build_arp_announcement, build_arp_reply, build_arp_request};
+pub use icmp::{
+    build_icmpv4_echo_reply, build_icmpv4_port_unreachable, build_icmpv6_echo_reply,
+    build_icmpv6_port_unreachable,
+};
+pub use ip::IpFields;
+pub use neighbour::{build_neighbour_advertisement, build_neighbour_solicitation};
+pub use tcp::{EmitChecksum, emit_tcp, tcp_frame_header_len};
+
+use crate::Link;
+use crate::octets::Writer;
+use crate::protocol::{ETHER_LEN, VLAN_TAG_LEN, ether_type};
+
+/// Octets of the Ethernet header with its tag.
+#[inline]
+const fn ether_len(vlan: Option<u16>) -> usize {
+    match vlan {
+        Some(_) => ETHER_LEN + VLAN_TAG_LEN,
+        None => ETHER_LEN,
+    }
+}
+
+#[inline]
+fn put_ethernet(writer: &mut Writer<'_>, link: &Link, ether_type: u16) {
+    writer.put(link.destination);
+    writer.put(link.source);
+    if let Some(vlan) = link.vlan {
+        writer.put_u16(ether_type::VLAN);
+        writer.put_u16(vlan & 0x0fff);
+    }
+    writer.put_u16(ether_type);
+}

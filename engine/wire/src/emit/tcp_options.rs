@@ -1,0 +1,74 @@
+//! TCP options as sent: in the order and with the padding that Linux uses, so that no middlebox sees anything unusual.
+//!
+//! ```text
+//!   MSS(4) | SACK permitted(2) timestamps(10), or NOP NOP timestamps(10), or NOP NOP SACK permitted(2)
+//!          | NOP window scale(3) | NOP NOP SACK(2 + 8·blocks)
+//! ```
+//! Each group is whole 32-bit words, so timestamps and SACK blocks are aligned and the list needs no padding behind it
+//! (RFC 9293 §3.1, MUST-69 holds with nothing to pad).
+
+use crate::TcpOptions;
+use crate::octets::Writer;
+use crate::protocol::tcp_option::{MSS, NO_OPERATION, SACK, SACK_PERMITTED, TIMESTAMPS, WINDOW_SCALE};
+
+/// Octets of the list, a multiple of four and at most [`MAX_LEN`].
+#[inline]
+pub(super) fn len(options: &TcpOptions) -> usize {
+    let before_sack = len_before_sack(options);
+    match sack_blocks_that_fit(options, before_sack) {
+        0 => before_sack,
+        blocks => before_sack + 4 + blocks * 8,
+    }
+}
+
+#[inline]
+pub(super) fn put(writer: &mut Writer<'_>, options: &TcpOptions) {
+    if let Some(mss) = options.mss {
+        let [high, low] = mss.to_be_bytes();
+        writer.put([MSS, 4, high, low]);
+    }
+    let front = if options.sack_permitted {
+        [SACK_PERMITTED, 2]
+    } else {
+        [NO_OPERATION; 2]
+    };
+    if let Some(timestamps) = options.timestamps {
+        writer.put([front[0], front[1], TIMESTAMPS, 10]);
+        writer.put_u32(timestamps.value);
+        writer.put_u32(timestamps.echo);
+    } else if options.sack_permitted {
+        writer.put([NO_OPERATION, NO_OPERATION, SACK_PERMITTED, 2]);
+    }
+    if let Some(shift) = options.window_scale {
+        writer.put([NO_OPERATION, WINDOW_SCALE, 3, shift]);
+    }
+    let blocks = sack_blocks_that_fit(options, len_before_sack(options));
+    if blocks > 0 {
+        writer.put([NO_OPERATION, NO_OPERATION, SACK, 2 + 8 * blocks as u8]);
+        for block in options.sack.iter().take(blocks) {
+            writer.put_u32(block.left.0);
+            writer.put_u32(block.right.0);
+        }
+    }
+}
+
+#[inline]
+fn len_before_sack(options: &TcpOptions) -> usize {
+    let mss = if options.mss.is_some() { 4 } else { 0 };
+    let middle = match (options.timestamps, options.sack_permitted) {
+        (Some(_), _) => 12,
+        (None, true) => 4,
+        (None, false) => 0,
+    };
+    let window_scale = if options.window_scale.is_some() { 4 } else { 0 };
+    mss + middle + window_scale
+}
+
+/// The first SACK blocks go out, as many as there is room for (RFC 2018 §3: they are ordered by how recent they are).
+#[inline]
+fn sack_blocks_that_fit(options: &TcpOptions, before: usize) -> usize {
+    options.sack.len().min((MAX_LEN - before).saturating_sub(4) / 8)
+}
+
+/// What a data offset of 15 leaves behind the fixed header.
+const MAX_LEN: usize = 40;

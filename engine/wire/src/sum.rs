@@ -1,0 +1,160 @@
+//! The internet checksum (RFC 1071): a ones-complement sum of 16-bit words, gathered over any number of slices.
+//!
+//! Words are added in the machine's own byte order and swapped once at the end, which RFC 1071 §2(B) shows to be the same.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use crate::FourTuple;
+
+/// A ones-complement sum that is still growing. Slices may have odd lengths; only their sequence matters.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sum {
+    /// Sum of words in native byte order, not yet folded; below 2³³ between calls.
+    total: u64,
+    /// An odd number of octets was added, so the next one completes a word.
+    odd: bool,
+}
+
+impl Sum {
+    /// The sum over one slice.
+    #[inline]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self::default().with(bytes)
+    }
+
+    /// This sum and `bytes` behind it.
+    #[inline]
+    #[must_use]
+    pub fn with(mut self, bytes: &[u8]) -> Self {
+        self.add(bytes);
+        self
+    }
+
+    /// Adds `bytes` behind what was added before.
+    #[inline]
+    pub fn add(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        if self.odd {
+            let Some((&first, behind)) = bytes.split_first() else {
+                return;
+            };
+            self.total += u64::from(u16::from_ne_bytes([0, first]));
+            self.odd = false;
+            rest = behind;
+        }
+        self.odd = rest.len() % 2 == 1;
+        self.total = fold_once(self.total + sum_words(rest));
+    }
+
+    /// Adds a sum that was made of the octets behind these.
+    #[inline]
+    #[must_use]
+    pub fn followed_by(self, tail: Self) -> Self {
+        let total = if self.odd {
+            u64::from(fold(tail.total).swap_bytes())
+        } else {
+            tail.total
+        };
+        Self {
+            total: fold_once(self.total + total),
+            odd: self.odd ^ tail.odd,
+        }
+    }
+
+    /// Adds one 16-bit number. Only for sums of an even number of octets so far.
+    #[inline]
+    #[must_use]
+    pub(crate) fn with_word(mut self, word: u16) -> Self {
+        self.total += u64::from(word.to_be());
+        self
+    }
+
+    /// The pseudo-header of IPv4 (RFC 9293 §3.1): `len` is that of the upper layer with its header.
+    #[inline]
+    pub fn pseudo_v4(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, len: u16) -> Self {
+        let [source, destination] = [source, destination].map(|a| u64::from(u32::from_ne_bytes(a.octets())));
+        let rest = u64::from(u16::from(protocol).to_be()) + u64::from(len.to_be());
+        Self {
+            total: fold_once(source + destination + rest),
+            odd: false,
+        }
+    }
+
+    /// The pseudo-header of IPv6 (RFC 8200 §8.1): `len` is that of the upper layer with its header.
+    #[inline]
+    pub fn pseudo_v6(source: Ipv6Addr, destination: Ipv6Addr, protocol: u8, len: u16) -> Self {
+        Self::of(&source.octets())
+            .with(&destination.octets())
+            .with_word(len)
+            .with_word(u16::from(protocol))
+    }
+
+    /// The pseudo-header of a segment that leaves with our four-tuple; `len` is that of the segment with its header.
+    #[inline]
+    pub fn pseudo_tcp(tuple: &FourTuple, len: u16) -> Self {
+        match tuple {
+            FourTuple::V4(t) => Self::pseudo_v4(t.local, t.remote, TCP, len),
+            FourTuple::V6(t) => Self::pseudo_v6(t.local, t.remote, TCP, len),
+        }
+    }
+
+    /// The sum folded to 16 bits, not complemented: 0xffff over anything that carries a right checksum.
+    #[inline]
+    pub fn folded(self) -> u16 {
+        u16::from_be(fold(self.total))
+    }
+
+    /// What a checksum field has to hold.
+    #[inline]
+    pub fn checksum(self) -> u16 {
+        !self.folded()
+    }
+
+    /// The octets that were added carry a checksum among them, and it is right.
+    #[inline]
+    pub fn is_right(self) -> bool {
+        fold(self.total) == 0xffff
+    }
+}
+
+const TCP: u8 = 6;
+
+/// Sum of native 16-bit words; a last single octet is padded with zero behind it. Two words are added at once.
+#[inline]
+fn sum_words(bytes: &[u8]) -> u64 {
+    // Eight independent lanes let the compiler use vector registers.
+    let (blocks, rest) = bytes.as_chunks::<32>();
+    let mut lanes = [0u64; 8];
+    for block in blocks {
+        for (lane, word) in lanes.iter_mut().zip(block.as_chunks::<4>().0) {
+            *lane += u64::from(u32::from_ne_bytes(*word));
+        }
+    }
+    let mut total: u64 = lanes.iter().map(|&lane| fold_once(lane)).sum();
+    let (words, rest) = rest.as_chunks::<4>();
+    for word in words {
+        total += u64::from(u32::from_ne_bytes(*word));
+    }
+    total
+        + match *rest {
+            [] => 0,
+            [a] => u64::from(u16::from_ne_bytes([a, 0])),
+            [a, b] => u64::from(u16::from_ne_bytes([a, b])),
+            [a, b, c, ..] => u64::from(u16::from_ne_bytes([a, b])) + u64::from(u16::from_ne_bytes([c, 0])),
+        }
+}
+
+/// One end-around carry of the upper half.
+#[inline]
+const fn fold_once(total: u64) -> u64 {
+    (total & 0xffff_ffff) + (total >> 32)
+}
+
+#[inline]
+const fn fold(total: u64) -> u16 {
+    let total = fold_once(fold_once(total));
+    let total = (total & 0xffff) + (total >> 16);
+    let total = (total & 0xffff) + (total >> 16);
+    let total = (total & 0xffff) + (total >> 16);
+    total as u16
+}
