@@ -1,0 +1,288 @@
+//! What an engine is started with: the same words in the builder, in TOML and as flags of the command.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path as FilePath;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Deserializer};
+
+use crate::error::ConfigError;
+
+/// Everything an engine is started with. Unknown keys of TOML are refused by name.
+///
+/// ```
+/// let config = fourtuple::Config::from_toml(r#"
+///     iface = "veth0"
+///     driver = "af_packet"
+///     ip = ["10.99.0.2/24", "fd99::2/64"]
+///     workers = 2
+/// "#).unwrap();
+/// assert_eq!(config.workers, 2);
+/// assert!(fourtuple::Config::from_toml("wrokers = 2").is_err());
+/// ```
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// The network interface to attach to.
+    pub iface: Option<String>,
+    /// How to attach to it.
+    pub driver: Driver,
+    /// The engine's own addresses with their prefix lengths.
+    pub ip: Vec<IpNet>,
+    /// Next hops for what is not on the link, at most one a family.
+    pub gateway: Vec<IpAddr>,
+    /// Ethernet address; the port's own when `None`.
+    #[serde(deserialize_with = "mac")]
+    pub mac: Option<fourtuple_nic::MacAddr>,
+    /// Largest IP packet in bytes, 576–9000; the port's own when `None`.
+    pub mtu: Option<u16>,
+    /// VLAN tag of all frames, 1–4094.
+    pub vlan: Option<u16>,
+    /// Workers; one queue pair each.
+    pub workers: u16,
+    /// Cores to pin the workers to, in order; chosen when empty.
+    pub cores: Vec<usize>,
+    /// What a worker does when there is nothing to do.
+    pub idle: Idle,
+    /// Raw words for the EAL.
+    pub eal: String,
+    /// Connections of the whole engine.
+    pub max_connections: u32,
+    /// Local ports of connections opened from here, first and last.
+    pub ephemeral_ports: (u16, u16),
+    /// How long a TIME_WAIT record is kept is twice this.
+    #[serde(deserialize_with = "span")]
+    pub msl: Duration,
+    /// Stay silent for one MSL after start (RFC 9293 §3.4.3).
+    pub quiet_time: bool,
+    /// Where the stats endpoint listens; none when `None`.
+    pub stats: Option<SocketAddr>,
+    /// Bytes of buffer space a connection may hold for the application (receive window).
+    pub receive_buffer: u32,
+    /// Bytes a connection may hold for sending.
+    pub send_buffer: u32,
+}
+
+/// How to attach to an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Driver {
+    /// A packet socket on an existing interface; needs CAP_NET_RAW.
+    #[default]
+    AfPacket,
+    /// A TAP interface that is created under the name given; needs CAP_NET_ADMIN.
+    Tap,
+}
+
+/// What a worker does when there is nothing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Idle {
+    /// Polls for ever: lowest delay, a whole core.
+    Poll,
+    /// Polls for a while, then sleeps until woken, until the next deadline, or for a nap of at most a millisecond.
+    #[default]
+    Adaptive,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            iface: None,
+            driver: Driver::default(),
+            ip: Vec::new(),
+            gateway: Vec::new(),
+            mac: None,
+            mtu: None,
+            vlan: None,
+            workers: 1,
+            cores: Vec::new(),
+            idle: Idle::default(),
+            eal: String::new(),
+            max_connections: 65_536,
+            ephemeral_ports: (49_152, 65_535),
+            msl: Duration::from_secs(30),
+            quiet_time: false,
+            stats: None,
+            receive_buffer: 256 * 1024,
+            send_buffer: 256 * 1024,
+        }
+    }
+}
+
+impl Config {
+    /// Reads TOML.
+    ///
+    /// # Errors
+    /// [`ConfigError::Toml`] with the line and the unknown or misspelt key.
+    pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| ConfigError::Toml(error.to_string().trim_end().to_owned()))
+    }
+
+    /// Reads a TOML file.
+    ///
+    /// # Errors
+    /// [`ConfigError::Toml`] when it can't be read or does not parse.
+    pub fn from_file(path: &FilePath) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ConfigError::Toml(format!("{}: {error}", path.display())))?;
+        Self::from_toml(&text)
+    }
+
+    /// Checks every field against its bounds and against the others.
+    ///
+    /// # Errors
+    /// [`ConfigError::Field`], which names the field and the fix.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let wrong = |field, problem: String| Err(ConfigError::Field { field, problem });
+        if self.ip.is_empty() {
+            return wrong("ip", "give the engine an address of its own, as --ip 10.99.0.2/24".into());
+        }
+        for net in &self.ip {
+            let ip = net.addr();
+            if ip.is_unspecified() || ip.is_multicast() || ip.is_loopback() {
+                return wrong("ip", format!("{ip} can't be an engine's address; use a unicast address of the link"));
+            }
+            if self.ip.iter().filter(|other| other.addr() == ip).count() > 1 {
+                return wrong("ip", format!("{ip} is given twice; give each address once"));
+            }
+        }
+        if self.workers == 0 || self.workers > crate::conn_id::MAX_WORKERS {
+            return wrong("workers", format!("{} is not between 1 and {}", self.workers, crate::conn_id::MAX_WORKERS));
+        }
+        if !self.cores.is_empty() && self.cores.len() != usize::from(self.workers) {
+            return wrong("cores", format!("{} cores for {} workers; name one each", self.cores.len(), self.workers));
+        }
+        if let Some(mtu) = self.mtu
+            && !(576..=9000).contains(&mtu)
+        {
+            return wrong("mtu", format!("{mtu} is not between 576 and 9000 bytes"));
+        }
+        if let Some(mtu) = self.mtu
+            && mtu < 1280
+            && self.ip.iter().any(|net| net.addr().is_ipv6())
+        {
+            return wrong("mtu", format!("{mtu} is too small for IPv6, which needs 1280 bytes"));
+        }
+        if let Some(vlan) = self.vlan
+            && !(1..=4094).contains(&vlan)
+        {
+            return wrong("vlan", format!("{vlan} is not between 1 and 4094"));
+        }
+        if let Some(mac) = self.mac
+            && (mac.is_group() || mac.0 == [0; 6])
+        {
+            return wrong("mac", format!("{mac} is no station's address; clear the lowest bit of the first byte"));
+        }
+        for gateway in &self.gateway {
+            if !self.ip.iter().any(|net| net.contains(gateway)) {
+                return wrong("gateway", format!("{gateway} is on none of the links given by --ip"));
+            }
+        }
+        if self.max_connections == 0 || self.max_connections > 1 << 28 {
+            return wrong("max-connections", format!("{} is not between 1 and 268435456", self.max_connections));
+        }
+        let (first, last) = self.ephemeral_ports;
+        if first == 0 || first > last {
+            return wrong("ephemeral-ports", format!("{first}-{last} is no range of ports from 1 to 65535"));
+        }
+        for (field, bytes) in [("receive-buffer", self.receive_buffer), ("send-buffer", self.send_buffer)] {
+            if !(4096..=1 << 30).contains(&bytes) {
+                return wrong(field, format!("{bytes} is not between 4096 and 1073741824 bytes"));
+            }
+        }
+        if self.msl > Duration::from_secs(600) {
+            return wrong("msl", "more than ten minutes is longer than any segment lives".into());
+        }
+        Ok(())
+    }
+}
+
+fn mac<'de, D: Deserializer<'de>>(from: D) -> Result<Option<fourtuple_nic::MacAddr>, D::Error> {
+    let text = String::deserialize(from)?;
+    text.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
+fn span<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(from)?;
+    parse_span(&text).map_err(serde::de::Error::custom)
+}
+
+/// Reads a time as people write it: `30s`, `100ms`, `5us`, `2m`, `2h`; a bare number is seconds.
+///
+/// # Errors
+/// A sentence that says what is wrong and how to write it.
+pub fn parse_span(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is not a time: write it as 30s, 100ms or 500us");
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: f64 = number.parse().map_err(|_| wrong())?;
+    let scale = match unit {
+        "ns" => 1e-9,
+        "us" => 1e-6,
+        "ms" => 1e-3,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(wrong()),
+    };
+    Duration::try_from_secs_f64(number * scale).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base() -> Config {
+        Config { ip: vec!["10.0.0.2/24".parse().unwrap()], ..Config::default() }
+    }
+
+    #[test]
+    fn each_bad_field_is_named() {
+        let cases: [(&str, fn(&mut Config)); 11] = [
+            ("ip", |c| c.ip.clear()),
+            ("ip", |c| c.ip = vec!["224.0.0.1/4".parse().unwrap()]),
+            ("ip", |c| c.ip.push("10.0.0.2/8".parse().unwrap())),
+            ("workers", |c| c.workers = 0),
+            ("cores", |c| c.cores = vec![1, 2]),
+            ("mtu", |c| c.mtu = Some(100)),
+            ("vlan", |c| c.vlan = Some(4095)),
+            ("mac", |c| c.mac = Some("ff:ff:ff:ff:ff:ff".parse().unwrap())),
+            ("gateway", |c| c.gateway = vec!["10.9.9.9".parse().unwrap()]),
+            ("max-connections", |c| c.max_connections = 0),
+            ("ephemeral-ports", |c| c.ephemeral_ports = (2, 1)),
+        ];
+        assert_eq!(base().validate(), Ok(()));
+        for (expected, spoil) in cases {
+            let mut config = base();
+            spoil(&mut config);
+            match config.validate() {
+                Err(ConfigError::Field { field, .. }) => assert_eq!(field, expected),
+                other => panic!("{expected}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn toml_says_what_the_builder_says() {
+        let config = Config::from_toml(
+            "iface = 'v0'\ndriver = 'tap'\nip = ['10.0.0.2/24']\nmac = '02:00:00:00:00:01'\nmsl = '100ms'\nidle = 'poll'",
+        )
+        .unwrap();
+        assert_eq!((config.driver, config.idle, config.msl), (Driver::Tap, Idle::Poll, Duration::from_millis(100)));
+        let error = Config::from_toml("adress = 1").unwrap_err().to_string();
+        assert!(error.contains("adress"), "{error}");
+    }
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        for (text, millis) in [("30s", 30_000), ("100ms", 100), ("2", 2_000), ("1.5s", 1_500), ("2m", 120_000)] {
+            assert_eq!(parse_span(text), Ok(Duration::from_millis(millis)));
+        }
+        for wrong in ["", "s", "5 s", "-1s", "1d"] {
+            assert!(parse_span(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Run to completion: the application's code on the worker, between receiving and sending (mode 1 of DESIGN).
+//!
+//! A [`Handler`] is called in the turn's `deliver` stage with a [`Connection`] for as long as the call lasts. Nothing
+//! crosses a core, nothing is boxed; each connection has a `State` in an arena of its worker.
+
+use fourtuple_nic::Queue;
+
+use crate::attach::PortQueue;
+use crate::error::ConnectionError;
+use crate::shard::{Connection, WorkerCalls};
+
+/// An application that runs on the worker. One value a worker; calls never overlap.
+///
+/// Calls must not block: a handler that waits stops its worker. A panic aborts that connection, is counted, and the worker
+/// lives (D12).
+pub trait Handler<Q: Queue = PortQueue>: Send + 'static {
+    /// What the application keeps for each connection, in place.
+    type State: Default + Send + 'static;
+
+    /// A connection is established: accepted by a listener, or opened by [`WorkerCalls::connect`].
+    fn on_open(&mut self, connection: &mut Connection<'_, Q>, state: &mut Self::State) {
+        let _ = (connection, state);
+    }
+
+    /// In-order bytes wait to be received. Called again next turn while some are left.
+    fn on_readable(&mut self, connection: &mut Connection<'_, Q>, state: &mut Self::State);
+
+    /// The send queue has room again after a call found it full, or everything sent was acknowledged.
+    fn on_writable(&mut self, connection: &mut Connection<'_, Q>, state: &mut Self::State) {
+        let _ = (connection, state);
+    }
+
+    /// The peer's FIN: end of file. Everything before it was delivered. By default closes this side too.
+    fn on_peer_closed(&mut self, connection: &mut Connection<'_, Q>, state: &mut Self::State) {
+        let _ = state;
+        connection.close();
+    }
+
+    /// The connection has ended and its name is void: `Ok` after an orderly close.
+    ///
+    /// A connection that could not be opened is told here too, without `on_open`.
+    fn on_closed(&mut self, closed: Closed, state: &mut Self::State) {
+        let _ = (closed, state);
+    }
+
+    /// Once a turn in which something happened, after all other calls, and at the latest at the time asked for by
+    /// [`WorkerCalls::wake_at`]: the place to open connections.
+    fn on_turn(&mut self, worker: &mut WorkerCalls<'_, Q, Self::State>) {
+        let _ = worker;
+    }
+}
+
+/// What is told of a connection that ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Closed {
+    /// Its name, void from now on.
+    pub id: crate::ConnId,
+    /// Orderly, or why not.
+    pub outcome: Result<(), ConnectionError>,
+}
+
+/// No application on the worker: all connections go to endpoints.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoHandler;
+
+impl<Q: Queue> Handler<Q> for NoHandler {
+    type State = ();
+
+    fn on_readable(&mut self, connection: &mut Connection<'_, Q>, (): &mut ()) {
+        connection.abort();
+    }
+}

@@ -1,0 +1,60 @@
+//! Listening ports as every worker knows them, and the bounds of the two queues of each.
+
+use std::net::IpAddr;
+
+/// A listener's number, the same on every worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ListenerId(pub(crate) u16);
+
+impl ListenerId {
+    /// The number, for arrays indexed by listener.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// Who takes the connections of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// The handler on the worker, at once: there is no accept queue.
+    Handler,
+    /// Endpoints, by credit, from the accept queue.
+    Endpoints,
+}
+
+/// What to listen on and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listen {
+    /// The TCP port, 1–65535.
+    pub port: u16,
+    /// One of the engine's addresses; all of them when `None`.
+    pub address: Option<IpAddr>,
+    /// Connections that may wait for an accept, all workers together. 0: only a waiting accept lets a handshake finish.
+    pub backlog: u32,
+    /// Half-open connections, all workers together.
+    pub syn_queue: u32,
+    /// Who takes the connections.
+    pub delivery: Delivery,
+    /// Options of its connections.
+    pub profile: fourtuple_tcp::Profile,
+}
+
+impl Listen {
+    /// On this port of all addresses, for the handler, with default bounds (`backlog` 128, `syn_queue` 1024).
+    pub fn on(port: u16) -> Self {
+        Self {
+            port,
+            address: None,
+            backlog: 128,
+            syn_queue: 1024,
+            delivery: Delivery::Handler,
+            profile: fourtuple_tcp::Profile::default(),
+        }
+    }
+
+    /// For endpoints instead of the handler.
+    pub fn for_endpoints(mut self) -> Self {
+        self.delivery = Delivery::Endpoints;
+        self
+    }
+}

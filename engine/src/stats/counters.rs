@@ -1,0 +1,221 @@
+//! What a worker counts: plain numbers of its own, published as one block between turns (D11).
+//!
+//! The identity that a test holds: `rx_packets` + `steered_in` = `consumed` + `steered_out` + Σ dropped. A frame that was steered
+//! has a verdict on the worker that received it (`steered_out`) and one on its owner.
+
+use fourtuple_tcp::{State, TcpCounters};
+use fourtuple_wire::DropReason;
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])+ $field:ident: $kind:ident,)+) => {
+        /// Counters and gauges of one worker, in its own memory.
+        #[derive(Clone, Debug, Default)]
+        pub struct Counters {
+            $($(#[doc = $doc])+ pub $field: u64,)+
+            /// Packets dropped, by [`DropReason`].
+            pub dropped: Dropped,
+            /// Connections by TCP state (gauge).
+            pub by_state: ByState,
+            /// What TCP counts.
+            pub tcp: TcpCounters,
+        }
+
+        /// The plain fields in order: name, meaning, whether the value may fall.
+        pub const PLAIN: &[Metric] = &[
+            $(Metric { name: stringify!($field), meaning: concat!($($doc),+), kind: Kind::$kind },)+
+        ];
+
+        impl Counters {
+            /// Calls `each` with the plain fields in the order of [`PLAIN`].
+            pub fn each_plain(&self, mut each: impl FnMut(&'static Metric, u64)) {
+                let mut metrics = PLAIN.iter();
+                $(if let Some(metric) = metrics.next() { each(metric, self.$field); })+
+            }
+        }
+    };
+}
+
+/// One published number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// Name without prefix and unit suffix of the exposition.
+    pub name: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+    /// Counter or gauge.
+    pub kind: Kind,
+}
+
+/// Whether a number only rises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only rises.
+    Counter,
+    /// Rises and falls.
+    Gauge,
+}
+
+counters! {
+    /// Packets received from the port.
+    rx_packets: Counter,
+    /// Bytes received from the port.
+    rx_bytes: Counter,
+    /// Packets handed to the port.
+    tx_packets: Counter,
+    /// Bytes handed to the port.
+    tx_bytes: Counter,
+    /// Packets whose verdict is consumed: they did what they came for.
+    consumed: Counter,
+    /// Packets handed to the worker that owns their four-tuple.
+    steered_out: Counter,
+    /// Packets that another worker received and handed to this one.
+    steered_in: Counter,
+    /// Segments whose TCP checksum was the bare pseudo-header sum, from this host's kernel.
+    partial_checksums: Counter,
+    /// Turns taken.
+    turns: Counter,
+    /// Turns in which something was received, commanded, due or sent.
+    busy_turns: Counter,
+    /// Nanoseconds spent in busy turns.
+    busy_ns: Counter,
+    /// Nanoseconds asleep.
+    idle_ns: Counter,
+    /// Times the worker slept.
+    sleeps: Counter,
+    /// Nanoseconds of the longest turn.
+    longest_turn_ns: Gauge,
+    /// Connections accepted: handshakes completed on the listening side.
+    accepts: Counter,
+    /// Connections opened from this side: SYNs of new connections.
+    active_opens: Counter,
+    /// Connections that reached ESTABLISHED from this side.
+    active_established: Counter,
+    /// RSTs received that ended a connection or a half-open one.
+    resets_received: Counter,
+    /// RSTs sent.
+    resets_sent: Counter,
+    /// SYNs received for a listener.
+    syns_received: Counter,
+    /// SYN+ACKs sent, with repetitions.
+    syn_acks_sent: Counter,
+    /// SYNs and final ACKs ignored because the accept queue was full.
+    listen_overflows: Counter,
+    /// SYNs ignored for any reason.
+    listen_drops: Counter,
+    /// Connections ended by a time limit.
+    timeouts: Counter,
+    /// Handler calls that panicked; their connections were aborted.
+    handler_panics: Counter,
+    /// Orphans ended by a RST because of their time or number.
+    orphans_reset: Counter,
+    /// Half-open connections now.
+    syn_queue: Gauge,
+    /// Connections that wait for an accept now.
+    accept_queue: Gauge,
+    /// Connections now, in any state but TIME_WAIT records.
+    connections: Gauge,
+    /// TIME_WAIT records now.
+    time_wait: Gauge,
+    /// TIME_WAIT records that went early because the bound was reached.
+    time_wait_evicted: Counter,
+    /// TIME_WAIT records reopened by a new SYN.
+    time_wait_reopened: Counter,
+    /// Entries in the timer wheel now.
+    timers: Gauge,
+    /// Stateless answers that found no transmit room.
+    answers_dropped: Counter,
+    /// ARP and neighbour-discovery requests answered.
+    neighbour_answers: Counter,
+    /// ICMP echo requests answered.
+    echo_answers: Counter,
+    /// ICMP errors sent.
+    icmp_errors_sent: Counter,
+    /// Frames dropped because their next hop was not resolved in time.
+    unresolved_frames: Counter,
+    /// Transmissions put off because a pool or the transmit ring was full.
+    tx_deferred: Counter,
+    /// Payload bytes copied into frames or buffers on sending.
+    tx_copied_bytes: Counter,
+    /// Chunks lent to endpoints now.
+    lent_chunks: Gauge,
+    /// Events that found an endpoint's ring full; the connection went on the owed list.
+    events_deferred: Counter,
+    /// Commands of endpoints executed.
+    commands: Counter,
+    /// Commands for connections that had ended.
+    stale_commands: Counter,
+    /// Buffers of the receive pool in all.
+    rx_buffers: Gauge,
+    /// Buffers of the receive pool that are free.
+    rx_buffers_free: Gauge,
+    /// Buffers of the transmit pool in all.
+    tx_buffers: Gauge,
+    /// Buffers of the transmit pool that are free.
+    tx_buffers_free: Gauge,
+    /// Chunks in send queues now.
+    send_chunks: Gauge,
+    /// Chunks in receive and reassembly queues now.
+    receive_chunks: Gauge,
+    /// SACK scoreboards in use now.
+    scoreboards: Gauge,
+    /// Bytes reserved at start for this worker's tables, records, wheel and queues.
+    reserved_bytes: Gauge,
+}
+
+/// Dropped packets by reason.
+#[derive(Clone, Debug)]
+pub struct Dropped([u64; DropReason::ALL.len()]);
+
+impl Default for Dropped {
+    fn default() -> Self {
+        Self([0; DropReason::ALL.len()])
+    }
+}
+
+impl Dropped {
+    /// One more.
+    pub fn count(&mut self, reason: DropReason) {
+        self.0[reason as usize] += 1;
+    }
+
+    /// How many for this reason.
+    pub fn of(&self, reason: DropReason) -> u64 {
+        self.0[reason as usize]
+    }
+
+    /// For all reasons.
+    pub fn sum(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// All, in the order of [`DropReason::ALL`].
+    pub fn as_slice(&self) -> &[u64] {
+        &self.0
+    }
+}
+
+/// Connections by TCP state.
+#[derive(Clone, Debug, Default)]
+pub struct ByState([u64; State::ALL.len()]);
+
+impl ByState {
+    /// A connection went from one state to another; `None` is outside.
+    pub fn moved(&mut self, from: Option<State>, to: Option<State>) {
+        if let Some(from) = from {
+            self.0[from as usize] = self.0[from as usize].saturating_sub(1);
+        }
+        if let Some(to) = to {
+            self.0[to as usize] += 1;
+        }
+    }
+
+    /// How many are in this state.
+    pub fn of(&self, state: State) -> u64 {
+        self.0[state as usize]
+    }
+
+    /// All, in the order of [`State::ALL`].
+    pub fn as_slice(&self) -> &[u64] {
+        &self.0
+    }
+}
