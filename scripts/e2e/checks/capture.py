@@ -12,7 +12,8 @@ WRONG = {
     "with a wrong IP checksum": "ip.checksum.status == \"Bad\"",
     "with a wrong TCP checksum": "tcp.checksum.status == \"Bad\"",
     "with a wrong ICMP checksum": "icmp.checksum.status == \"Bad\" || icmpv6.checksum.status == \"Bad\"",
-    "with an option of a wrong length": "tcp.options.type.invalid || tcp.option.len.invalid",
+    "with a wrong option": "tcp.option.len.invalid || tcp.options.wscale.shift.invalid",
+    "what tshark calls an error": '_ws.expert.severity == "Error"',
 }
 
 
