@@ -142,7 +142,7 @@ fn generate_bindings(cflags: &[String]) {
     let builder = bindgen::Builder::default()
         .header("wrapper.h")
         .clang_args(cflags)
-        .allowlist_item("(RTE|rte)_.*")
+        .allowlist_item("(RTE|rte|RING_F)_.*")
         .allowlist_item("(SHIM|shim)_.*")
         // Packed types that hold aligned ones, which Rust refuses (E0588); nothing here looks inside.
         .opaque_type("rte_l2tpv2_combined_msg_hdr")

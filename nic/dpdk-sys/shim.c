@@ -94,6 +94,11 @@ unsigned int shim_mempool_cached(struct rte_mempool *pool, unsigned int lcore)
 	return cache == NULL ? 0 : cache->len;
 }
 
+unsigned int shim_mempool_shared(struct rte_mempool *pool)
+{
+	return rte_mempool_get_ops(pool->ops_index)->get_count(pool);
+}
+
 unsigned int shim_ring_dequeue_burst(struct rte_ring *ring, void **objects, unsigned int n)
 {
 	return rte_ring_dequeue_burst(ring, objects, n, NULL);

@@ -51,8 +51,9 @@ void shim_reset(struct rte_mbuf *m);
 struct rte_mempool_cache *shim_mempool_default_cache(struct rte_mempool *pool, unsigned int lcore);
 unsigned int shim_pktmbuf_data_room(struct rte_mempool *pool);
 
-/* Objects that lie in the cache of one lcore. */
+/* Objects that lie in the cache of one lcore, and those that lie in no cache. */
 unsigned int shim_mempool_cached(struct rte_mempool *pool, unsigned int lcore);
+unsigned int shim_mempool_shared(struct rte_mempool *pool);
 
 /* Rings. */
 unsigned int shim_ring_dequeue_burst(struct rte_ring *ring, void **objects, unsigned int n);

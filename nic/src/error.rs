@@ -32,6 +32,16 @@ pub enum NicError {
         /// How many there are.
         available: u16,
     },
+    /// An MTU that the port can't carry.
+    #[error("{port}: an MTU of {asked} bytes is not possible, at most {largest} are; ask for less, or raise the interface's")]
+    Mtu {
+        /// The port as the operator named it.
+        port: String,
+        /// The MTU that was asked for, in bytes.
+        asked: u16,
+        /// The largest possible, in bytes.
+        largest: u16,
+    },
     /// Not enough memory for the pools.
     #[error("{port}: not enough memory for its buffers; {remedy}")]
     NoMemory {

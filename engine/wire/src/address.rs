@@ -81,3 +81,64 @@ pub(crate) enum Addresses {
     V4(Ends<Ipv4Addr>),
     V6(Ends<Ipv6Addr>),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // proves: RFC 9293 MUST-63
+    #[test]
+    fn which_addresses_may_send() {
+        for (address, may) in [
+            ("10.9.0.1", true),
+            ("0.0.0.0", false),
+            ("0.255.255.255", false),
+            ("1.0.0.0", true),
+            ("126.255.255.255", true),
+            ("127.0.0.1", false),
+            ("127.255.255.255", false),
+            ("128.0.0.0", true),
+            ("223.255.255.255", true),
+            ("224.0.0.1", false),
+            ("239.255.255.255", false),
+            ("240.0.0.0", false),
+            ("255.255.255.255", false),
+            ("fd09::1", true),
+            ("fe80::1", true),
+            ("2001:db8::1", true),
+            ("::", false),
+            ("::1", false),
+            ("::2", true),
+            ("ff02::1", false),
+            ("::ffff:10.9.0.1", false),
+        ] {
+            assert_eq!(is_valid_source(address.parse().unwrap()), may, "{address}");
+        }
+    }
+
+    // proves: RFC 9293 MUST-57
+    #[test]
+    fn which_destinations_are_groups() {
+        for (address, group) in [
+            ("223.255.255.255", false),
+            ("224.0.0.1", true),
+            ("239.255.255.255", true),
+            ("240.0.0.1", false),
+            ("255.255.255.254", false),
+            ("255.255.255.255", true),
+            ("fe80::1", false),
+            ("ff02::1", true),
+        ] {
+            assert_eq!(is_group_destination(address.parse().unwrap()), group, "{address}");
+        }
+        assert!(is_group_ether(&ETHER_BROADCAST) && is_group_ether(&[0x33, 0x33, 0, 0, 0, 1]));
+        assert!(!is_group_ether(&[0x02, 0xff, 0xff, 0xff, 0xff, 0xff]));
+    }
+
+    #[test]
+    fn the_solicited_node_group_keeps_the_last_three_octets() {
+        let group = solicited_node("2001:db8::abcd:12:3456".parse().unwrap());
+        assert_eq!(group, "ff02::1:ff12:3456".parse::<Ipv6Addr>().unwrap());
+        assert_eq!(ether_multicast_v6(group), [0x33, 0x33, 0xff, 0x12, 0x34, 0x56]);
+    }
+}

@@ -19,6 +19,8 @@ mod protocol;
 mod seq;
 mod sum;
 mod tcp;
+#[cfg(test)]
+mod testing;
 mod tuple;
 
 pub use address::{

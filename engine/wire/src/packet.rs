@@ -220,20 +220,18 @@ pub enum IcmpErrorKind {
 impl IcmpError {
     /// The error says that the destination does not take such segments at all, not that it can't be reached just now.
     ///
-    /// RFC 9293 §3.9.2.2, SHLD-26: IPv4 codes 2 and 3 (4 is [`PacketTooBig`](IcmpErrorKind::PacketTooBig)); for IPv6 the
-    /// same meanings, RFC 5461 §2: code 1 and 4 of unreachable, and an unknown next header.
+    /// RFC 9293 §3.9.2.2, SHLD-26: IPv4 codes 2 and 3 of unreachable, IPv6 codes 1 and 4. The third of IPv4's, code 4, is
+    /// [`PacketTooBig`](IcmpErrorKind::PacketTooBig) and belongs to path MTU discovery. MUST-56: all others are soft.
     pub fn is_hard(&self) -> bool {
-        match (self.kind, &self.tuple) {
-            (IcmpErrorKind::Unreachable, FourTuple::V4(_)) => matches!(self.code, 2 | 3),
-            (IcmpErrorKind::Unreachable, FourTuple::V6(_)) => matches!(self.code, 1 | 4),
-            (IcmpErrorKind::ParameterProblem { .. }, FourTuple::V6(_)) => self.code == 1,
-            (
-                IcmpErrorKind::ParameterProblem { .. }
-                | IcmpErrorKind::PacketTooBig { .. }
-                | IcmpErrorKind::TimeExceeded
-                | IcmpErrorKind::SourceQuench,
-                _,
-            ) => false,
+        match self.kind {
+            IcmpErrorKind::Unreachable => match self.tuple {
+                FourTuple::V4(_) => matches!(self.code, 2 | 3),
+                FourTuple::V6(_) => matches!(self.code, 1 | 4),
+            },
+            IcmpErrorKind::PacketTooBig { .. }
+            | IcmpErrorKind::TimeExceeded
+            | IcmpErrorKind::ParameterProblem { .. }
+            | IcmpErrorKind::SourceQuench => false,
         }
     }
 }

@@ -158,3 +158,90 @@ const fn fold(total: u64) -> u16 {
     let total = (total & 0xffff) + (total >> 16);
     total as u16
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{PEER, PEER6, US, US6};
+    use crate::testing::{naive_sum, pseudo_v4, pseudo_v6};
+
+    // RFC 1071 §3 works this one out by hand.
+    #[test]
+    fn the_example_of_rfc_1071() {
+        let bytes = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
+        assert_eq!(Sum::of(&bytes).folded(), 0xddf2);
+        assert_eq!(Sum::of(&bytes).checksum(), 0x220d);
+    }
+
+    #[test]
+    fn carries_go_round_from_every_place() {
+        for len in 0..200 {
+            let bytes = vec![0xff; len];
+            assert_eq!(
+                Sum::of(&bytes).folded(),
+                naive_sum(&[&bytes]),
+                "{len} octets of ff"
+            );
+        }
+        let long = vec![0xff; 1 << 20];
+        let many = (0..64).fold(Sum::default(), |sum, _| sum.with(&long));
+        assert_eq!(many.folded(), 0xffff);
+    }
+
+    #[test]
+    fn a_sum_of_nothing_is_zero() {
+        assert_eq!(Sum::default().folded(), 0);
+        assert_eq!(Sum::of(&[]).checksum(), 0xffff);
+        assert!(!Sum::default().is_right());
+    }
+
+    #[test]
+    fn pseudo_headers_are_those_of_the_rfcs() {
+        for len in [0, 20, 1460, 65_515] {
+            let v4 = Sum::pseudo_v4(PEER, US, 6, len);
+            assert_eq!(v4.folded(), naive_sum(&[&pseudo_v4(6, usize::from(len))]));
+            let v6 = Sum::pseudo_v6(PEER6, US6, 58, len);
+            assert_eq!(
+                v6.folded(),
+                naive_sum(&[&pseudo_v6(PEER6, US6, 58, usize::from(len))])
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_into_slices_gives_the_reference(
+            bytes in prop::collection::vec(any::<u8>(), 0..2000),
+            mut cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+        ) {
+            let mut cuts: Vec<_> = cuts.drain(..).map(|cut| cut.index(bytes.len() + 1)).collect();
+            cuts.sort_unstable();
+            cuts.push(bytes.len());
+            let (mut added, mut joined, mut from) = (Sum::default(), Sum::default(), 0);
+            for cut in cuts {
+                added.add(&bytes[from..cut]);
+                joined = joined.followed_by(Sum::of(&bytes[from..cut]));
+                from = cut;
+            }
+            let reference = naive_sum(&[&bytes]);
+            prop_assert_eq!(added.folded(), reference);
+            prop_assert_eq!(joined.folded(), reference);
+        }
+
+        #[test]
+        fn what_carries_its_checksum_is_right_and_no_single_bit_may_change(
+            mut bytes in prop::collection::vec(any::<u8>(), 2..200),
+            bit in any::<prop::sample::Index>(),
+        ) {
+            bytes[..2].fill(0);
+            let checksum = Sum::of(&bytes).checksum();
+            bytes[..2].copy_from_slice(&checksum.to_be_bytes());
+            prop_assert!(Sum::of(&bytes).is_right());
+            let bit = bit.index(bytes.len() * 8);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            prop_assert!(!Sum::of(&bytes).is_right());
+        }
+    }
+}

@@ -9,9 +9,6 @@ mod neighbour;
 mod tcp;
 mod tcp_options;
 
-#[cfg(test)]
-mod tests;
-
 pub use arp::{build_arp_announcement, build_arp_reply, build_arp_request};
 pub use icmp::{
     build_icmpv4_echo_reply, build_icmpv4_port_unreachable, build_icmpv6_echo_reply,

@@ -41,7 +41,7 @@ pub fn emit_tcp(
 ) -> usize {
     let options_len = tcp_options::len(&header.options);
     let frame_header_len = tcp_frame_header_len(tuple.family(), link.vlan, &header.options);
-    let upper_len = TCP_LEN + options_len + payload_len;
+    let upper_len = payload_len.saturating_add(TCP_LEN + options_len);
     let Some(buffer) = buffer.get_mut(..frame_header_len) else {
         return 0;
     };

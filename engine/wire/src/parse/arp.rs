@@ -29,3 +29,37 @@ pub(super) fn parse(body: &[u8]) -> Result<ArpPacket, DropReason> {
         target: Ipv4Addr::from(be32(body, 24)),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::DropReason;
+    use crate::testing::{ether, verdict};
+
+    const REQUEST: [u8; 28] = [
+        0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 0xa, 10, 9, 0, 1, 0, 0, 0, 0, 0, 0, 10, 9, 0, 2,
+    ];
+
+    #[test]
+    fn every_fixed_field_has_to_be_right() {
+        assert_eq!(verdict(&ether(0x0806, &REQUEST)), Ok(()));
+        for (what, at, value) in [
+            ("hardware that is not Ethernet", 1, 6),
+            ("a protocol that is not IPv4", 2, 0x86),
+            ("hardware addresses of eight octets", 4, 8),
+            ("protocol addresses of sixteen octets", 5, 16),
+            ("a reverse request", 7, 3),
+            ("operation zero", 7, 0),
+            ("a sender that is a group", 8, 1),
+        ] {
+            let mut body = REQUEST;
+            body[at] = value;
+            assert_eq!(verdict(&ether(0x0806, &body)), Err(DropReason::BadArp), "{what}");
+        }
+        for len in 0..28 {
+            assert_eq!(
+                verdict(&ether(0x0806, &REQUEST[..len])),
+                Err(DropReason::Truncated)
+            );
+        }
+    }
+}

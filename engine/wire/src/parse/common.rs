@@ -89,3 +89,49 @@ const NOP_NOP_TIMESTAMPS: u32 = u32::from_be_bytes([
     tcp_option::TIMESTAMPS,
     10,
 ]);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::parse::parse_any;
+    use crate::testing::{tcp_v4_frame, tcp_v6_frame};
+
+    const STAMPS: [u8; 12] = [1, 1, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8];
+
+    #[test]
+    fn it_takes_the_frames_it_is_meant_for_and_no_others() {
+        let takes = |frame: &[u8]| super::parse(frame, &Expect::default()).is_some();
+        assert!(takes(&tcp_v4_frame(&[], b"")));
+        assert!(takes(&tcp_v4_frame(&STAMPS, b"payload")));
+        assert!(!takes(&tcp_v4_frame(&[2, 4, 5, 0xb4], b"")));
+        assert!(!takes(&tcp_v6_frame(6, &[], b"")));
+    }
+
+    proptest! {
+        // Fast path = slow path, for frames that are nearly common in every way.
+        #[test]
+        fn it_answers_as_the_way_for_every_frame_does(
+            with_options in any::<bool>(),
+            payload in prop::collection::vec(any::<u8>(), 0..40),
+            changes in prop::collection::vec((0..60usize, any::<u8>()), 0..3),
+            cut in 0..4usize,
+            trusted in any::<bool>(),
+        ) {
+            let options: &[u8] = if with_options { &STAMPS } else { &[] };
+            let mut frame = tcp_v4_frame(options, &payload);
+            for (at, value) in changes {
+                if let Some(octet) = frame.get_mut(at) {
+                    *octet = value;
+                }
+            }
+            frame.truncate(frame.len() - cut);
+            let checksum = if trusted { ChecksumCheck::Trust } else { ChecksumCheck::VerifyOrPartial };
+            let expect = Expect { checksum, vlan: None };
+            if let Some(parsed) = super::parse(&frame, &expect) {
+                prop_assert_eq!(parsed, parse_any(&frame, &expect));
+            }
+        }
+    }
+}

@@ -46,7 +46,7 @@ pub(super) fn parse(frame: &[u8], start: usize, check: ChecksumCheck) -> Result<
 
 /// Skips options, since none of them asks for anything here.
 ///
-/// Deviation: source routes are refused instead of followed or reversed (RFC 9293 MUST-49…51, RFC 1122 §3.2.1.8), as
+/// Deviation: source routes are refused instead of followed or reversed (RFC 9293 MUST-51…53, RFC 1122 §3.2.1.8), as
 /// RFC 7126 §4.3 and §4.4 advise.
 fn read_options(mut options: &[u8]) -> Result<(), DropReason> {
     while let [kind, behind @ ..] = options {
@@ -73,3 +73,147 @@ const END_OF_OPTIONS: u8 = 0;
 const NO_OPERATION: u8 = 1;
 const LOOSE_SOURCE_ROUTE: u8 = 131;
 const STRICT_SOURCE_ROUTE: u8 = 137;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{ether, ipv4, parse_tcp, pseudo_v4, set_checksum, tcp, tcp_v4_frame, verdict};
+    use crate::{ChecksumCheck, Expect};
+
+    fn with_options(options: &[u8]) -> Vec<u8> {
+        let mut segment = tcp(&[], b"abc");
+        let pseudo = pseudo_v4(6, segment.len());
+        set_checksum(&mut segment, 16, &pseudo);
+        ether(0x0800, &ipv4(options, 0x4000, 6, &segment))
+    }
+
+    /// Changes one octet of the IP header and mends its checksum.
+    fn altered(at: usize, value: u8) -> Vec<u8> {
+        let mut frame = tcp_v4_frame(&[], b"abc");
+        frame[14 + at] = value;
+        let header_len = (usize::from(frame[14] & 0xf) * 4).clamp(20, frame.len() - 14);
+        set_checksum(&mut frame[14..14 + header_len], 10, &[]);
+        frame
+    }
+
+    #[test]
+    fn header_fields_have_to_agree_with_each_other_and_the_frame() {
+        let len = (tcp_v4_frame(&[], b"abc").len() - 14) as u8;
+        for (what, frame, expected) in [
+            ("as it is", altered(3, len), Ok(())),
+            ("version 6", altered(0, 0x65), Err(DropReason::BadIpHeader)),
+            ("header length 16", altered(0, 0x44), Err(DropReason::BadIpHeader)),
+            (
+                "header length 60, total 43",
+                altered(0, 0x4f),
+                Err(DropReason::BadIpHeader),
+            ),
+            ("total length 19", altered(3, 19), Err(DropReason::BadIpHeader)),
+            (
+                "total length beyond the frame",
+                altered(3, len + 1),
+                Err(DropReason::Truncated),
+            ),
+            (
+                "total length that cuts the TCP header",
+                altered(3, 39),
+                Err(DropReason::Truncated),
+            ),
+            (
+                "the first of several fragments",
+                altered(6, 0x20),
+                Err(DropReason::Fragment),
+            ),
+            ("a later fragment", altered(7, 1), Err(DropReason::Fragment)),
+            ("neither DF nor a fragment", altered(6, 0), Ok(())),
+            ("the reserved bit", altered(6, 0x80), Ok(())),
+            ("IGMP", altered(9, 2), Err(DropReason::UnknownProtocol)),
+            (
+                "ICMPv6 over IPv4",
+                altered(9, 58),
+                Err(DropReason::UnknownProtocol),
+            ),
+        ] {
+            assert_eq!(verdict(&frame), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_frame_cut_anywhere_is_truncated() {
+        let frame = with_options(&[1, 1, 1, 0]);
+        for len in 0..frame.len() {
+            assert_eq!(verdict(&frame[..len]), Err(DropReason::Truncated), "{len} octets");
+        }
+    }
+
+    #[test]
+    fn every_bit_of_the_header_is_under_its_checksum() {
+        let frame = with_options(&[7, 7, 4, 0, 0, 0, 0, 0]);
+        for bit in 8..8 * 28 {
+            // Lengths and the checksum of a header of another length are judged before it.
+            if matches!(bit / 8, 2 | 3) {
+                continue;
+            }
+            let mut wrong = frame.clone();
+            wrong[14 + bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(verdict(&wrong), Err(DropReason::BadIpChecksum), "bit {bit}");
+        }
+        let mut wrong = frame;
+        wrong[24] ^= 1;
+        let trust = Expect {
+            checksum: ChecksumCheck::Trust,
+            ..Expect::default()
+        };
+        assert!(crate::parse(&wrong, &trust).is_ok(), "the port has looked");
+    }
+
+    // proves: RFC 9293 MUST-50
+    #[test]
+    fn options_are_skipped_but_for_source_routes() {
+        for (what, options, expected) in [
+            ("NOP and end", &[1, 1, 1, 0][..], Ok(())),
+            ("router alert", &[148, 4, 0, 0], Ok(())),
+            ("record route", &[7, 7, 4, 0, 0, 0, 0, 0], Ok(())),
+            ("an unknown option", &[200, 3, 9, 1], Ok(())),
+            (
+                "a source route behind the end is padding",
+                &[0, 131, 3, 4],
+                Ok(()),
+            ),
+            (
+                "loose source route",
+                &[131, 7, 4, 1, 2, 3, 4, 0],
+                Err(DropReason::SourceRoute),
+            ),
+            (
+                "strict source route",
+                &[137, 7, 4, 1, 2, 3, 4, 0],
+                Err(DropReason::SourceRoute),
+            ),
+            ("one behind NOPs", &[1, 131, 3, 4], Err(DropReason::SourceRoute)),
+            ("length zero", &[7, 0, 0, 0], Err(DropReason::BadIpHeader)),
+            ("length one", &[7, 1, 0, 0], Err(DropReason::BadIpHeader)),
+            (
+                "length beyond the header",
+                &[7, 5, 4, 0],
+                Err(DropReason::BadIpHeader),
+            ),
+            ("no length", &[1, 1, 1, 7], Err(DropReason::BadIpHeader)),
+        ] {
+            assert_eq!(verdict(&with_options(options)), expected, "{what}");
+        }
+        let frame = with_options(&[1; 40]);
+        assert_eq!(parse_tcp(&frame).payload.of(&frame), b"abc");
+    }
+
+    #[test]
+    fn ethernet_padding_is_no_payload() {
+        let mut frame = tcp_v4_frame(&[], b"abc");
+        frame.resize(60, 0xee);
+        assert_eq!(parse_tcp(&frame).payload.of(&frame), b"abc");
+        assert_eq!(
+            (parse_tcp(&frame).ttl, parse_tcp(&frame).traffic_class),
+            (57, 0x2e)
+        );
+    }
+}

@@ -11,6 +11,8 @@ mod arp;
 mod checksum;
 mod common;
 mod ethernet;
+#[cfg(test)]
+mod icmp_tests;
 mod icmpv4;
 mod icmpv6;
 mod ipv4;
@@ -20,9 +22,6 @@ mod quoted;
 mod tcp;
 mod tcp_options;
 mod udp;
-
-#[cfg(test)]
-mod tests;
 
 use crate::address::Addresses;
 use crate::protocol::{ether_type, ip};

@@ -68,3 +68,102 @@ pub(super) fn timestamps(body: &[u8; 8]) -> Timestamps {
         echo: be32(body, 4),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sack(blocks: &[(u32, u32)]) -> TcpOptions {
+        TcpOptions {
+            sack: blocks
+                .iter()
+                .map(|&(left, right)| SackBlock {
+                    left: SeqNum(left),
+                    right: SeqNum(right),
+                })
+                .collect(),
+            ..TcpOptions::default()
+        }
+    }
+
+    // proves: RFC 9293 MUST-4, MUST-6, MUST-7, MUST-64, MUST-68
+    #[test]
+    fn what_is_understood_is_read_and_the_rest_does_no_harm() {
+        let none = TcpOptions::default();
+        let mss = TcpOptions {
+            mss: Some(1460),
+            ..none.clone()
+        };
+        let scale = TcpOptions {
+            window_scale: Some(15),
+            ..none.clone()
+        };
+        let stamps = TcpOptions {
+            timestamps: Some(Timestamps {
+                value: 0x0102_0304,
+                echo: 0xfffe_fdfc,
+            }),
+            ..none.clone()
+        };
+        let permitted = TcpOptions {
+            sack_permitted: true,
+            ..none.clone()
+        };
+        let rows: &[(&str, &[u8], &TcpOptions)] = &[
+            ("no options", &[], &none),
+            ("end and padding", &[0, 0, 0, 0], &none),
+            ("an option behind the end is padding", &[0, 2, 4, 5, 0xb4], &none),
+            ("NOPs only", &[1, 1, 1, 1], &none),
+            ("MSS", &[2, 4, 5, 0xb4], &mss),
+            ("MSS at an odd octet", &[1, 2, 4, 5, 0xb4, 0, 0, 0], &mss),
+            ("window scale as received, even above 14", &[3, 3, 15, 1], &scale),
+            ("SACK permitted", &[4, 2, 0, 0], &permitted),
+            (
+                "timestamps",
+                &[1, 1, 8, 10, 1, 2, 3, 4, 0xff, 0xfe, 0xfd, 0xfc],
+                &stamps,
+            ),
+            (
+                "timestamps off word alignment",
+                &[8, 10, 1, 2, 3, 4, 0xff, 0xfe, 0xfd, 0xfc, 1, 1],
+                &stamps,
+            ),
+            (
+                "an unknown option before MSS",
+                &[254, 6, 9, 9, 9, 9, 2, 4, 5, 0xb4],
+                &mss,
+            ),
+            ("an unknown option without body", &[200, 2, 2, 4, 5, 0xb4], &mss),
+            (
+                "MSS of a wrong length is skipped",
+                &[2, 3, 5, 2, 4, 5, 0xb4],
+                &mss,
+            ),
+            ("the last of two counts", &[2, 4, 0, 1, 2, 4, 5, 0xb4], &mss),
+            ("length zero ends the list", &[2, 4, 5, 0xb4, 77, 0, 4, 2], &mss),
+            ("length one ends the list", &[2, 4, 5, 0xb4, 77, 1, 4, 2], &mss),
+            (
+                "length beyond the header ends it",
+                &[2, 4, 5, 0xb4, 3, 4, 7],
+                &mss,
+            ),
+            ("a kind at the very end", &[2, 4, 5, 0xb4, 1, 1, 1, 8], &mss),
+        ];
+        for (what, bytes, expected) in rows {
+            assert_eq!(&parse(bytes), *expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn sack_blocks_come_in_their_order() {
+        let one = [1, 1, 5, 10, 0, 0, 0, 1, 0, 0, 0, 9];
+        assert_eq!(parse(&one), sack(&[(1, 9)]));
+        let wrapped = [5, 18, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 5, 0, 0, 0, 7, 0, 0, 0, 8];
+        assert_eq!(parse(&wrapped), sack(&[(u32::MAX, 5), (7, 8)]));
+        let mut four = vec![1, 1, 5, 34];
+        four.extend((0..8u32).flat_map(u32::to_be_bytes));
+        assert_eq!(parse(&four), sack(&[(0, 1), (2, 3), (4, 5), (6, 7)]));
+        assert_eq!(parse(&[5, 2, 1, 1]), sack(&[]), "no blocks");
+        assert_eq!(parse(&[5, 9, 0, 0, 0, 1, 0, 0, 0]), sack(&[]), "not whole blocks");
+    }
+}

@@ -1,0 +1,125 @@
+//! Mempools: fixed numbers of mbufs, made when a port is attached.
+//!
+//! Each worker has three for each port, so that none can starve another:
+//!
+//! | pool | gives | exhausted means |
+//! |---|---|---|
+//! | receive | what the driver fills, flattened frames | the port drops frames, counted |
+//! | payload | copies and blanks that wait for their ACK | applications wait |
+//! | transmit | headers and indirect segments | frames wait for the next turn |
+//!
+//! Allocation and free go over a cache of the calling thread's lcore; a thread without one pays for the shared ring.
+
+mod retired;
+
+use std::ffi::CString;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use dpdk_sys::{rte_mbuf, rte_mempool};
+use fourtuple_nic::NicError;
+
+use crate::eal;
+use crate::mbuf::RawMbuf;
+pub(crate) use retired::sweep;
+
+/// Bytes before the data of each mbuf: DPDK's own default, room for whoever prepends headers.
+pub(crate) const HEADROOM: u16 = dpdk_sys::RTE_PKTMBUF_HEADROOM as u16;
+
+/// Most objects cached for each lcore; DPDK's largest is 512. Above 256 nothing was gained, and what lies in the caches of other
+/// threads can't be allocated by ours.
+const CACHE_MOST: u32 = 256;
+
+/// One mempool of mbufs; freed when it is dropped *and* its last buffer came home.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    raw: NonNull<rte_mempool>,
+    capacity: u32,
+}
+
+// SAFETY: DPDK's mempools are multi-producer, multi-consumer; every call made through `&Pool` may run on any thread at any time.
+unsafe impl Send for Pool {}
+// SAFETY: as above.
+unsafe impl Sync for Pool {}
+
+impl Pool {
+    /// A pool of `buffers` mbufs with `room` bytes each behind the headroom.
+    pub(crate) fn new(port: &str, purpose: &str, buffers: u32, room: u16) -> Result<Self, NicError> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        // At most 25 characters, unique in the process; the purpose is for who looks with DPDK's own tools.
+        let name = CString::new(format!("ft{number}_{purpose}")).unwrap_or_default();
+        let cache = (buffers / 8).min(CACHE_MOST);
+        let any_node = -1;
+        sweep();
+        // SAFETY: the EAL runs (ports are only made through `Eal`); the name is copied.
+        let raw = unsafe {
+            dpdk_sys::rte_pktmbuf_pool_create(
+                name.as_ptr(),
+                buffers,
+                cache,
+                0,
+                room.saturating_add(HEADROOM),
+                any_node,
+            )
+        };
+        match NonNull::new(raw) {
+            Some(raw) => Ok(Self {
+                raw,
+                capacity: buffers,
+            }),
+            None => Err(NicError::NoMemory {
+                port: port.to_owned(),
+                remedy: format!(
+                    "{buffers} {purpose} buffers of {room} bytes can't be had ({}); give DPDK more memory (huge pages, or a \
+                     larger -m), or ask for fewer buffers or queues",
+                    std::io::Error::from_raw_os_error(eal::errno()),
+                ),
+            }),
+        }
+    }
+
+    /// How many buffers it holds in all.
+    pub(crate) fn capacity(&self) -> u32 {
+        self.capacity
+    }
+
+    /// How many are free now, those in caches included; approximate while others allocate.
+    pub(crate) fn free(&self) -> u32 {
+        // SAFETY: the pool lives while `self` does.
+        unsafe { dpdk_sys::rte_mempool_avail_count(self.raw.as_ptr()) }
+    }
+
+    /// One buffer, empty and unique.
+    #[inline]
+    pub(crate) fn take(&self) -> Option<RawMbuf> {
+        // SAFETY: the pool lives; what it gives is a live mbuf with one reference, which is ours.
+        unsafe { NonNull::new(dpdk_sys::shim_alloc(self.raw.as_ptr())).map(|mbuf| RawMbuf::new(mbuf)) }
+    }
+
+    /// Fills all of `into` with buffers, or none of it; whether it did.
+    #[inline]
+    pub(crate) fn take_all(&self, into: &mut [*mut rte_mbuf]) -> bool {
+        // SAFETY: the pool lives; `into` has room for as many pointers as are asked for.
+        unsafe { dpdk_sys::shim_alloc_bulk(self.raw.as_ptr(), into.as_mut_ptr(), into.len() as u32) == 0 }
+    }
+
+    /// For calls into DPDK that remember the pool: valid until the port is closed, which the pool outlives.
+    pub(crate) fn as_ptr(&self) -> *mut rte_mempool {
+        self.raw.as_ptr()
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        retired::retire(self.raw);
+    }
+}
+
+/// Gives buffers back that no handle owns; not counted as foreign, whoever calls.
+pub(crate) fn give_back(buffers: &mut [*mut rte_mbuf]) {
+    let count = buffers.len() as u32;
+    // SAFETY: callers own these live mbufs and forget them now; the call takes a list of valid pointers.
+    unsafe { dpdk_sys::shim_free_bulk(buffers.as_mut_ptr(), count) }
+    buffers.fill(ptr::null_mut());
+}

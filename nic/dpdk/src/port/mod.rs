@@ -1,0 +1,356 @@
+//! Ports: attached to the running EAL, closed when the last of port handle and queues is gone.
+//!
+//! Order at the end, by the order of fields in [`Inner`]: the device is stopped and closed, then the rings are emptied, then
+//! the pools retire. No step finds a buffer that a later one still needs.
+
+mod device;
+mod interface;
+mod kernel;
+mod rings;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use fourtuple_nic::{MacAddr, NicError, PortStats, Promises};
+
+use crate::eal::Eal;
+use crate::pool::Pool;
+use crate::queue::DpdkQueue;
+use device::{Device, Offloads};
+
+/// Ethernet header with one VLAN tag.
+const L2_BYTES: u16 = 18;
+
+/// How a port is set up; buffers are counted for each queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortOptions {
+    /// Buffers for received frames.
+    pub rx_buffers: u32,
+    /// Buffers for payload that was copied or handed out blank, kept until acknowledged.
+    pub payload_buffers: u32,
+    /// Buffers for headers and indirect segments on their way out.
+    pub tx_buffers: u32,
+    /// Bytes of frame or payload in one buffer.
+    pub buffer_room: u16,
+    /// Descriptors of each ring; the driver may take fewer.
+    pub descriptors: u16,
+    /// Largest IP packet in bytes; `None`: what the interface has, at most 1500.
+    pub mtu: Option<u16>,
+    /// Our Ethernet address; `None`: what the port has, or one of ours.
+    pub mac: Option<MacAddr>,
+}
+
+impl Default for PortOptions {
+    /// 24 MB a queue: enough for some thousand segments on their way in each direction.
+    fn default() -> Self {
+        Self {
+            rx_buffers: 4096,
+            payload_buffers: 2048,
+            tx_buffers: 4096,
+            buffer_room: 2048,
+            descriptors: 1024,
+            mtu: None,
+            mac: None,
+        }
+    }
+}
+
+/// An attached port. Its queues keep it open.
+#[derive(Debug)]
+pub struct Port {
+    inner: Arc<Inner>,
+    queues: Vec<DpdkQueue>,
+}
+
+/// What a kind of port knows of itself that its driver does not say.
+struct Nature {
+    kernel_peer: bool,
+    /// Chains are sent right; else they are never made.
+    multi_seg: bool,
+    mac: Option<MacAddr>,
+    mtu: u16,
+    wait: WaitBy,
+    link: Option<Arc<rings::Link>>,
+}
+
+/// How a worker may sleep until frames arrive.
+#[derive(Clone, Copy, Debug)]
+enum WaitBy {
+    /// Not at all.
+    Polling,
+    /// DPDK's receive interrupts.
+    Interrupt,
+    /// The packet socket that the driver opened on this interface.
+    PacketSocket { interface: u32 },
+}
+
+/// What all queues of a port hold together.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    device: Device,
+    _link: Option<Arc<rings::Link>>,
+    pools: Vec<QueuePools>,
+    counters: Vec<QueueCounters>,
+    promises: Promises,
+}
+
+/// The pools of one worker at this port.
+#[derive(Debug)]
+pub(crate) struct QueuePools {
+    pub(crate) receive: Pool,
+    pub(crate) payload: Pool,
+    pub(crate) transmit: Pool,
+}
+
+/// What the driver can't count. Written by the queue's worker only, read by whoever asks.
+#[derive(Debug, Default)]
+pub(crate) struct QueueCounters {
+    pub(crate) flattened: Counter,
+    pub(crate) linearised: Counter,
+    pub(crate) rx_errors: Counter,
+    pub(crate) tx_errors: Counter,
+    pub(crate) rx_no_buffer: Counter,
+}
+
+/// A counter with one writer.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    #[inline]
+    pub(crate) fn add(&self, count: u64) {
+        if count > 0 {
+            // One writer: no read-modify-write is needed, and readers want no order.
+            self.0.store(
+                self.0.load(Ordering::Relaxed).wrapping_add(count),
+                Ordering::Relaxed,
+            );
+        }
+    }
+
+    fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Eal {
+    /// Two ports in this process joined back to back, each with `queues` queue pairs; what queue `i` of one sends, queue `i`
+    /// of the other receives.
+    ///
+    /// # Errors
+    /// [`NicError::TooManyQueues`] above 16 queues, [`NicError::NoMemory`].
+    pub fn ring_pair(&self, queues: u16, options: &PortOptions) -> Result<(Port, Port), NicError> {
+        rings::pair(queues, options)
+    }
+
+    /// A port on the network interface `name`, in the network namespace of the calling thread.
+    ///
+    /// # Errors
+    /// [`NicError::Unknown`] for the interface, [`NicError::NotPermitted`] without CAP_NET_RAW, [`NicError::TooManyQueues`],
+    /// [`NicError::Mtu`], [`NicError::NoMemory`], [`NicError::Refused`] when the interface is down.
+    pub fn af_packet(&self, name: &str, queues: u16, options: &PortOptions) -> Result<Port, NicError> {
+        kernel::af_packet(name, queues, options)
+    }
+
+    /// A new network interface `name`, whose other end this port is, in the network namespace of the calling thread.
+    ///
+    /// # Errors
+    /// [`NicError::NotPermitted`] without CAP_NET_ADMIN, [`NicError::TooManyQueues`], [`NicError::Mtu`],
+    /// [`NicError::NoMemory`], [`NicError::Refused`] when such an interface exists.
+    pub fn tap(&self, name: &str, queues: u16, options: &PortOptions) -> Result<Port, NicError> {
+        kernel::tap(name, queues, options)
+    }
+
+    /// Any virtual device of DPDK: `net_memif,role=server,id=0` and so on, as for the EAL's `--vdev`. It gets a name of its
+    /// own.
+    ///
+    /// # Errors
+    /// [`NicError`] with what the driver said.
+    pub fn vdev(&self, specification: &str, queues: u16, options: &PortOptions) -> Result<Port, NicError> {
+        let (driver, arguments) = specification.split_once(',').unwrap_or((specification, ""));
+        let label = format!("vdev:{specification}");
+        let device = Device::plug(&label, &device::fresh_name(driver), arguments)?;
+        let nature = Nature {
+            kernel_peer: false,
+            multi_seg: true,
+            mac: options.mac,
+            mtu: options.mtu.unwrap_or(1500),
+            wait: WaitBy::Polling,
+            link: None,
+        };
+        Port::open(label, device, queues, options, nature)
+    }
+}
+
+impl Port {
+    /// Sets up and starts a device that was plugged in.
+    fn open(
+        label: String,
+        device: Device,
+        queues: u16,
+        options: &PortOptions,
+        nature: Nature,
+    ) -> Result<Self, NicError> {
+        let capabilities = device.capabilities()?;
+        let available = capabilities.max_rx_queues.min(capabilities.max_tx_queues);
+        if queues == 0 || queues > available {
+            return Err(NicError::TooManyQueues {
+                port: label,
+                asked: queues,
+                available,
+            });
+        }
+        let largest = options.buffer_room.saturating_sub(L2_BYTES);
+        if nature.mtu > largest {
+            return Err(NicError::Mtu {
+                port: label,
+                asked: nature.mtu,
+                largest,
+            });
+        }
+        let offered = Offered::by(&capabilities, &nature);
+        let interrupts = matches!(nature.wait, WaitBy::Interrupt);
+        device.configure(queues, nature.mtu, offered.offloads, interrupts)?;
+        let descriptors = device.descriptors(options.descriptors);
+        let mut pools = Vec::with_capacity(usize::from(queues));
+        for queue in 0..queues {
+            let of_queue = QueuePools::new(&label, options)?;
+            device.queue(queue, descriptors, &of_queue.receive)?;
+            pools.push(of_queue);
+        }
+        device.start()?;
+        let promises = Promises {
+            mac: nature.mac.unwrap_or_else(|| device.mac()),
+            name: label,
+            mtu: nature.mtu,
+            queues,
+            buffer_room: usize::from(options.buffer_room),
+            buffer_space: crate::mbuf::space_of(options.buffer_room),
+            rx_checksum: offered.rx_checksum,
+            tx_checksum: offered.tx_checksum,
+            multi_seg: offered.multi_seg,
+            kernel_peer: nature.kernel_peer,
+            rss: false,
+        };
+        let wait_fds: Vec<Option<i32>> = (0..queues)
+            .map(|queue| wait_fd(&device, queue, nature.wait))
+            .collect();
+        let counters = (0..queues).map(|_| QueueCounters::default()).collect();
+        let inner = Arc::new(Inner {
+            device,
+            _link: nature.link,
+            pools,
+            counters,
+            promises,
+        });
+        let hand_out = |(queue, fd)| DpdkQueue::new(Arc::clone(&inner), queue, fd);
+        let queues = (0..queues).zip(wait_fds).map(hand_out).collect();
+        Ok(Self { inner, queues })
+    }
+
+    /// What the port promises.
+    pub fn promises(&self) -> &Promises {
+        &self.inner.promises
+    }
+
+    /// The queues, in order, to be given to the workers; empty from the second call on.
+    pub fn take_queues(&mut self) -> Vec<DpdkQueue> {
+        std::mem::take(&mut self.queues)
+    }
+
+    /// What the port and its queues counted.
+    pub fn stats(&self) -> PortStats {
+        self.inner.stats()
+    }
+}
+
+impl Inner {
+    pub(crate) fn id(&self) -> u16 {
+        self.device.id()
+    }
+
+    pub(crate) fn promises(&self) -> &Promises {
+        &self.promises
+    }
+
+    pub(crate) fn pools(&self, queue: u16) -> &QueuePools {
+        &self.pools[usize::from(queue)]
+    }
+
+    pub(crate) fn counters(&self, queue: u16) -> &QueueCounters {
+        &self.counters[usize::from(queue)]
+    }
+
+    pub(crate) fn stats(&self) -> PortStats {
+        let driver = self.device.counters();
+        let sum = |of: fn(&QueueCounters) -> &Counter| {
+            self.counters.iter().map(|queue| of(queue).value()).sum::<u64>()
+        };
+        PortStats {
+            rx_packets: driver.ipackets,
+            tx_packets: driver.opackets,
+            rx_bytes: driver.ibytes,
+            tx_bytes: driver.obytes,
+            rx_missed: driver.imissed,
+            rx_errors: driver.ierrors + sum(|queue| &queue.rx_errors),
+            tx_errors: driver.oerrors + sum(|queue| &queue.tx_errors),
+            rx_no_buffer: driver.rx_nombuf + sum(|queue| &queue.rx_no_buffer),
+            rx_flattened: sum(|queue| &queue.flattened),
+            tx_linearised: sum(|queue| &queue.linearised),
+        }
+    }
+}
+
+impl QueuePools {
+    fn new(label: &str, options: &PortOptions) -> Result<Self, NicError> {
+        let room = options.buffer_room;
+        Ok(Self {
+            receive: Pool::new(label, "receive", options.rx_buffers, room)?,
+            payload: Pool::new(label, "payload", options.payload_buffers, room)?,
+            transmit: Pool::new(label, "transmit", options.tx_buffers, room)?,
+        })
+    }
+}
+
+/// What a driver offers of that which we can use.
+#[derive(Clone, Copy, Debug, Default)]
+struct Offered {
+    offloads: Offloads,
+    rx_checksum: bool,
+    tx_checksum: bool,
+    multi_seg: bool,
+}
+
+impl Offered {
+    fn by(capabilities: &dpdk_sys::rte_eth_dev_info, nature: &Nature) -> Self {
+        const RX_SUMS: u64 = dpdk_sys::SHIM_RX_OFFLOAD_IPV4_CKSUM | dpdk_sys::SHIM_RX_OFFLOAD_TCP_CKSUM;
+        const TX_SUMS: u64 = dpdk_sys::SHIM_TX_OFFLOAD_IPV4_CKSUM | dpdk_sys::SHIM_TX_OFFLOAD_TCP_CKSUM;
+        // Both sums or none: half an offload saves nothing, since the other half reads the bytes anyway.
+        let (can_rx, can_tx) = (capabilities.rx_offload_capa, capabilities.tx_offload_capa);
+        let rx_checksum = can_rx & RX_SUMS == RX_SUMS;
+        let tx_checksum = can_tx & TX_SUMS == TX_SUMS;
+        let multi_seg = nature.multi_seg && can_tx & dpdk_sys::SHIM_TX_OFFLOAD_MULTI_SEGS != 0;
+        let when = |offered: bool, flags: u64| if offered { flags } else { 0 };
+        let offloads = Offloads {
+            rx: when(rx_checksum, RX_SUMS) | can_rx & dpdk_sys::SHIM_RX_OFFLOAD_RSS_HASH,
+            tx: when(tx_checksum, TX_SUMS) | when(multi_seg, dpdk_sys::SHIM_TX_OFFLOAD_MULTI_SEGS),
+        };
+        Self {
+            offloads,
+            rx_checksum,
+            tx_checksum,
+            multi_seg,
+        }
+    }
+}
+
+fn wait_fd(device: &Device, queue: u16, by: WaitBy) -> Option<i32> {
+    match by {
+        WaitBy::Polling => None,
+        WaitBy::Interrupt => device.interrupt_fd(queue),
+        WaitBy::PacketSocket { interface } => {
+            let socket = device.first_word_of_rx_queue(queue)?;
+            (interface::bound_to(socket) == Some(interface)).then_some(socket)
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! One worker's pair of queues of one port: the contract, kept.
+//!
+//! Received frames land straight in the worker's burst vector: an [`Mbuf`] is a pointer. Each is looked at once, to see that it is
+//! plain; what is not is copied (`flatten.rs`). Headers come from a stash that is refilled in bulk.
+
+mod flatten;
+mod stash;
+
+use std::os::fd::RawFd;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+
+use dpdk_sys::rte_mbuf;
+use fourtuple_nic::{PoolGauge, PortStats, Promises, Queue};
+
+use crate::eal;
+use crate::mbuf::{Mbuf, RawMbuf, SharedMbuf, TxMbuf};
+use crate::pool::Pool;
+use crate::port::{Inner, QueuePools};
+use stash::Stash;
+
+/// Frames handed to the driver at a time: two cache lines of pointers on the stack, four times a usual burst.
+const TX_BATCH: usize = 128;
+
+/// Frames whose first line is fetched ahead of being looked at.
+const LOOK_AHEAD: usize = 4;
+
+/// Bytes of an Ethernet header with one VLAN tag.
+const L2_BYTES: usize = 18;
+
+/// One worker's pair of queues of one port, with that worker's pools.
+#[derive(Debug)]
+pub struct DpdkQueue {
+    port: Arc<Inner>,
+    id: u16,
+    queue: u16,
+    multi_seg: bool,
+    frame_most: usize,
+    wait_fd: Option<RawFd>,
+    /// The driver keeps sent buffers and gives them back when asked; cleared when it turns out that it doesn't.
+    reclaims: bool,
+    headers: Stash,
+}
+
+// SAFETY: the stash holds unique references to mbufs, which may move between threads; `&mut self` keeps bursts of this queue from
+// being concurrent (invariant 4).
+unsafe impl Send for DpdkQueue {}
+
+impl DpdkQueue {
+    /// Made once for each queue index of a port (invariant 4).
+    pub(crate) fn new(port: Arc<Inner>, queue: u16, wait_fd: Option<RawFd>) -> Self {
+        let promises = port.promises();
+        Self {
+            id: port.id(),
+            queue,
+            multi_seg: promises.multi_seg,
+            frame_most: usize::from(promises.mtu) + L2_BYTES,
+            wait_fd,
+            reclaims: true,
+            headers: Stash::default(),
+            port,
+        }
+    }
+
+    /// The number of this queue at its port.
+    pub fn index(&self) -> u16 {
+        self.queue
+    }
+
+    /// Payload buffers in all, and free: what [`share_copy`](Queue::share_copy) and [`blank`](Queue::blank) draw on.
+    pub fn payload_pool(&self) -> (u32, u32) {
+        let payload = &self.pools().payload;
+        (payload.capacity(), payload.free())
+    }
+
+    /// Hints that `place` will be written soon.
+    #[inline]
+    pub fn prefetch_write<T>(place: &T) {
+        prefetch_for_write(ptr::from_ref(place).cast());
+    }
+
+    #[inline]
+    fn pools(&self) -> &QueuePools {
+        self.port.pools(self.queue)
+    }
+
+    /// An empty buffer of the payload pool.
+    fn payload_buffer(&self) -> Option<RawMbuf> {
+        self.pools().payload.take()
+    }
+
+    /// Looks at what the driver wrote to `received` and keeps the good ones at its front; returns how many.
+    #[inline]
+    fn sort_out(&self, received: &mut [*mut rte_mbuf]) -> usize {
+        let mut kept = 0;
+        for ahead in received.iter().take(LOOK_AHEAD) {
+            prefetch_for_read((*ahead).cast());
+        }
+        for at in 0..received.len() {
+            if let Some(ahead) = received.get(at + LOOK_AHEAD) {
+                prefetch_for_read((*ahead).cast());
+            }
+            let Some(frame) = NonNull::new(received[at]) else {
+                continue;
+            };
+            // SAFETY: a driver hands out live mbufs, with the reference that the caller of a burst owns from then on.
+            let frame = unsafe { RawMbuf::new(frame) };
+            let frame = if frame.is_plain() {
+                Some(frame)
+            } else {
+                self.flatten(frame)
+            };
+            if let Some(frame) = frame {
+                received[kept] = frame.as_ptr();
+                kept += 1;
+            }
+        }
+        kept
+    }
+
+    /// A plain copy of a frame that we may not keep as it is; `None`, counted, when that is not possible.
+    #[cold]
+    fn flatten(&self, frame: RawMbuf) -> Option<RawMbuf> {
+        let counters = self.port.counters(self.queue);
+        match flatten::into_plain(frame, &self.pools().receive) {
+            Ok(plain) => {
+                counters.flattened.add(1);
+                Some(plain)
+            }
+            Err(flatten::Lost::NoBuffer) => {
+                counters.rx_no_buffer.add(1);
+                None
+            }
+            Err(flatten::Lost::TooLong) => {
+                counters.rx_errors.add(1);
+                None
+            }
+        }
+    }
+
+    /// Hands the frames of one batch to the driver; returns how many it took.
+    fn send(&mut self, batch: &mut [*mut rte_mbuf]) -> usize {
+        let count = batch.len() as u16;
+        // SAFETY: the port is started while it has a queue (invariant 5); only this queue sends on this index (invariant 4);
+        // `batch` holds live chains of which each is referred to once. The driver owns those that it takes.
+        let taken = unsafe { dpdk_sys::shim_tx_burst(self.id, self.queue, batch.as_mut_ptr(), count) };
+        usize::from(taken)
+    }
+}
+
+impl Queue for DpdkQueue {
+    type Rx = Mbuf;
+    type Shared = SharedMbuf;
+    type Tx = TxMbuf;
+
+    fn promises(&self) -> &Promises {
+        self.port.promises()
+    }
+
+    #[inline]
+    fn rx_burst(&mut self, into: &mut Vec<Mbuf>, max: usize) -> usize {
+        eal::pass();
+        let before = into.len();
+        let room = into.spare_capacity_mut();
+        let most = room.len().min(max).min(usize::from(u16::MAX));
+        let places = room.as_mut_ptr().cast::<*mut rte_mbuf>();
+        // SAFETY: `room` has `most` places of the size of a pointer (Mbuf is transparent); the port is started while it has a queue
+        // (invariant 5), and only this queue receives on this index (invariant 4).
+        let received = unsafe { dpdk_sys::shim_rx_burst(self.id, self.queue, places, most as u16) };
+        if received == 0 {
+            return 0;
+        }
+        // SAFETY: the driver wrote that many pointers there.
+        let received = unsafe { std::slice::from_raw_parts_mut(places, usize::from(received)) };
+        let kept = self.sort_out(received);
+        // SAFETY: the first `kept` places hold pointers to plain mbufs whose only reference is ours: what an Mbuf is.
+        unsafe { into.set_len(before + kept) }
+        kept
+    }
+
+    #[inline]
+    fn tx_frame(&mut self) -> Option<TxMbuf> {
+        let head = self.headers.take(&self.port.pools(self.queue).transmit)?;
+        Some(TxMbuf::new(head, self.multi_seg))
+    }
+
+    fn tx_burst(&mut self, frames: &mut Vec<TxMbuf>) -> usize {
+        let mut gone = 0;
+        let mut linearised = 0;
+        let mut refused = 0;
+        while gone < frames.len() {
+            let mut batch = [ptr::null_mut(); TX_BATCH];
+            let mut filled = 0;
+            for (place, frame) in batch.iter_mut().zip(&frames[gone..]) {
+                // Some drivers stop for ever at a frame that is too long, so they never see one.
+                if fourtuple_nic::TxFrame::frame_len(frame) > self.frame_most {
+                    break;
+                }
+                *place = frame.as_ptr();
+                filled += 1;
+            }
+            if filled == 0 {
+                drop(frames.remove(gone));
+                refused += 1;
+                continue;
+            }
+            let taken = self.send(&mut batch[..filled]);
+            linearised += frames[gone..gone + taken]
+                .iter()
+                .map(|frame| u64::from(frame.linearised()))
+                .sum::<u64>();
+            gone += taken;
+            if taken < filled {
+                break;
+            }
+        }
+        // The driver owns them now.
+        frames.drain(..gone).for_each(std::mem::forget);
+        let counters = self.port.counters(self.queue);
+        counters.linearised.add(linearised);
+        counters.tx_errors.add(refused);
+        gone
+    }
+
+    fn share_copy(&mut self, bytes: &[u8]) -> Option<SharedMbuf> {
+        let mut buffer = self.payload_buffer()?;
+        match buffer.extend(bytes.len()) {
+            Some(room) => {
+                room.copy_from_slice(bytes);
+                Some(SharedMbuf::whole(buffer))
+            }
+            None => {
+                drop(Mbuf::new(buffer));
+                None
+            }
+        }
+    }
+
+    fn blank(&mut self) -> Option<Mbuf> {
+        self.payload_buffer().map(Mbuf::new)
+    }
+
+    fn reclaim(&mut self) {
+        if !self.reclaims {
+            return;
+        }
+        // SAFETY: as in `send`; zero asks for all that was sent.
+        let answer = unsafe { dpdk_sys::rte_eth_tx_done_cleanup(self.id, self.queue, 0) };
+        self.reclaims = answer != -libc::ENOTSUP;
+    }
+
+    fn pool(&self) -> PoolGauge {
+        let QueuePools {
+            receive,
+            payload: _,
+            transmit,
+        } = self.pools();
+        let free = |pool: &Pool, stashed: u32| (pool.free() + stashed).min(pool.capacity());
+        PoolGauge {
+            rx_capacity: receive.capacity(),
+            rx_free: free(receive, 0),
+            tx_capacity: transmit.capacity(),
+            tx_free: free(transmit, self.headers.len()),
+        }
+    }
+
+    fn stats(&self) -> PortStats {
+        self.port.stats()
+    }
+
+    fn wait_fd(&self) -> Option<RawFd> {
+        self.wait_fd
+    }
+
+    #[inline]
+    fn prefetch<T>(place: &T) {
+        prefetch_for_read(ptr::from_ref(place).cast());
+    }
+}
+
+impl Drop for DpdkQueue {
+    fn drop(&mut self) {
+        self.headers.empty();
+    }
+}
+
+#[inline]
+fn prefetch_for_read(place: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: prefetching touches no memory and faults at no address.
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(place.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
+}
+
+#[inline]
+fn prefetch_for_write(place: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: prefetching touches no memory and faults at no address.
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_ET0 }>(place.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
+}

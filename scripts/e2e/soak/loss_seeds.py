@@ -1,0 +1,15 @@
+"""32 MiB each way through loss, reordering, duplication and corruption, with four seeds and both families."""
+
+import loss
+import stage
+
+TIME_LIMIT_S = 1200
+
+
+def check():
+    for seed in range(100, 104):
+        loss.both(stage.LINUX_V4, stage.ENGINE_V4, total=32 << 20, seed=seed)
+        loss.both(f"[{stage.LINUX_V6}]", stage.ENGINE_V6, total=32 << 20, seed=seed)
+
+
+stage.main(check)
