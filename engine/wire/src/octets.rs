@@ -1,5 +1,7 @@
 //! Reading and writing numbers in network order, where the compiler can see that the place exists.
 
+use crate::Sum;
+
 /// The 16-bit number at `at`. `at` is a constant that lies within the header.
 #[inline(always)]
 pub(crate) const fn be16<const N: usize>(header: &[u8; N], at: usize) -> u16 {
@@ -65,5 +67,38 @@ impl<'a> Writer<'a> {
     /// Octets written so far.
     pub(crate) fn len(&self) -> usize {
         self.at
+    }
+}
+
+/// A [`Writer`] that sums what it writes while that is still in registers: reading octets back that were stored a moment
+/// ago in other widths would stall.
+pub(crate) struct SummingWriter<'a> {
+    writer: Writer<'a>,
+    sum: Sum,
+}
+
+impl<'a> SummingWriter<'a> {
+    /// `sum` is what stands before the first octet, an even number of octets.
+    pub(crate) fn new(buffer: &'a mut [u8], sum: Sum) -> Self {
+        Self {
+            writer: Writer::new(buffer),
+            sum,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn put_u16(&mut self, number: u16) {
+        self.sum = self.sum.with_word(number);
+        self.writer.put_u16(number);
+    }
+
+    #[inline(always)]
+    pub(crate) fn put_u32(&mut self, number: u32) {
+        self.sum = self.sum.with_double_word(number);
+        self.writer.put_u32(number);
+    }
+
+    pub(crate) fn sum(&self) -> Sum {
+        self.sum
     }
 }

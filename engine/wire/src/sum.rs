@@ -9,7 +9,7 @@ use crate::FourTuple;
 /// A ones-complement sum that is still growing. Slices may have odd lengths; only their sequence matters.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sum {
-    /// Sum of words in native byte order, not yet folded; below 2³³ between calls.
+    /// Sum of words in native byte order, not yet folded; below 2⁴⁰ between calls.
     total: u64,
     /// An odd number of octets was added, so the next one completes a word.
     odd: bool,
@@ -66,6 +66,14 @@ impl Sum {
     #[must_use]
     pub(crate) fn with_word(mut self, word: u16) -> Self {
         self.total += u64::from(word.to_be());
+        self
+    }
+
+    /// Adds one 32-bit number. Only for sums of an even number of octets so far.
+    #[inline]
+    #[must_use]
+    pub(crate) fn with_double_word(mut self, number: u32) -> Self {
+        self.total += u64::from(number.to_be());
         self
     }
 

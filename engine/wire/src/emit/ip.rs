@@ -41,37 +41,31 @@ pub(super) fn put_ipv4(
     upper_len: u16,
     checksum: bool,
 ) {
-    let total_len = upper_len.saturating_add(IPV4_LEN as u16).to_be_bytes();
-    let id = fields.identification.to_be_bytes();
-    let [s0, s1, s2, s3] = ends.source.octets();
-    let [d0, d1, d2, d3] = ends.destination.octets();
-    let mut header = [
-        0x45,
-        fields.traffic_class,
-        total_len[0],
-        total_len[1],
-        id[0],
-        id[1],
-        DONT_FRAGMENT,
-        0,
-        fields.ttl,
-        protocol,
-        0,
-        0,
-        s0,
-        s1,
-        s2,
-        s3,
-        d0,
-        d1,
-        d2,
-        d3,
-    ];
-    if checksum {
-        let [high, low] = Sum::of(&header).checksum().to_be_bytes();
-        (header[10], header[11]) = (high, low);
-    }
-    writer.put(header);
+    let total_len = upper_len.saturating_add(IPV4_LEN as u16);
+    let version_and_class = 0x4500 | u16::from(fields.traffic_class);
+    let ttl_and_protocol = u16::from_be_bytes([fields.ttl, protocol]);
+    let [source, destination] = [ends.source, ends.destination].map(u32::from);
+    let field = if checksum {
+        Sum::default()
+            .with_word(version_and_class)
+            .with_word(total_len)
+            .with_word(fields.identification)
+            .with_word(DONT_FRAGMENT)
+            .with_word(ttl_and_protocol)
+            .with_double_word(source)
+            .with_double_word(destination)
+            .checksum()
+    } else {
+        0
+    };
+    writer.put_u16(version_and_class);
+    writer.put_u16(total_len);
+    writer.put_u16(fields.identification);
+    writer.put_u16(DONT_FRAGMENT);
+    writer.put_u16(ttl_and_protocol);
+    writer.put_u16(field);
+    writer.put_u32(source);
+    writer.put_u32(destination);
 }
 
 /// Writes an IPv6 header of 40 octets with flow label zero.
@@ -99,5 +93,5 @@ pub(super) fn put_ipv6(
     writer.put(ends.destination.octets());
 }
 
-/// First octet of flags and fragment offset with DF set.
-const DONT_FRAGMENT: u8 = 0x40;
+/// Flags and fragment offset with only DF set.
+const DONT_FRAGMENT: u16 = 0x4000;

@@ -3,7 +3,7 @@
 use super::ip::{IpFields, put_ipv4, put_ipv6};
 use super::{ether_len, put_ethernet, tcp_options};
 use crate::address::Ends;
-use crate::octets::Writer;
+use crate::octets::{SummingWriter, Writer};
 use crate::protocol::{IPV4_LEN, IPV6_LEN, TCP_LEN, ether_type, ip};
 use crate::{Family, FourTuple, Link, Sum, TcpHeader, TcpOptions};
 
@@ -51,11 +51,11 @@ pub fn emit_tcp(
     let upper_len = upper_len as u16;
     let (front, segment) = buffer.split_at_mut(frame_header_len - TCP_LEN - options_len);
     put_network(&mut Writer::new(front), link, tuple, ip, upper_len, checksum);
-    put_segment(segment, tuple, header);
     let pseudo = Sum::pseudo_tcp(tuple, upper_len);
+    let sum = put_segment(segment, tuple, header, pseudo);
     let field = match checksum {
         // RFC 9293 §3.1, MUST-2: the sender always makes a checksum.
-        EmitChecksum::Software(payload) => pseudo.with(segment).followed_by(payload).checksum(),
+        EmitChecksum::Software(payload) => sum.followed_by(payload).checksum(),
         EmitChecksum::Hardware => pseudo.folded(),
     };
     if let Some(place) = segment.get_mut(16..18) {
@@ -94,19 +94,21 @@ fn put_network(
     }
 }
 
-/// The TCP header with options and a checksum field of zero; `segment` is exactly as long.
+/// Writes the TCP header with options and a checksum field of zero, and adds its sum to that of the pseudo-header; `segment`
+/// is exactly as long.
 #[inline]
-fn put_segment(segment: &mut [u8], tuple: &FourTuple, header: &TcpHeader) {
+fn put_segment(segment: &mut [u8], tuple: &FourTuple, header: &TcpHeader, pseudo: Sum) -> Sum {
     // The options are whole words and at most ten: the data offset fits in its four bits.
     let data_offset = (segment.len() / 4) as u8;
-    let mut writer = Writer::new(segment);
+    let mut writer = SummingWriter::new(segment, pseudo);
     writer.put_u16(tuple.local_port());
     writer.put_u16(tuple.remote_port());
     writer.put_u32(header.seq.0);
     writer.put_u32(header.ack.0);
-    writer.put([data_offset << 4, header.flags.0]);
+    writer.put_u16(u16::from_be_bytes([data_offset << 4, header.flags.0]));
     writer.put_u16(header.window);
     writer.put_u16(0);
     writer.put_u16(header.urgent);
     tcp_options::put(&mut writer, &header.options);
+    writer.sum()
 }

@@ -8,7 +8,7 @@
 //! (RFC 9293 §3.1, MUST-69 holds with nothing to pad).
 
 use crate::TcpOptions;
-use crate::octets::Writer;
+use crate::octets::SummingWriter;
 use crate::protocol::tcp_option::{MSS, NO_OPERATION, SACK, SACK_PERMITTED, TIMESTAMPS, WINDOW_SCALE};
 
 /// Octets of the list, a multiple of four and at most [`MAX_LEN`].
@@ -22,34 +22,37 @@ pub(super) fn len(options: &TcpOptions) -> usize {
 }
 
 #[inline]
-pub(super) fn put(writer: &mut Writer<'_>, options: &TcpOptions) {
+pub(super) fn put(writer: &mut SummingWriter<'_>, options: &TcpOptions) {
     if let Some(mss) = options.mss {
-        let [high, low] = mss.to_be_bytes();
-        writer.put([MSS, 4, high, low]);
+        writer.put_u32(word(MSS, 4, 0, 0) | u32::from(mss));
     }
-    let front = if options.sack_permitted {
-        [SACK_PERMITTED, 2]
+    let sack_permitted = if options.sack_permitted {
+        word(SACK_PERMITTED, 2, 0, 0)
     } else {
-        [NO_OPERATION; 2]
+        word(NO_OPERATION, NO_OPERATION, 0, 0)
     };
     if let Some(timestamps) = options.timestamps {
-        writer.put([front[0], front[1], TIMESTAMPS, 10]);
+        writer.put_u32(sack_permitted | word(0, 0, TIMESTAMPS, 10));
         writer.put_u32(timestamps.value);
         writer.put_u32(timestamps.echo);
     } else if options.sack_permitted {
-        writer.put([NO_OPERATION, NO_OPERATION, SACK_PERMITTED, 2]);
+        writer.put_u32(word(NO_OPERATION, NO_OPERATION, SACK_PERMITTED, 2));
     }
     if let Some(shift) = options.window_scale {
-        writer.put([NO_OPERATION, WINDOW_SCALE, 3, shift]);
+        writer.put_u32(word(NO_OPERATION, WINDOW_SCALE, 3, shift));
     }
     let blocks = sack_blocks_that_fit(options, len_before_sack(options));
     if blocks > 0 {
-        writer.put([NO_OPERATION, NO_OPERATION, SACK, 2 + 8 * blocks as u8]);
+        writer.put_u32(word(NO_OPERATION, NO_OPERATION, SACK, 2 + 8 * blocks as u8));
         for block in options.sack.iter().take(blocks) {
             writer.put_u32(block.left.0);
             writer.put_u32(block.right.0);
         }
     }
+}
+
+const fn word(a: u8, b: u8, c: u8, d: u8) -> u32 {
+    u32::from_be_bytes([a, b, c, d])
 }
 
 #[inline]

@@ -1,65 +1,130 @@
-//! The short path: an untagged frame with IPv4 without options and TCP with timestamps or without options.
+//! The short path: an untagged frame with IPv4 or IPv6 and nothing between IP and TCP, TCP with timestamps or without
+//! options.
 //!
 //! It reads constant places behind one length check, and answers exactly what the way for every frame would; what is
 //! not of this shape, or is wrong in any way but its TCP checksum, is left to that.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::checksum::{self, Accepted};
 use super::{ChecksumCheck, Expect, tcp, tcp_options};
 use crate::octets::{be16, be32, part};
-use crate::protocol::{ETHER_LEN, IPV4_LEN, TCP_LEN, ether_type, ip, tcp_option};
-use crate::{DropReason, FourTuple, Packet, PacketKind, Span, Sum, TcpOptions, TcpPacket, TupleV4};
+use crate::protocol::{ETHER_LEN, IPV4_LEN, IPV6_LEN, TCP_LEN, ether_type, ip, tcp_option};
+use crate::{DropReason, FourTuple, Packet, PacketKind, Span, Sum, TcpOptions, TcpPacket, TupleV4, TupleV6};
 
 #[inline]
 pub(super) fn parse(frame: &[u8], expect: &Expect) -> Option<Result<Packet, DropReason>> {
-    let head = frame.first_chunk::<HEAD>()?;
-    let total_len = usize::from(be16(head, IPV4 + 2));
-    let plain = be16(head, 12) == ether_type::IPV4
-        && head[IPV4] == 0x45
-        && be16(head, IPV4 + 6) & !DONT_FRAGMENT == 0
-        && head[IPV4 + 9] == ip::TCP
-        && expect.vlan.is_none();
-    if !plain || total_len < HEAD - IPV4 {
+    let ethernet = frame.first_chunk::<ETHER_LEN>()?;
+    match be16(ethernet, 12) {
+        _ if expect.vlan.is_some() => None,
+        ether_type::IPV4 => parse_v4(frame, expect.checksum),
+        ether_type::IPV6 => parse_v6(frame, expect.checksum),
+        _ => None,
+    }
+}
+
+#[inline]
+fn parse_v4(frame: &[u8], check: ChecksumCheck) -> Option<Result<Packet, DropReason>> {
+    const TCP: usize = IP + IPV4_LEN;
+    let head = frame.first_chunk::<{ TCP + TCP_LEN }>()?;
+    let plain = head[IP] == 0x45 && be16(head, IP + 6) & !DONT_FRAGMENT == 0 && head[IP + 9] == ip::TCP;
+    let total_len = usize::from(be16(head, IP + 2));
+    if !plain || total_len < IPV4_LEN + TCP_LEN {
         return None;
     }
-    let segment = frame.get(TCP..IPV4 + total_len)?;
-    let (header_len, options) = plain_options(head[TCP + 12], segment)?;
-    let (source_port, destination_port) = (be16(head, TCP), be16(head, TCP + 2));
-    let header_right =
-        expect.checksum == ChecksumCheck::Trust || Sum::of(&part::<IPV4_LEN, _>(head, IPV4)).is_right();
-    if source_port == 0 || destination_port == 0 || !header_right {
+    let segment = frame.get(TCP..IP + total_len)?;
+    if check != ChecksumCheck::Trust && !Sum::of(&part::<IPV4_LEN, _>(head, IP)).is_right() {
         return None;
     }
     let tuple = TupleV4 {
-        local: Ipv4Addr::from(be32(head, IPV4 + 16)),
-        remote: Ipv4Addr::from(be32(head, IPV4 + 12)),
-        local_port: destination_port,
-        remote_port: source_port,
+        local: Ipv4Addr::from(be32(head, IP + 16)),
+        remote: Ipv4Addr::from(be32(head, IP + 12)),
+        local_port: be16(head, TCP + 2),
+        remote_port: be16(head, TCP),
     };
     let pseudo = Sum::pseudo_v4(tuple.remote, tuple.local, ip::TCP, segment.len() as u16);
-    let Some(accepted) = checksum::accept(pseudo, segment, be16(head, TCP + 16), expect.checksum) else {
+    let (ttl, traffic_class) = (head[IP + 8], head[IP + 1]);
+    let tcp = parse_segment(
+        segment,
+        TCP,
+        FourTuple::V4(tuple),
+        (ttl, traffic_class),
+        pseudo,
+        check,
+    )?;
+    Some(tcp.map(|tcp| packet(head, tcp)))
+}
+
+#[inline]
+fn parse_v6(frame: &[u8], check: ChecksumCheck) -> Option<Result<Packet, DropReason>> {
+    const TCP: usize = IP + IPV6_LEN;
+    let head = frame.first_chunk::<{ TCP + TCP_LEN }>()?;
+    let payload_len = usize::from(be16(head, IP + 4));
+    if head[IP] >> 4 != 6 || head[IP + 6] != ip::TCP || payload_len < TCP_LEN {
+        return None;
+    }
+    let segment = frame.get(TCP..TCP + payload_len)?;
+    let tuple = TupleV6 {
+        local: Ipv6Addr::from(part::<16, _>(head, IP + 24)),
+        remote: Ipv6Addr::from(part::<16, _>(head, IP + 8)),
+        local_port: be16(head, TCP + 2),
+        remote_port: be16(head, TCP),
+    };
+    let pseudo = Sum::pseudo_v6(tuple.remote, tuple.local, ip::TCP, segment.len() as u16);
+    let (ttl, traffic_class) = (head[IP + 7], (head[IP] << 4) | (head[IP + 1] >> 4));
+    let tcp = parse_segment(
+        segment,
+        TCP,
+        FourTuple::V6(tuple),
+        (ttl, traffic_class),
+        pseudo,
+        check,
+    )?;
+    Some(tcp.map(|tcp| packet(head, tcp)))
+}
+
+/// The segment that starts at octet `start` of the frame; `ip` is TTL and traffic class.
+#[inline(always)]
+fn parse_segment(
+    segment: &[u8],
+    start: usize,
+    tuple: FourTuple,
+    ip: (u8, u8),
+    pseudo: Sum,
+    check: ChecksumCheck,
+) -> Option<Result<TcpPacket, DropReason>> {
+    let header = segment.first_chunk::<TCP_LEN>()?;
+    let (header_len, options) = plain_options(header[12], segment)?;
+    if tuple.local_port() == 0 || tuple.remote_port() == 0 {
+        return None;
+    }
+    let Some(accepted) = checksum::accept(pseudo, segment, be16(header, 16), check) else {
         return Some(Err(DropReason::BadTcpChecksum));
     };
-    Some(Ok(Packet {
-        ether_source: part(head, 6),
-        ether_destination: part(head, 0),
-        kind: PacketKind::Tcp(TcpPacket {
-            tuple: FourTuple::V4(tuple),
-            header: tcp::fields(&part::<TCP_LEN, _>(head, TCP), options),
-            payload: Span {
-                start: (TCP + header_len) as u16,
-                len: (segment.len() - header_len) as u16,
-            },
-            ttl: head[IPV4 + 8],
-            traffic_class: head[IPV4 + 1],
-            partial_checksum: accepted == Accepted::Partial,
-        }),
+    Some(Ok(TcpPacket {
+        tuple,
+        header: tcp::fields(header, options),
+        payload: Span {
+            start: (start + header_len) as u16,
+            len: (segment.len() - header_len) as u16,
+        },
+        ttl: ip.0,
+        traffic_class: ip.1,
+        partial_checksum: accepted == Accepted::Partial,
     }))
 }
 
+#[inline(always)]
+fn packet<const N: usize>(head: &[u8; N], tcp: TcpPacket) -> Packet {
+    Packet {
+        ether_source: part(head, 6),
+        ether_destination: part(head, 0),
+        kind: PacketKind::Tcp(tcp),
+    }
+}
+
 /// Length of a header without options, or with NOP NOP timestamps, and those.
-#[inline]
+#[inline(always)]
 fn plain_options(offset: u8, segment: &[u8]) -> Option<(usize, TcpOptions)> {
     match offset >> 4 {
         5 => Some((TCP_LEN, TcpOptions::default())),
@@ -79,9 +144,8 @@ fn plain_options(offset: u8, segment: &[u8]) -> Option<(usize, TcpOptions)> {
     }
 }
 
-const IPV4: usize = ETHER_LEN;
-const TCP: usize = IPV4 + IPV4_LEN;
-const HEAD: usize = TCP + TCP_LEN;
+/// Where the IP header starts.
+const IP: usize = ETHER_LEN;
 const DONT_FRAGMENT: u16 = 0x4000;
 const NOP_NOP_TIMESTAMPS: u32 = u32::from_be_bytes([
     tcp_option::NO_OPERATION,
@@ -106,21 +170,26 @@ mod tests {
         assert!(takes(&tcp_v4_frame(&[], b"")));
         assert!(takes(&tcp_v4_frame(&STAMPS, b"payload")));
         assert!(!takes(&tcp_v4_frame(&[2, 4, 5, 0xb4], b"")));
-        assert!(!takes(&tcp_v6_frame(6, &[], b"")));
+        assert!(takes(&tcp_v6_frame(6, &[], b"payload")));
+        assert!(!takes(&tcp_v6_frame(60, &[6, 0, 1, 4, 0, 0, 0, 0], b"")));
     }
 
     proptest! {
         // Fast path = slow path, for frames that are nearly common in every way.
         #[test]
         fn it_answers_as_the_way_for_every_frame_does(
-            with_options in any::<bool>(),
+            (v6, with_options) in any::<(bool, bool)>(),
             payload in prop::collection::vec(any::<u8>(), 0..40),
-            changes in prop::collection::vec((0..60usize, any::<u8>()), 0..3),
+            changes in prop::collection::vec((0..80usize, any::<u8>()), 0..3),
             cut in 0..4usize,
             trusted in any::<bool>(),
         ) {
             let options: &[u8] = if with_options { &STAMPS } else { &[] };
-            let mut frame = tcp_v4_frame(options, &payload);
+            let mut frame = if v6 {
+                tcp_v6_frame(6, &[], &payload)
+            } else {
+                tcp_v4_frame(options, &payload)
+            };
             for (at, value) in changes {
                 if let Some(octet) = frame.get_mut(at) {
                     *octet = value;

@@ -1,7 +1,7 @@
 //! Frames in, packets out. Any bytes at all are read; none can make it panic, and nothing is allocated.
 //!
 //! ```text
-//!   parse ─► common    IPv4 without options, TCP with timestamps or without options: one look at constant places
+//!   parse ─► common    nothing between IP and TCP, timestamps or no options: a look at constant places
 //!      └───► ethernet ─► arp
 //!                     ─► ipv4 ─► tcp ─► tcp_options        the same answers for every frame, and for all others
 //!                     ─► ipv6 ─► udp, icmpv4, icmpv6 ─► neighbour
@@ -53,6 +53,7 @@ pub enum ChecksumCheck {
 ///
 /// # Errors
 /// The reason for which the frame has to be dropped.
+#[inline]
 pub fn parse(frame: &[u8], expect: &Expect) -> Result<Packet, DropReason> {
     match common::parse(frame, expect) {
         Some(parsed) => parsed,
@@ -61,6 +62,7 @@ pub fn parse(frame: &[u8], expect: &Expect) -> Result<Packet, DropReason> {
 }
 
 /// The way for every frame; [`common`] only shortens it.
+#[inline(never)]
 fn parse_any(frame: &[u8], expect: &Expect) -> Result<Packet, DropReason> {
     let ethernet = ethernet::parse(frame, expect.vlan)?;
     let kind = match ethernet.ether_type {

@@ -16,7 +16,7 @@ use fourtuple_nic::NicError;
 
 pub(crate) use log::{complaint, forget};
 pub use thread::WorkerThread;
-pub(crate) use thread::{Passages, is_registered, pass};
+pub(crate) use thread::{Passages, lcore, pass};
 use words::Backing;
 pub use words::{EalOptions, Memory, ORDINARY_MEGABYTES};
 

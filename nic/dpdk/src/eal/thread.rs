@@ -78,10 +78,11 @@ impl Drop for WorkerThread {
     }
 }
 
-/// This thread has an lcore id.
+/// The lcore id that this thread registered, if it did.
 #[inline]
-pub(crate) fn is_registered() -> bool {
-    LCORE.get() < LCORES
+pub(crate) fn lcore() -> Option<usize> {
+    let lcore = LCORE.get();
+    (lcore < LCORES).then_some(lcore)
 }
 
 /// Says that this thread is in no pool operation now; once a burst.

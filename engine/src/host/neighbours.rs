@@ -1,0 +1,482 @@
+//! Who is where on the link: IP address → Ethernet address (RFC 826, RFC 1122 §2.3.2, RFC 4861 §7), for both families.
+//!
+//! ```text
+//!             resolve                      reply, request
+//!   (none) ───────────► Pending (1 s × 3) ───────────────► Reachable ◄──┐
+//!                          │       ▲                          │ used after 20 min, or doubted
+//!                          ▼       └── 3 × no answer ──── Probing ──────┘ reply
+//!                    Failed (3 s)                      (still used; asked in unicast)
+//! ```
+//!
+//! Worker 0 keeps the table that asks the link; the other workers keep tables of the same kind whose solicitations are
+//! messages to worker 0, and whose answers come back through [`Neighbours::replicate`].
+//!
+//! What it believes: a reply while it asks; a request that was addressed to us from the link, unless it contradicts an
+//! entry that is known: then, as with announcements and unsolicited replies, the station that is known is *asked* whether it
+//! is still there, and only its silence lets another take its place.
+//!
+//! Bounds: the capacity given at start, [`waiting`](super::waiting) frames. When it is full the entry that was unused for
+//! longest goes; requests of strangers can't push out what is in use. Nothing is allocated after the start.
+
+use std::hash::Hasher;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use fourtuple_wire::{EtherAddr, Instant};
+use hashbrown::HashTable;
+use siphasher::sip::SipHasher13;
+
+use super::learned::{Learned, Origin};
+use super::waiting::Waiting;
+
+/// A place in the table that a connection may keep: valid until the entry goes to another address. 4 bytes.
+///
+/// 12 bits of place, 20 bits of generation. After 2²⁰ changes of one place an old hop would fit again; a frame would go to
+/// another station of the link, be lost, and the retransmission's doubt would ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hop(u32);
+
+/// What is known of a next hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Resolution {
+    /// It is there. The hop may be kept and asked with [`Neighbours::ether`].
+    Known(EtherAddr, Hop),
+    /// It is being asked for; a frame may wait ([`Neighbours::try_wait`]).
+    Pending,
+    /// It did not answer; not asked again for a while.
+    Failed,
+    /// The table has no room to ask.
+    Full,
+}
+
+/// A question to the link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Solicit {
+    /// The address that is asked for.
+    pub(crate) ip: IpAddr,
+    /// The station that is asked whether it is still there; `None`: all are asked.
+    pub(crate) station: Option<EtherAddr>,
+}
+
+/// What the table did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct NeighbourCounts {
+    /// Questions asked.
+    pub(crate) solicits: u64,
+    /// Entries that became known.
+    pub(crate) resolved: u64,
+    /// Addresses that nobody answered for.
+    pub(crate) failed: u64,
+    /// Entries that gave way to others.
+    pub(crate) evicted: u64,
+    /// Claims that were not believed.
+    pub(crate) disbelieved: u64,
+    /// Frames dropped because their next hop was not resolved in time, or too many waited.
+    pub(crate) unresolved_frames: u64,
+}
+
+/// The table. `W` is a frame that waits.
+#[derive(Debug)]
+pub(crate) struct Neighbours<W> {
+    entries: Box<[Entry]>,
+    /// When the entry of the same place has to act; apart from the entries, since it is searched.
+    due: Box<[Instant]>,
+    /// Nothing is due before.
+    next: Instant,
+    index: HashTable<u16>,
+    /// Places never used so far.
+    fresh: std::ops::Range<u16>,
+    hasher: SipHasher13,
+    waiting: Waiting<W>,
+    counts: NeighbourCounts,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    ip: IpAddr,
+    state: EntryState,
+    /// When it was last resolved, or made.
+    used_at: Instant,
+    /// It was resolved at least once.
+    wanted: bool,
+    generation: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EntryState {
+    Pending { asked: u8 },
+    Reachable { ether: EtherAddr, confirmed_at: Instant },
+    Probing { ether: EtherAddr, asked: u8 },
+    Failed { until: Instant },
+}
+
+impl<W> Neighbours<W> {
+    /// A table of `capacity` entries, at most 4096, hashed under `secret`.
+    pub(crate) fn new(capacity: u16, secret: &[u8; 16]) -> Self {
+        let capacity = capacity.clamp(1, MAX_CAPACITY);
+        let empty = Entry {
+            ip: IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
+            state: EntryState::Failed { until: Instant::ZERO },
+            used_at: Instant::ZERO,
+            wanted: false,
+            generation: 0,
+        };
+        Self {
+            entries: vec![empty; usize::from(capacity)].into(),
+            due: vec![Instant::FAR_FUTURE; usize::from(capacity)].into(),
+            next: Instant::FAR_FUTURE,
+            // Twice the entries: then the table cleans up in place and never grows.
+            index: HashTable::with_capacity(usize::from(capacity) * 2),
+            fresh: 0..capacity,
+            hasher: SipHasher13::new_with_key(secret),
+            waiting: Waiting::new(),
+            counts: NeighbourCounts::default(),
+        }
+    }
+
+    /// What is known of `ip`, a host on the link; asks for it when nothing is.
+    pub(crate) fn resolve(&mut self, ip: IpAddr, now: Instant) -> Resolution {
+        let Some(place) = self.place_of(ip).or_else(|| self.add(ip, true, now)) else {
+            return Resolution::Full;
+        };
+        if let EntryState::Failed { until } = self.entry(place).state {
+            if until > now {
+                return Resolution::Failed;
+            }
+            self.ask(place, EntryState::Pending { asked: 0 }, now);
+        }
+        match self.touch(place, now) {
+            Some(ether) => Resolution::Known(ether, self.hop(place)),
+            None => Resolution::Pending,
+        }
+    }
+
+    /// The station of a hop that was resolved before; `None`: resolve again.
+    #[inline]
+    pub(crate) fn ether(&mut self, hop: Hop, now: Instant) -> Option<EtherAddr> {
+        let place = (hop.0 & PLACE_MASK) as u16;
+        let entry = self.entries.get(usize::from(place))?;
+        if entry.generation != hop.0 >> PLACE_BITS {
+            return None;
+        }
+        self.touch(place, now)
+    }
+
+    /// Lets a frame wait for `ip`, which is [`Pending`](Resolution::Pending). An older frame may have to give way.
+    ///
+    /// # Errors
+    /// The frame, when `ip` is not pending or too many wait.
+    pub(crate) fn try_wait(&mut self, ip: IpAddr, frame: W) -> Result<(), W> {
+        let place = self.place_of(ip);
+        let Some(place) =
+            place.filter(|place| matches!(self.entry(*place).state, EntryState::Pending { .. }))
+        else {
+            return Err(frame);
+        };
+        match self.waiting.push(place, frame) {
+            Ok(given_way) => {
+                self.counts.unresolved_frames += u64::from(given_way.is_some());
+                Ok(())
+            }
+            Err(frame) => {
+                self.counts.unresolved_frames += 1;
+                Err(frame)
+            }
+        }
+    }
+
+    /// The next frame whose next hop became known, with its station.
+    pub(crate) fn poll_ready(&mut self) -> Option<(EtherAddr, W)> {
+        self.waiting.poll_ready()
+    }
+
+    /// Takes in what a packet told. True when it was believed and is news: tell the other workers.
+    pub(crate) fn learn(&mut self, learned: &Learned, now: Instant) -> bool {
+        let Learned { ip, ether, origin } = *learned;
+        let Some(place) = self.place_of(ip) else {
+            // RFC 826: who asks us will be answered soon.
+            let place = if origin == Origin::Request {
+                self.add(ip, false, now)
+            } else {
+                None
+            };
+            if let Some(place) = place {
+                self.set_known(place, ether, now);
+            }
+            return place.is_some();
+        };
+        let (believed, same) = match self.entry(place).state {
+            EntryState::Pending { .. } => (
+                matches!(origin, Origin::Request | Origin::Reply | Origin::WeakReply),
+                false,
+            ),
+            EntryState::Failed { .. } => (origin == Origin::Request, false),
+            EntryState::Probing { ether: known, .. } => {
+                let same = known == ether;
+                // Only the station that is known can confirm; another one needs a reply that overrides (RFC 4861 §7.2.5).
+                let believed = match origin {
+                    Origin::Reply => true,
+                    Origin::Request | Origin::WeakReply | Origin::Confirmation => same,
+                    Origin::Announcement => false,
+                };
+                (believed, same)
+            }
+            EntryState::Reachable { ether: known, .. } => {
+                let same = known == ether;
+                if !same {
+                    self.on_doubt(ip, now);
+                }
+                // A request refreshes, and is no news.
+                if same && origin == Origin::Request {
+                    self.entries[usize::from(place)].state = EntryState::Reachable {
+                        ether,
+                        confirmed_at: now,
+                    };
+                    return false;
+                }
+                (false, same)
+            }
+        };
+        if believed {
+            self.set_known(place, ether, now);
+        } else {
+            self.counts.disbelieved += u64::from(!same);
+        }
+        believed
+    }
+
+    /// Takes over what worker 0 knows.
+    pub(crate) fn replicate(&mut self, ip: IpAddr, ether: EtherAddr, now: Instant) {
+        if let Some(place) = self.place_of(ip).or_else(|| self.add(ip, false, now)) {
+            self.set_known(place, ether, now);
+        }
+    }
+
+    /// A connection gets no answer by way of `ip` (RFC 1122 §4.2.3.5, R1): asks the station whether it is still there.
+    pub(crate) fn on_doubt(&mut self, ip: IpAddr, now: Instant) {
+        if let Some(place) = self.place_of(ip)
+            && let EntryState::Reachable { ether, .. } = self.entry(place).state
+        {
+            self.ask(place, EntryState::Probing { ether, asked: 0 }, now);
+        }
+    }
+
+    /// The next question that is due. Call again until `None`.
+    pub(crate) fn poll(&mut self, now: Instant) -> Option<Solicit> {
+        while self.next <= now {
+            let Some(place) = self.due.iter().position(|due| *due <= now) else {
+                self.next = self.due.iter().copied().min().unwrap_or(Instant::FAR_FUTURE);
+                break;
+            };
+            if let Some(solicit) = self.on_due(place as u16, now) {
+                self.counts.solicits += 1;
+                return Some(solicit);
+            }
+        }
+        None
+    }
+
+    /// When [`poll`](Self::poll) has something to do, at the earliest.
+    pub(crate) fn next_deadline(&self) -> Instant {
+        self.next
+    }
+
+    /// What the table did so far.
+    pub(crate) fn counts(&self) -> NeighbourCounts {
+        self.counts
+    }
+
+    /// Entries now.
+    pub(crate) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Frames held now.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    fn on_due(&mut self, place: u16, now: Instant) -> Option<Solicit> {
+        let Entry { ip, state, .. } = *self.entry(place);
+        match state {
+            EntryState::Pending { asked } if asked < ASK_TIMES => {
+                self.ask(
+                    place,
+                    EntryState::Pending { asked: asked + 1 },
+                    now + ASK_INTERVAL,
+                );
+                Some(Solicit { ip, station: None })
+            }
+            EntryState::Pending { .. } => {
+                self.counts.failed += 1;
+                self.counts.unresolved_frames += self.waiting.drop_all(place);
+                self.ask(
+                    place,
+                    EntryState::Failed {
+                        until: now + FAILED_FOR,
+                    },
+                    Instant::FAR_FUTURE,
+                );
+                None
+            }
+            EntryState::Probing { ether, asked } if asked < ASK_TIMES => {
+                self.ask(
+                    place,
+                    EntryState::Probing {
+                        ether,
+                        asked: asked + 1,
+                    },
+                    now + ASK_INTERVAL,
+                );
+                Some(Solicit {
+                    ip,
+                    station: Some(ether),
+                })
+            }
+            EntryState::Probing { .. } => {
+                self.ask(place, EntryState::Pending { asked: 1 }, now + ASK_INTERVAL);
+                Some(Solicit { ip, station: None })
+            }
+            EntryState::Reachable { .. } | EntryState::Failed { .. } => {
+                self.due[usize::from(place)] = Instant::FAR_FUTURE;
+                None
+            }
+        }
+    }
+
+    /// The entry is used: keeps it from eviction, and from growing old unasked.
+    #[inline]
+    fn touch(&mut self, place: u16, now: Instant) -> Option<EtherAddr> {
+        let entry = self.entries.get_mut(usize::from(place))?;
+        entry.used_at = now;
+        entry.wanted = true;
+        match entry.state {
+            EntryState::Reachable { ether, confirmed_at } => {
+                if now.since(confirmed_at) >= REACHABLE_FOR {
+                    self.ask(place, EntryState::Probing { ether, asked: 0 }, now);
+                }
+                Some(ether)
+            }
+            EntryState::Probing { ether, .. } => Some(ether),
+            EntryState::Pending { .. } | EntryState::Failed { .. } => None,
+        }
+    }
+
+    fn ask(&mut self, place: u16, state: EntryState, due: Instant) {
+        self.entries[usize::from(place)].state = state;
+        self.due[usize::from(place)] = due;
+        self.next = self.next.min(due);
+    }
+
+    fn set_known(&mut self, place: u16, ether: EtherAddr, now: Instant) {
+        self.ask(
+            place,
+            EntryState::Reachable {
+                ether,
+                confirmed_at: now,
+            },
+            Instant::FAR_FUTURE,
+        );
+        self.counts.resolved += 1;
+        self.waiting.release(place, ether);
+    }
+
+    /// A pending entry for `ip`, which has none; `None` when no place can be had.
+    fn add(&mut self, ip: IpAddr, wanted: bool, now: Instant) -> Option<u16> {
+        let place = match self.fresh.next() {
+            Some(place) => place,
+            None => self.evict(wanted, now)?,
+        };
+        let generation = (self.entry(place).generation + 1) & GENERATION_MASK;
+        let state = EntryState::Pending { asked: 0 };
+        self.entries[usize::from(place)] = Entry {
+            ip,
+            state,
+            used_at: now,
+            wanted,
+            generation,
+        };
+        self.ask(place, state, now);
+        let Self {
+            index,
+            entries,
+            hasher,
+            ..
+        } = self;
+        index.insert_unique(hash(hasher, ip), place, |place| {
+            hash(hasher, entries[usize::from(*place)].ip)
+        });
+        Some(place)
+    }
+
+    /// Makes the place free that was unused for longest.
+    ///
+    /// For one of our own frames: any that is neither being asked for nor in use this very second. For a stranger's request:
+    /// only what nobody here wanted, or wanted long ago.
+    fn evict(&mut self, wanted: bool, now: Instant) -> Option<u16> {
+        let must_rest = if wanted { IDLE_AFTER } else { REACHABLE_FOR };
+        let evictable = |entry: &Entry| match entry.state {
+            EntryState::Pending { .. } => false,
+            EntryState::Failed { .. } => wanted || entry.used_at + must_rest <= now,
+            EntryState::Reachable { .. } | EntryState::Probing { .. } => {
+                !entry.wanted || entry.used_at + must_rest <= now
+            }
+        };
+        let candidates = self
+            .entries
+            .iter()
+            .enumerate()
+            .filter(|(_, entry)| evictable(entry));
+        let (place, entry) = candidates.min_by_key(|(_, entry)| (entry.wanted, entry.used_at))?;
+        let (place, ip) = (place as u16, entry.ip);
+        if let Ok(occupied) = self.index.find_entry(hash(&self.hasher, ip), |at| *at == place) {
+            occupied.remove();
+        }
+        self.due[usize::from(place)] = Instant::FAR_FUTURE;
+        self.counts.evicted += 1;
+        Some(place)
+    }
+
+    #[inline]
+    fn place_of(&self, ip: IpAddr) -> Option<u16> {
+        self.index
+            .find(hash(&self.hasher, ip), |place| self.entry(*place).ip == ip)
+            .copied()
+    }
+
+    fn hop(&self, place: u16) -> Hop {
+        Hop(self.entry(place).generation << PLACE_BITS | u32::from(place))
+    }
+
+    fn entry(&self, place: u16) -> &Entry {
+        &self.entries[usize::from(place)]
+    }
+}
+
+fn hash(keyed: &SipHasher13, ip: IpAddr) -> u64 {
+    let mut hasher = *keyed;
+    match ip {
+        IpAddr::V4(ip) => hasher.write(&ip.octets()),
+        IpAddr::V6(ip) => hasher.write(&ip.octets()),
+    }
+    hasher.finish()
+}
+
+const PLACE_BITS: u32 = 12;
+const PLACE_MASK: u32 = (1 << PLACE_BITS) - 1;
+const GENERATION_MASK: u32 = (1 << (32 - PLACE_BITS)) - 1;
+const MAX_CAPACITY: u16 = 1 << PLACE_BITS;
+/// Known for this long before its first use asks again: the customary age of ARP entries (BSD's 20 minutes). RFC 1122
+/// §2.3.2.1 asks for some such time; doubts of connections find a station that left much earlier.
+pub(super) const REACHABLE_FOR: Duration = Duration::from_secs(20 * 60);
+/// RFC 1122 §2.3.2.1: at most one a second for one address; RFC 4861 §10, RETRANS_TIMER.
+pub(super) const ASK_INTERVAL: Duration = Duration::from_secs(1);
+/// RFC 4861 §10: MAX_MULTICAST_SOLICIT and MAX_UNICAST_SOLICIT.
+pub(super) const ASK_TIMES: u8 = 3;
+/// How long a failure is remembered: as long as finding out takes, so that a dead hop costs one question in two seconds.
+pub(super) const FAILED_FOR: Duration = Duration::from_secs(3);
+/// An entry that was not used for this long may give way to another one that is needed.
+pub(super) const IDLE_AFTER: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;

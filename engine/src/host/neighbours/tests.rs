@@ -1,0 +1,419 @@
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::host::waiting::{EACH, IN_ALL};
+
+const A: EtherAddr = [2, 0, 0, 0, 0, 0xa];
+const B: EtherAddr = [2, 0, 0, 0, 0, 0xb];
+
+fn table(capacity: u16) -> Neighbours<u32> {
+    Neighbours::new(capacity, &[7; 16])
+}
+
+fn ip(last: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(10, 0, 0, last))
+}
+
+fn at(millis: u64) -> Instant {
+    Instant::from_millis(millis)
+}
+
+fn told(ip: IpAddr, ether: EtherAddr, origin: Origin) -> Learned {
+    Learned { ip, ether, origin }
+}
+
+fn ether_of(resolution: Resolution) -> Option<EtherAddr> {
+    match resolution {
+        Resolution::Known(ether, _) => Some(ether),
+        Resolution::Pending | Resolution::Failed | Resolution::Full => None,
+    }
+}
+
+fn known(table: &mut Neighbours<u32>, ip: IpAddr, ether: EtherAddr, now: Instant) -> Hop {
+    table.resolve(ip, now);
+    assert!(table.learn(&told(ip, ether, Origin::Reply), now));
+    match table.resolve(ip, now) {
+        Resolution::Known(found, hop) if found == ether => hop,
+        other => panic!("{ip}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_hop_is_asked_for_once_a_second_three_times_and_then_left_alone() {
+    let mut table = table(8);
+    assert_eq!(table.resolve(ip(1), at(0)), Resolution::Pending);
+    table.try_wait(ip(1), 7).unwrap();
+    for second in 0..3 {
+        assert_eq!(table.next_deadline(), at(second * 1000));
+        assert_eq!(
+            table.poll(at(second * 1000)),
+            Some(Solicit {
+                ip: ip(1),
+                station: None
+            })
+        );
+        assert_eq!(
+            table.poll(at(second * 1000 + 999)),
+            None,
+            "RFC 1122 §2.3.2.1: at most one a second"
+        );
+    }
+    assert_eq!(table.resolve(ip(1), at(2_999)), Resolution::Pending);
+    assert_eq!(table.poll(at(3_000)), None);
+    assert_eq!(
+        (
+            table.counts().failed,
+            table.counts().unresolved_frames,
+            table.waiting()
+        ),
+        (1, 1, 0)
+    );
+    assert_eq!(table.resolve(ip(1), at(5_999)), Resolution::Failed);
+    assert_eq!(table.poll(at(5_999)), None);
+    assert_eq!(
+        table.try_wait(ip(1), 8),
+        Err(8),
+        "nothing waits for what is not asked for"
+    );
+    assert_eq!(
+        table.resolve(ip(1), at(6_000)),
+        Resolution::Pending,
+        "asked again"
+    );
+    assert!(table.poll(at(6_000)).is_some());
+    assert_eq!(table.poll_ready(), None);
+}
+
+#[test]
+fn frames_that_waited_leave_in_order_and_only_a_few_wait() {
+    let mut table = table(64);
+    table.resolve(ip(1), at(0));
+    for frame in 0..5 {
+        table.try_wait(ip(1), frame).unwrap();
+    }
+    assert_eq!(
+        table.counts().unresolved_frames,
+        5 - EACH as u64,
+        "the oldest gave way"
+    );
+    for other in 2..40 {
+        table.resolve(ip(other), at(0));
+        for frame in 0..2 {
+            let _ = table.try_wait(ip(other), frame);
+        }
+    }
+    assert_eq!(table.waiting(), IN_ALL);
+    assert!(table.learn(&told(ip(1), A, Origin::Reply), at(1)));
+    for frame in 2..5 {
+        assert_eq!(table.poll_ready(), Some((A, frame)));
+    }
+    assert_eq!(table.poll_ready(), None);
+}
+
+#[test]
+fn what_is_believed_depends_on_what_is_known() {
+    use Origin::*;
+    // For a station A and a claim of B: is it believed, and is A asked whether it is still there?
+    let cases = [
+        ("nothing known", None, Request, true, false),
+        ("nothing known", None, Reply, false, false),
+        ("nothing known", None, WeakReply, false, false),
+        ("nothing known", None, Confirmation, false, false),
+        ("nothing known", None, Announcement, false, false),
+        ("pending", Some("pending"), Request, true, false),
+        ("pending", Some("pending"), Reply, true, false),
+        ("pending", Some("pending"), WeakReply, true, false),
+        ("pending", Some("pending"), Confirmation, false, false),
+        ("pending", Some("pending"), Announcement, false, false),
+        ("A is known", Some("known"), Request, false, true),
+        ("A is known", Some("known"), Reply, false, true),
+        ("A is known", Some("known"), WeakReply, false, true),
+        ("A is known", Some("known"), Confirmation, false, true),
+        ("A is known", Some("known"), Announcement, false, true),
+        ("A is probed", Some("probed"), Request, false, true),
+        ("A is probed", Some("probed"), Reply, true, false),
+        ("A is probed", Some("probed"), WeakReply, false, true),
+        ("A is probed", Some("probed"), Confirmation, false, true),
+        ("A is probed", Some("probed"), Announcement, false, true),
+    ];
+    for (name, before, origin, believed, asked) in cases {
+        let mut table = table(8);
+        match before {
+            Some("pending") => {
+                table.resolve(ip(1), at(0));
+            }
+            Some(state) => {
+                known(&mut table, ip(1), A, at(0));
+                if state == "probed" {
+                    table.on_doubt(ip(1), at(0));
+                }
+            }
+            None => {}
+        }
+        assert_eq!(
+            table.learn(&told(ip(1), B, origin), at(10)),
+            believed,
+            "{name}: {origin:?}"
+        );
+        let expected = Solicit {
+            ip: ip(1),
+            station: Some(A),
+        };
+        assert_eq!(
+            table.poll(at(10)) == Some(expected),
+            asked,
+            "{name}: {origin:?} asks A"
+        );
+        if believed {
+            assert_eq!(
+                ether_of(table.resolve(ip(1), at(11))),
+                Some(B),
+                "{name}: {origin:?}"
+            );
+        } else if before.is_some_and(|state| state != "pending") {
+            assert_eq!(
+                ether_of(table.resolve(ip(1), at(11))),
+                Some(A),
+                "{name}: {origin:?}"
+            );
+            assert_eq!(table.counts().disbelieved, 1, "{name}: {origin:?}");
+        }
+    }
+}
+
+#[test]
+fn the_station_that_is_known_confirms_itself() {
+    use Origin::*;
+    for (origin, news) in [
+        (Request, true),
+        (Reply, true),
+        (WeakReply, true),
+        (Confirmation, true),
+        (Announcement, false),
+    ] {
+        let mut table = table(8);
+        known(&mut table, ip(1), A, at(0));
+        table.on_doubt(ip(1), at(0));
+        assert_eq!(table.learn(&told(ip(1), A, origin), at(10)), news, "{origin:?}");
+        assert_eq!(table.poll(at(10)).is_none(), news, "{origin:?}: asked no more");
+    }
+}
+
+#[test]
+fn a_station_that_took_over_is_found_though_nobody_believes_it() {
+    let mut table = table(8);
+    let hop = known(&mut table, ip(1), A, at(0));
+    assert!(!table.learn(&told(ip(1), B, Origin::Announcement), at(0)));
+    for second in 0..3 {
+        assert_eq!(
+            table.poll(at(second * 1000)),
+            Some(Solicit {
+                ip: ip(1),
+                station: Some(A)
+            })
+        );
+        assert_eq!(
+            table.ether(hop, at(second * 1000)),
+            Some(A),
+            "used while it is asked"
+        );
+    }
+    assert_eq!(
+        table.poll(at(3_000)),
+        Some(Solicit {
+            ip: ip(1),
+            station: None
+        }),
+        "A is silent: all are asked"
+    );
+    assert_eq!(table.ether(hop, at(3_000)), None);
+    assert!(table.learn(&told(ip(1), B, Origin::Reply), at(3_001)));
+    assert_eq!(table.ether(hop, at(3_001)), Some(B), "the hop is the same");
+}
+
+#[test]
+fn an_old_entry_is_asked_again_when_it_is_used() {
+    let mut table = table(8);
+    let hop = known(&mut table, ip(1), A, at(0));
+    let old = Instant::ZERO + REACHABLE_FOR;
+    assert_eq!(table.poll(old), None, "not used, not asked");
+    assert_eq!(table.ether(hop, old), Some(A), "still good");
+    assert_eq!(
+        table.poll(old),
+        Some(Solicit {
+            ip: ip(1),
+            station: Some(A)
+        })
+    );
+    assert!(table.learn(&told(ip(1), A, Origin::Reply), old));
+    assert_eq!(table.poll(old + ASK_INTERVAL), None);
+    // A request of the neighbour refreshes as well, without a question.
+    let later = old + REACHABLE_FOR;
+    assert!(!table.learn(&told(ip(1), A, Origin::Request), later));
+    assert_eq!(table.ether(hop, later), Some(A));
+    assert_eq!(table.poll(later), None);
+}
+
+#[test]
+fn a_stale_hop_is_refused() {
+    let mut table = table(1);
+    let hop = known(&mut table, ip(1), A, at(0));
+    let idle = at(0) + IDLE_AFTER;
+    known(&mut table, ip(2), B, idle);
+    assert_eq!(table.ether(hop, idle), None);
+    assert_eq!(table.counts().evicted, 1);
+}
+
+#[test]
+fn a_full_table_gives_up_what_rested_longest_and_never_what_is_in_use() {
+    let mut table = table(3);
+    for last in 1..=3 {
+        known(&mut table, ip(last), A, at(u64::from(last) * 10));
+    }
+    assert_eq!(
+        table.resolve(ip(4), at(100)),
+        Resolution::Full,
+        "all were used within the second"
+    );
+    table.resolve(ip(1), at(1_100));
+    assert_eq!(table.resolve(ip(4), at(1_200)), Resolution::Pending);
+    assert_eq!(
+        ether_of(table.resolve(ip(1), at(1_200))),
+        Some(A),
+        "used a moment ago"
+    );
+    assert_eq!(
+        ether_of(table.resolve(ip(3), at(1_200))),
+        Some(A),
+        "used later than the second"
+    );
+    assert_eq!(
+        table.resolve(ip(2), at(1_200)),
+        Resolution::Full,
+        "it gave way, and 4 is being asked for"
+    );
+}
+
+#[test]
+fn requests_of_strangers_push_out_only_each_other() {
+    let mut table = table(4);
+    known(&mut table, ip(1), A, at(0));
+    for (step, last) in (2..=250).enumerate() {
+        assert!(table.learn(&told(ip(last), B, Origin::Request), at(10_000 + step as u64)));
+        assert!(table.len() <= 4);
+    }
+    assert_eq!(ether_of(table.resolve(ip(1), at(20_000))), Some(A));
+    let mut table = self::table(1);
+    known(&mut table, ip(1), A, at(0));
+    assert!(!table.learn(&told(ip(2), B, Origin::Request), at(10_000)));
+    assert!(
+        table.learn(&told(ip(2), B, Origin::Request), Instant::ZERO + REACHABLE_FOR),
+        "nobody wanted 1 for long"
+    );
+}
+
+#[test]
+fn another_workers_table_takes_over_what_worker_0_learned() {
+    let mut replica = table(8);
+    replica.resolve(ip(1), at(0));
+    replica.try_wait(ip(1), 5).unwrap();
+    assert_eq!(
+        replica.poll(at(0)),
+        Some(Solicit {
+            ip: ip(1),
+            station: None
+        }),
+        "goes to worker 0 as a message"
+    );
+    replica.replicate(ip(1), A, at(1));
+    assert_eq!(replica.poll_ready(), Some((A, 5)));
+    replica.replicate(ip(2), B, at(1));
+    assert_eq!(ether_of(replica.resolve(ip(2), at(1))), Some(B));
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Resolve(u8),
+    Wait(u8),
+    Learn(u8, EtherAddr, Origin),
+    Replicate(u8),
+    Doubt(u8),
+    Pass(u64),
+    Poll,
+    Ready,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    use Origin::*;
+    let origin = prop::sample::select(vec![Request, Reply, WeakReply, Confirmation, Announcement]);
+    prop_oneof![
+        any::<u8>().prop_map(Step::Resolve),
+        any::<u8>().prop_map(Step::Wait),
+        (any::<u8>(), prop::sample::select(vec![A, B]), origin).prop_map(|(n, e, o)| Step::Learn(n, e, o)),
+        any::<u8>().prop_map(Step::Replicate),
+        any::<u8>().prop_map(Step::Doubt),
+        (0u64..2_000).prop_map(Step::Pass),
+        Just(Step::Pass(REACHABLE_FOR.as_millis() as u64)),
+        Just(Step::Poll),
+        Just(Step::Ready),
+    ]
+}
+
+/// Both families, few enough to meet again.
+fn any_ip(n: u8) -> IpAddr {
+    if n.is_multiple_of(2) {
+        ip(n / 8)
+    } else {
+        IpAddr::V6(Ipv6Addr::new(0xfd99, 0, 0, 0, 0, 0, 0, u16::from(n / 8)))
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_sequence_keeps_the_bounds(steps in prop::collection::vec(step(), 1..400)) {
+        let mut table = table(6);
+        let mut now = at(0);
+        let (mut waits, mut left) = (0u64, 0u64);
+        for (number, step) in steps.into_iter().enumerate() {
+            match step {
+                Step::Resolve(n) => {
+                    if let Resolution::Known(ether, hop) = table.resolve(any_ip(n), now) {
+                        prop_assert_eq!(table.ether(hop, now), Some(ether));
+                    }
+                }
+                Step::Wait(n) => match table.try_wait(any_ip(n), number as u32) {
+                    Ok(()) => waits += 1,
+                    Err(frame) => prop_assert_eq!(frame, number as u32),
+                },
+                Step::Learn(n, ether, origin) => {
+                    let ip = any_ip(n);
+                    let news = table.learn(&told(ip, ether, origin), now);
+                    if news {
+                        prop_assert_eq!(ether_of(table.resolve(ip, now)), Some(ether));
+                    }
+                }
+                Step::Replicate(n) => table.replicate(any_ip(n), A, now),
+                Step::Doubt(n) => table.on_doubt(any_ip(n), now),
+                Step::Pass(millis) => now = now + Duration::from_millis(millis),
+                Step::Poll => {
+                    let mut asked = 0;
+                    while table.poll(now).is_some() {
+                        asked += 1;
+                    }
+                    prop_assert!(asked <= 6, "one question an entry");
+                    prop_assert!(table.next_deadline() > now);
+                }
+                Step::Ready => left += u64::from(table.poll_ready().is_some()),
+            }
+            prop_assert!(table.len() <= 6);
+            prop_assert!(table.waiting() <= IN_ALL);
+        }
+        while table.poll_ready().is_some() {
+            left += 1;
+        }
+        // Every frame that was let wait has left, waits still, or was counted.
+        prop_assert!(waits <= left + table.waiting() as u64 + table.counts().unresolved_frames);
+    }
+}
