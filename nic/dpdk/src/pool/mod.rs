@@ -85,9 +85,17 @@ impl Pool {
     }
 
     /// How many are free now, those in caches included; approximate while others allocate.
+    ///
+    /// Reads the caches of our own threads only: DPDK's count reads those of all 128 lcores, which costs microseconds.
     pub(crate) fn free(&self) -> u32 {
-        // SAFETY: the pool lives while `self` does.
-        unsafe { dpdk_sys::rte_mempool_avail_count(self.raw.as_ptr()) }
+        // SAFETY: the pool lives while `self` does; counters are read that other threads may be writing, as DPDK's own count does.
+        unsafe {
+            let pool = self.raw.as_ptr();
+            let cached: u32 = eal::lcores_used()
+                .map(|lcore| dpdk_sys::shim_mempool_cached(pool, lcore as u32))
+                .sum();
+            dpdk_sys::shim_mempool_shared(pool) + cached
+        }
     }
 
     /// One buffer, empty and unique.

@@ -77,6 +77,7 @@ struct Nature {
     attaching: Attaching,
     mac: Option<MacAddr>,
     mtu: u16,
+    descriptors_most: u16,
     wait: WaitBy,
     link: Option<Arc<rings::Link>>,
 }
@@ -179,15 +180,36 @@ impl Eal {
         let (driver, arguments) = specification.split_once(',').unwrap_or((specification, ""));
         let label = format!("vdev:{specification}");
         let device = Device::plug(&label, &device::fresh_name(driver), arguments)?;
-        let nature = Nature {
+        Port::open(label, device, queues, options, Nature::polled(options))
+    }
+
+    /// A PCI device that is bound to a driver for user space (`dpdk-devbind.py -b vfio-pci 0000:01:00.0`). The EAL must have been
+    /// started with PCI: [`EalOptions::pci`](crate::EalOptions::pci). Frames are steered in software.
+    ///
+    /// # Errors
+    /// [`NicError`] with what the driver said.
+    pub fn pci(&self, address: &str, queues: u16, options: &PortOptions) -> Result<Port, NicError> {
+        let label = format!("pci:{address}");
+        let device = Device::take_over(&label, address)?;
+        if options.mac.is_some() {
+            device.take_all_addresses();
+        }
+        Port::open(label, device, queues, options, Nature::polled(options))
+    }
+}
+
+impl Nature {
+    /// Nothing is known beyond what the driver tells.
+    fn polled(options: &PortOptions) -> Self {
+        Self {
             kernel_peer: false,
             attaching: ATTACH_ABOVE,
             mac: options.mac,
             mtu: options.mtu.unwrap_or(1500),
+            descriptors_most: u16::MAX,
             wait: WaitBy::Polling,
             link: None,
-        };
-        Port::open(label, device, queues, options, nature)
+        }
     }
 }
 
@@ -220,7 +242,7 @@ impl Port {
         let offered = Offered::by(&capabilities, &nature);
         let interrupts = matches!(nature.wait, WaitBy::Interrupt);
         device.configure(queues, nature.mtu, offered.offloads, interrupts)?;
-        let descriptors = device.descriptors(options.descriptors);
+        let descriptors = device.descriptors(options.descriptors.min(nature.descriptors_most));
         let mut pools = Vec::with_capacity(usize::from(queues));
         for queue in 0..queues {
             let of_queue = QueuePools::new(&label, options)?;
