@@ -104,6 +104,19 @@ fn what_one_direction_does_depends_on_its_own_frames_only() {
 }
 
 #[test]
+fn the_two_directions_draw_different_numbers() {
+    let conditions = WireConditions {
+        loss: PARTS_PER_MILLION / 2,
+        ..WireConditions::default()
+    };
+    let mut pair = pair(options(), conditions, 7);
+    for octet in 0..64 {
+        assert!(pair.a.send_bytes(&[octet]) && pair.b.send_bytes(&[octet]));
+    }
+    assert_ne!(pair.a.receive_bytes(), pair.b.receive_bytes());
+}
+
+#[test]
 fn a_perfect_wire_delivers_at_once_and_in_order() {
     let mut pair = pair(options(), WireConditions::default(), 1);
     for number in 0..100u32 {
@@ -259,6 +272,22 @@ fn a_capture_holds_both_directions_in_the_order_of_time() {
     let mut file = Vec::new();
     write_pcap(&mut file, &pair.wire.take_captured()).unwrap();
     assert_eq!(file.len(), 24 + 3 * 16 + 5 + 6 + 5);
+}
+
+#[test]
+fn a_capture_is_in_order_even_when_nobody_looked_for_a_while() {
+    let slow = MemOptions {
+        line_rate: Some(8_000_000_000),
+        ..options()
+    };
+    let mut pair = pair(slow, WireConditions::default(), 1);
+    pair.wire.start_capture();
+    assert!(pair.a.send_bytes(&[0; 100]) && pair.a.send_bytes(&[0; 100]) && pair.b.send_bytes(&[0; 150]));
+    pair.clock.advance(Duration::from_secs(1));
+    let captured = pair.wire.captured();
+    let order: Vec<_> = captured.iter().map(|frame| (frame.at_ns, frame.from)).collect();
+    assert_eq!(order, [(100, End::A), (150, End::B), (200, End::A)]);
+    assert_eq!(pair.wire.take_captured(), captured);
 }
 
 fn conditions() -> impl Strategy<Value = WireConditions> {
