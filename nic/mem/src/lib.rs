@@ -9,8 +9,8 @@
 //! hold on to attached payload until they have left, frames that are dropped and counted when a pool or a ring is
 //! exhausted. Nothing moves by itself: whoever calls a queue first moves the wire up to the present of its clock.
 //!
-//! What it is not: fast, or free of locks. One mutex guards a wire, one each pool. Once warm it allocates nothing per
-//! frame, unless frames are captured.
+//! What it is not: fast, or free of locks. One mutex guards a wire, one each pool. It allocates when more
+//! frames are under way than ever before, and for frames that are captured; else nothing per frame.
 #![forbid(unsafe_code)]
 
 mod buffer;

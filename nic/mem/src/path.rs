@@ -25,6 +25,8 @@ pub(crate) struct Path {
     order: u64,
     /// Storage of frames that have arrived, used again.
     spare: Vec<Vec<u8>>,
+    /// Octets of the longest frame.
+    frame_most: usize,
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -35,24 +37,27 @@ struct Flying {
 }
 
 impl Path {
-    pub(crate) fn new(conditions: WireConditions, random: Random) -> Self {
+    pub(crate) fn new(conditions: WireConditions, random: Random, frame_most: usize) -> Self {
         Self {
             conditions,
             filter: None,
             counts: WireCounts::default(),
             random,
-            bottleneck: VecDeque::new(),
+            bottleneck: VecDeque::with_capacity(EXPECTED_UNDER_WAY),
             bottleneck_free_at: 0,
             last_arrival: 0,
-            flying: BinaryHeap::new(),
+            flying: BinaryHeap::with_capacity(EXPECTED_UNDER_WAY),
             order: 0,
-            spare: Vec::new(),
+            spare: Vec::with_capacity(EXPECTED_UNDER_WAY),
+            frame_most,
         }
     }
 
     /// Empty storage for a frame.
     pub(crate) fn storage(&mut self) -> Vec<u8> {
-        self.spare.pop().unwrap_or_default()
+        self.spare
+            .pop()
+            .unwrap_or_else(|| Vec::with_capacity(self.frame_most))
     }
 
     /// Gives storage back.
@@ -154,3 +159,6 @@ impl Path {
         Some(flying.bytes)
     }
 }
+
+/// Frames under way for which there is room from the start; more cost an allocation the first time.
+const EXPECTED_UNDER_WAY: usize = 1024;

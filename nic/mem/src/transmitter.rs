@@ -69,6 +69,11 @@ impl Transmitter {
         taken
     }
 
+    /// Octets of the longest frame that leaves.
+    pub(crate) fn frame_most(&self) -> usize {
+        self.frame_most
+    }
+
     /// When the next frame leaves.
     pub(crate) fn next_at(&self) -> Option<u64> {
         self.waiting.front().map(|waiting| waiting.leaves_at)

@@ -209,8 +209,8 @@ impl Direction {
         receiver: Receiver,
     ) -> Self {
         Self {
+            path: Path::new(conditions, random, transmitter.frame_most()),
             transmitter,
-            path: Path::new(conditions, random),
             receiver,
         }
     }
