@@ -71,8 +71,9 @@ impl Pool {
             None => Err(NicError::NoMemory {
                 port: port.to_owned(),
                 remedy: format!(
-                    "{buffers} {purpose} buffers of {room} bytes can't be had ({}); give DPDK more memory (huge pages, or a \
-                     larger -m), or ask for fewer buffers or queues",
+                    "{buffers} {purpose} buffers of {room} bytes can't be had ({}); reserve more huge pages \
+                     (`sysctl vm.nr_hugepages=512`), run on ordinary pages (`--no-huge -m 1024`), or ask for fewer buffers or \
+                     queues",
                     std::io::Error::from_raw_os_error(eal::errno()),
                 ),
             }),
