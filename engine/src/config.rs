@@ -47,6 +47,8 @@ pub struct Config {
     pub idle: Idle,
     /// Raw words for the EAL.
     pub eal: String,
+    /// Port buffers of each worker in each direction; the port's default when `None`.
+    pub buffers: Option<u32>,
     /// Connections of the whole engine.
     pub max_connections: u32,
     /// Local ports of connections opened from here, first and last.
@@ -101,6 +103,7 @@ impl Default for Config {
             cores: Vec::new(),
             idle: Idle::default(),
             eal: String::new(),
+            buffers: None,
             max_connections: 65_536,
             ephemeral_ports: (49_152, 65_535),
             msl: Duration::from_secs(30),

@@ -48,7 +48,12 @@ fn main() {
     for file in ["build.rs", "wrapper.h", "shim.h", "shim.c"] {
         println!("cargo:rerun-if-changed={file}");
     }
-    for variable in ["PKG_CONFIG", "PKG_CONFIG_PATH", "LIBCLANG_PATH"] {
+    for variable in [
+        "PKG_CONFIG",
+        "PKG_CONFIG_PATH",
+        "PKG_CONFIG_LIBDIR",
+        "LIBCLANG_PATH",
+    ] {
         println!("cargo:rerun-if-env-changed={variable}");
     }
     require_dpdk();

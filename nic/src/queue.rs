@@ -1,6 +1,6 @@
 //! One worker's view of one port: a pair of RX and TX descriptor rings, and the pools behind them.
 
-use std::os::fd::RawFd;
+use std::os::fd::BorrowedFd;
 
 use crate::{Promises, RxBuf, Shared, TxFrame};
 
@@ -87,7 +87,7 @@ pub trait Queue: Send + 'static {
     fn stats(&self) -> PortStats;
 
     /// A descriptor that becomes readable when frames arrive, where the port has one: a sleeping worker waits on it.
-    fn wait_fd(&self) -> Option<RawFd> {
+    fn wait_fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 

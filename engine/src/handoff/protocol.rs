@@ -38,9 +38,19 @@ pub(crate) enum Event<Q: Queue> {
 #[derive(Debug)]
 pub(crate) enum Opened {
     /// A listener accepted it. `credit`: bytes that may be sent before the first `Writable`.
-    Accepted { id: ConnId, tuple: FourTuple, listener: ListenerId, credit: u32 },
+    Accepted {
+        id: ConnId,
+        tuple: FourTuple,
+        listener: ListenerId,
+        credit: u32,
+    },
     /// The connect with this token succeeded.
-    Connected { id: ConnId, tuple: FourTuple, token: u32, credit: u32 },
+    Connected {
+        id: ConnId,
+        tuple: FourTuple,
+        token: u32,
+        credit: u32,
+    },
     /// It failed before there was a connection.
     ConnectRefused { token: u32, why: ConnectError },
     /// It failed on the way.
@@ -61,7 +71,10 @@ pub(crate) enum Command<Q: Queue> {
     /// RST at once.
     Abort(ConnId),
     /// Open a connection to here; answered by `Opened` with the same token.
-    Connect { token: u32, remote: std::net::SocketAddr },
+    Connect {
+        token: u32,
+        remote: std::net::SocketAddr,
+    },
     /// So many more connections of this listener may be delivered to this endpoint.
     Credit(ListenerId, u32),
 }

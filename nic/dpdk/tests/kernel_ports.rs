@@ -3,7 +3,7 @@
 mod common;
 
 use std::net::UdpSocket;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use common::namespace::Namespace;
 use common::{alone_through, eal, frame, receive, send, skip, small, soon, worker};
@@ -244,9 +244,9 @@ fn ours(queue: &mut DpdkQueue) -> Vec<Mbuf> {
         .collect()
 }
 
-fn readable(fd: RawFd) -> bool {
+fn readable(fd: BorrowedFd<'_>) -> bool {
     let mut poll = libc::pollfd {
-        fd,
+        fd: fd.as_raw_fd(),
         events: libc::POLLIN,
         revents: 0,
     };

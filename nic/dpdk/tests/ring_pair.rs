@@ -255,3 +255,24 @@ fn a_frame_longer_than_the_port_carries_is_counted_and_does_not_block_others() {
         },
     );
 }
+
+#[test]
+fn by_default_a_ring_port_copies_once_and_flattens_nothing() {
+    alone("by_default_a_ring_port_copies_once_and_flattens_nothing", || {
+        let eal = eal();
+        let _worker = worker(&eal);
+        let ((_a, mut qa), (b, mut qb)) = joined(
+            &eal,
+            &PortOptions {
+                copied_at_most: None,
+                ..small()
+            },
+        );
+        let payload = qa.share_copy(&[3; 1448]).unwrap();
+        let mut out = frame(&mut qa, &[0; 66]);
+        assert!(out.attach(&payload));
+        send(&mut qa, out);
+        assert_eq!(receive(&mut qb)[0].bytes()[66..], [3; 1448]);
+        assert_eq!(b.stats().rx_flattened, 0);
+    });
+}

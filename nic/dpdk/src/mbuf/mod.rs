@@ -18,6 +18,7 @@ pub(crate) use raw::RawMbuf;
 pub use rx::Mbuf;
 pub(crate) use rx::space_of;
 pub use shared::SharedMbuf;
+pub(crate) use tx::Attaching;
 pub use tx::TxMbuf;
 
 use crate::eal;
@@ -34,7 +35,7 @@ pub fn foreign_frees() -> u64 {
 /// Counts a drop on a thread that should not have made it.
 #[inline]
 fn note_free() {
-    if !eal::is_registered() {
+    if eal::lcore().is_none() {
         FOREIGN_FREES.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use dpdk_sys::rte_mbuf;
 
+use crate::pool;
+
 /// One reference to a live mbuf. Not `Copy`, and without `Drop`: the handles built on it say how it ends.
 #[derive(Debug)]
 #[repr(transparent)]
@@ -228,6 +230,25 @@ impl RawMbuf {
     #[inline]
     pub(crate) fn link(&mut self, next: &Self) {
         self.store(NEXT, next.as_ptr());
+    }
+
+    /// Gives the reference to a direct single segment up: the way of every received frame, without a call into C where it is
+    /// the last reference and this thread has a cache.
+    ///
+    /// # Safety
+    /// The last use of this reference.
+    #[inline]
+    pub(crate) unsafe fn release_single(&mut self) {
+        // SAFETY: refcnt as in `references`. Acquire pairs with the releasing decrement of whoever gave up the reference before:
+        // what it read from the buffer, it read before the buffer is used anew.
+        let references = unsafe { AtomicU16::from_ptr(self.0.as_ptr().cast::<u8>().add(REFCNT.0).cast()) };
+        // SAFETY: with one reference, the caller's, nobody else can make another; the mbuf is direct and single.
+        let done = references.load(Ordering::Acquire) == 1
+            && unsafe { pool::put_in_cache(self.as_ptr(), self.load(POOL)) };
+        if !done {
+            // SAFETY: as the caller promises.
+            unsafe { self.release() }
+        }
     }
 
     /// Gives the reference up, and those that the chain behind it holds.

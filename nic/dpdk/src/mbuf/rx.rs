@@ -94,8 +94,8 @@ impl Drop for Mbuf {
     #[inline]
     fn drop(&mut self) {
         note_free();
-        // SAFETY: the handle ends here; it is a single segment.
-        unsafe { self.raw.release() }
+        // SAFETY: the handle ends here; it is plain.
+        unsafe { self.raw.release_single() }
     }
 }
 

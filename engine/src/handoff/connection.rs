@@ -1,0 +1,77 @@
+//! What an endpoint knows of one of its connections.
+
+use std::collections::VecDeque;
+
+use fourtuple_nic::Queue;
+use fourtuple_wire::{FourTuple, Received};
+
+use crate::buffer::RxChunk;
+use crate::error::ConnectionError;
+
+/// Received bytes that nobody has read yet.
+pub(super) enum Piece<Q: Queue> {
+    /// In the worker's buffer, which is lent.
+    Lent(RxChunk<Q::Rx>),
+    /// In memory of the endpoint's own; the buffer went home, its space is still charged to the window.
+    Copied {
+        /// The bytes.
+        bytes: Vec<u8>,
+        /// Those read already.
+        read: usize,
+        /// The buffer space to be released when all are.
+        space: u32,
+    },
+}
+
+impl<Q: Queue> Piece<Q> {
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Lent(chunk) => chunk.bytes(),
+            Self::Copied { bytes, read, .. } => bytes.get(*read..).unwrap_or_default(),
+        }
+    }
+
+    pub(super) fn advance(&mut self, count: usize) {
+        match self {
+            Self::Lent(chunk) => chunk.trim_front(count),
+            Self::Copied { bytes, read, .. } => *read = (*read + count).min(bytes.len()),
+        }
+    }
+}
+
+/// One connection, from the message that opened it until its stream is dropped.
+pub(super) struct Connection<Q: Queue> {
+    pub(super) tuple: FourTuple,
+    /// Bytes that may be sent now.
+    pub(super) credit: u32,
+    /// All the credit there can be: what it had at first.
+    pub(super) whole_credit: u32,
+    /// Received and unread, in order.
+    pub(super) unread: VecDeque<Piece<Q>>,
+    /// End of file, behind `unread`.
+    pub(super) peer_closed: bool,
+    /// It is gone on the worker.
+    pub(super) ended: Option<Result<(), ConnectionError>>,
+    /// This side said that it sends no more.
+    pub(super) shut: bool,
+    /// Buffer space that was given back and is not told yet.
+    pub(super) released: u32,
+    /// Stands in the list of those whose `released` is to be told.
+    pub(super) listed: bool,
+}
+
+impl<Q: Queue> Connection<Q> {
+    pub(super) fn new(tuple: FourTuple, credit: u32) -> Self {
+        Self {
+            tuple,
+            credit,
+            whole_credit: credit,
+            unread: VecDeque::new(),
+            peer_closed: false,
+            ended: None,
+            shut: false,
+            released: 0,
+            listed: false,
+        }
+    }
+}

@@ -1,0 +1,496 @@
+//! The endpoint's side of all its rings, and what it knows of its connections. Stepped; no thread, clock, park or syscall in
+//! it but the wake of a worker that sleeps.
+//!
+//! A step takes in what the workers sent, sends home what was dropped, tells what could not be told before, and posts
+//! credits. It may allocate: it runs on the application's threads.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::Sender;
+
+use fourtuple_nic::Queue;
+use fourtuple_wire::{FourTuple, Received};
+
+use super::accept::Accepting;
+use super::chunk::Chunk;
+use super::connection::{Connection, Piece};
+use super::endpoint::Connect;
+use super::estate::Estate;
+use super::home::Home;
+use super::protocol::{Command, Event, Opened};
+use super::rings::{EndpointEnd, EndpointLimits, Order, Presence, Return, WorkerEnd, rings};
+use super::stream::StreamError;
+use crate::ConnId;
+use crate::buffer::RxChunk;
+use crate::error::ApiMisuse;
+use crate::idle::Sleeper;
+
+/// Released space of a connection that is told at once, in bytes; less waits until the thread is about to sleep, or for
+/// [`RELEASE_STEPS`]. One command for about eight full buffers: more often, and a reader's commands outnumber its chunks.
+const RELEASE_AT: u32 = 16 * 1024;
+
+/// Steps after which all released space is told, however little.
+const RELEASE_STEPS: u32 = 8;
+
+/// One endpoint, all its workers.
+pub(crate) struct EndpointCore<Q: Queue> {
+    /// By worker; empty once the endpoint is dropped.
+    pub(super) ends: Vec<EndpointEnd<Q>>,
+    pub(super) connections: HashMap<ConnId, Connection<Q>>,
+    pub(super) accepting: Vec<Accepting>,
+    /// By token.
+    pub(super) connects: HashMap<u32, Connect>,
+    pub(super) next_token: u32,
+    pub(super) next_worker: usize,
+    /// Answers that each worker may still owe: credits and connects. At most `limits.opened`.
+    pub(super) owed_opened: Vec<u32>,
+    pub(super) home: Arc<Home<Q>>,
+    pub(super) limits: EndpointLimits,
+    /// Bytes that were sent from the application's memory and so copied, since start.
+    pub(super) tx_copied_bytes: u64,
+    presence: Arc<Presence>,
+    /// Connections with released space that is not told.
+    to_release: VecDeque<ConnId>,
+    steps_since_release: u32,
+    /// Buffers that lie unread, per worker.
+    unread_lent: Vec<u32>,
+    /// Bytes of our own memory that hold copies.
+    copied_bytes: usize,
+    /// Messages that steps moved and nobody was told of yet.
+    moved: usize,
+    estates: Sender<Estate<Q>>,
+}
+
+/// Makes an endpoint for these workers, and the ends that travel to them, in their order.
+///
+/// `endpoint` is the endpoint's own sleeper; what is left when it is dropped goes to `estates`, for the control thread.
+pub(crate) fn pair<Q: Queue>(
+    workers: &[Arc<Sleeper>],
+    limits: &EndpointLimits,
+    endpoint: Arc<Sleeper>,
+    estates: Sender<Estate<Q>>,
+) -> (EndpointCore<Q>, Vec<WorkerEnd<Q>>) {
+    let presence = Arc::new(Presence {
+        sleeper: Arc::clone(&endpoint),
+        load: AtomicU32::new(0),
+    });
+    let (worker_ends, ends): (Vec<_>, Vec<_>) = workers
+        .iter()
+        .map(|worker| rings(limits, Arc::clone(worker), Arc::clone(&presence)))
+        .unzip();
+    let core = EndpointCore {
+        connections: HashMap::with_capacity(limits.connections as usize),
+        accepting: Vec::new(),
+        connects: HashMap::new(),
+        next_token: 0,
+        next_worker: 0,
+        owed_opened: vec![0; ends.len()],
+        home: Arc::new(Home::new(limits.lent.max(1) as usize * ends.len(), endpoint)),
+        limits: *limits,
+        tx_copied_bytes: 0,
+        presence,
+        to_release: VecDeque::new(),
+        steps_since_release: 0,
+        unread_lent: vec![0; ends.len()],
+        copied_bytes: 0,
+        moved: 0,
+        estates,
+        ends,
+    };
+    (core, worker_ends)
+}
+
+impl<Q: Queue> EndpointCore<Q> {
+    /// Moves messages both ways; returns how many.
+    pub(crate) fn step(&mut self) -> usize {
+        let mut moved = 0;
+        for worker in 0..self.ends.len() {
+            self.ends[worker].begin_step();
+            moved += self.take_in(worker);
+        }
+        moved += self.send_home();
+        for worker in 0..self.ends.len() {
+            self.ends[worker].settle();
+            self.spill(worker);
+        }
+        self.steps_since_release += 1;
+        if self.steps_since_release >= RELEASE_STEPS {
+            self.tell_released();
+        }
+        self.post_credits();
+        self.presence
+            .load
+            .store(self.connections.len() as u32, Ordering::Relaxed);
+        self.wake_workers();
+        self.moved += moved;
+        moved
+    }
+
+    /// Tells what a step may leave untold: to be called before the thread sleeps or turns to something else.
+    pub(super) fn finish_steps(&mut self) {
+        self.tell_released();
+        self.wake_workers();
+    }
+
+    /// Messages moved since this was last asked.
+    pub(super) fn take_moved(&mut self) -> usize {
+        std::mem::take(&mut self.moved)
+    }
+
+    /// A step would find something to do.
+    pub(super) fn has_news(&self) -> bool {
+        !self.home.is_empty() || self.ends.iter().any(EndpointEnd::has_news)
+    }
+
+    /// Wakes the workers that were told something since the last time.
+    pub(super) fn wake_workers(&mut self) {
+        for end in &mut self.ends {
+            end.wake_worker();
+        }
+    }
+
+    /// The endpoint was dropped.
+    pub(super) fn has_left(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    pub(super) fn end_of(&mut self, id: ConnId) -> Option<&mut EndpointEnd<Q>> {
+        self.ends.get_mut(usize::from(id.worker()))
+    }
+
+    /// The worker of this connection is gone, and whatever it sent was taken in.
+    pub(super) fn has_stopped(&self, id: ConnId) -> bool {
+        self.ends
+            .get(usize::from(id.worker()))
+            .is_none_or(|end| end.stopped)
+    }
+
+    /// What is there to be read: `None` is the end of file.
+    pub(super) fn receive(&mut self, id: ConnId) -> Result<Option<Chunk<Q>>, StreamError> {
+        if self.may_read(id)? {
+            let piece = self
+                .connections
+                .get_mut(&id)
+                .and_then(|connection| connection.unread.pop_front());
+            return Ok(piece.map(|piece| self.hand_out(id, piece)));
+        }
+        Ok(None)
+    }
+
+    /// Copies what is there to be read; 0 is the end of file.
+    pub(super) fn read(&mut self, id: ConnId, into: &mut [u8]) -> Result<usize, StreamError> {
+        let mut count = 0;
+        if into.is_empty() || !self.may_read(id)? {
+            return Ok(0);
+        }
+        while count < into.len()
+            && let Some(connection) = self.connections.get_mut(&id)
+            && let Some(piece) = connection.unread.front_mut()
+        {
+            let bytes = piece.bytes();
+            let taken = bytes.len().min(into.len() - count);
+            into[count..count + taken].copy_from_slice(&bytes[..taken]);
+            count += taken;
+            if taken < bytes.len() {
+                piece.advance(taken);
+            } else if let Some(piece) = connection.unread.pop_front() {
+                self.done_reading(id, piece);
+            }
+        }
+        Ok(count)
+    }
+
+    /// Gives back space of the receive window.
+    pub(super) fn release(&mut self, id: ConnId, space: u32) {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        if connection.ended.is_some() {
+            return;
+        }
+        connection.released = connection.released.saturating_add(space);
+        if !connection.listed {
+            connection.listed = true;
+            self.to_release.push_back(id);
+        }
+        if connection.released >= RELEASE_AT {
+            let _ = self.tell_release(id);
+        }
+    }
+
+    /// Lets go of a connection whose stream was dropped: FIN, or RST when something is unread.
+    pub(super) fn close(&mut self, id: ConnId) {
+        self.let_go(id, |unread| Command::Close { id, unread });
+    }
+
+    /// Lets go of a connection: RST.
+    pub(super) fn abort(&mut self, id: ConnId) {
+        self.let_go(id, |_| Command::Abort(id));
+    }
+
+    /// The endpoint is dropped: closes everything and leaves the rest to the control thread.
+    pub(super) fn leave(&mut self) {
+        let ids: Vec<_> = self.connections.keys().copied().collect();
+        for id in ids {
+            self.close(id);
+        }
+        self.to_release.clear();
+        self.accepting.clear();
+        let mut estate = Estate::new(std::mem::take(&mut self.ends), Arc::clone(&self.home));
+        // The home is shared with us until the endpoint's last stream goes: ours is replaced, so that only chunks count.
+        self.home = Arc::new(Home::new(1, Arc::clone(&self.presence.sleeper)));
+        if !estate.step() {
+            // Without a control thread there are no workers either: the pools outlive them and take buffers from here.
+            let _ = self.estates.send(estate);
+        }
+    }
+
+    fn take_in(&mut self, worker: usize) -> usize {
+        // Looked at first: what the worker sent before it left is then in the rings.
+        let worker_has_left = self.ends[worker].worker_has_left();
+        // Counted before the other ring is emptied: a connection is opened before it has events.
+        let events = self.ends[worker].events.slots();
+        let mut moved = events;
+        while let Ok(opened) = self.ends[worker].opened.pop() {
+            self.on_opened(worker, opened);
+            moved += 1;
+        }
+        for _ in 0..events {
+            if let Ok(event) = self.ends[worker].events.pop() {
+                self.on_event(worker, event);
+            }
+        }
+        let end = &mut self.ends[worker];
+        if worker_has_left && !end.stopped {
+            end.stopped = true;
+            moved += 1;
+            while let Ok(blank) = end.blanks.pop() {
+                end.give_back(Return::Blank(blank));
+            }
+        }
+        moved
+    }
+
+    fn on_opened(&mut self, worker: usize, opened: Opened) {
+        self.owed_opened[worker] = self.owed_opened[worker].saturating_sub(1);
+        match opened {
+            Opened::Accepted {
+                id,
+                tuple,
+                listener,
+                credit,
+            } => {
+                self.open(id, tuple, credit);
+                self.on_accepted(worker, id, listener);
+            }
+            Opened::Connected {
+                id,
+                tuple,
+                token,
+                credit,
+            } => {
+                self.open(id, tuple, credit);
+                if !self.on_connect_answered(token, Ok((id, tuple))) {
+                    // Nobody waits for it any more.
+                    self.abort(id);
+                }
+            }
+            Opened::ConnectRefused { token, why } => {
+                self.on_connect_answered(token, Err(StreamError::Connect(why)));
+            }
+            Opened::ConnectFailed { token, why } => {
+                self.on_connect_answered(token, Err(StreamError::Connection(why)));
+            }
+        }
+    }
+
+    fn open(&mut self, id: ConnId, tuple: FourTuple, credit: u32) {
+        self.connections.insert(id, Connection::new(tuple, credit));
+    }
+
+    fn on_event(&mut self, worker: usize, event: Event<Q>) {
+        match event {
+            Event::Chunk(id, chunk) => match self.connections.get_mut(&id) {
+                Some(connection) => {
+                    connection.unread.push_back(Piece::Lent(chunk));
+                    self.unread_lent[worker] += 1;
+                }
+                // Closed here while it was on its way.
+                None => self.ends[worker].give_back(Return::Lent(chunk)),
+            },
+            Event::Writable(id, count) => {
+                if let Some(connection) = self.connections.get_mut(&id) {
+                    connection.credit = connection.credit.saturating_add(count);
+                    connection.whole_credit = connection.whole_credit.max(connection.credit);
+                }
+            }
+            Event::PeerClosed(id) => {
+                if let Some(connection) = self.connections.get_mut(&id) {
+                    connection.peer_closed = true;
+                }
+            }
+            Event::Ended(id, outcome) => {
+                if let Some(connection) = self.connections.get_mut(&id) {
+                    connection.ended = Some(outcome);
+                }
+            }
+        }
+    }
+
+    /// `Ok(false)`: the end of file.
+    fn may_read(&self, id: ConnId) -> Result<bool, StreamError> {
+        let Some(connection) = self.connections.get(&id) else {
+            return Err(StreamError::Misuse(ApiMisuse::Stopped));
+        };
+        if !connection.unread.is_empty() {
+            return Ok(true);
+        }
+        match connection.ended {
+            Some(Err(why)) => Err(StreamError::Connection(why)),
+            Some(Ok(())) => Ok(false),
+            None if connection.peer_closed => Ok(false),
+            None if self.has_stopped(id) => Err(StreamError::Misuse(ApiMisuse::Stopped)),
+            None => Err(StreamError::NotYet),
+        }
+    }
+
+    fn hand_out(&mut self, id: ConnId, piece: Piece<Q>) -> Chunk<Q> {
+        match piece {
+            Piece::Lent(chunk) => {
+                let worker = usize::from(id.worker());
+                self.unread_lent[worker] = self.unread_lent[worker].saturating_sub(1);
+                Chunk::lent(id, chunk, Arc::clone(&self.home))
+            }
+            Piece::Copied { bytes, read, space } => {
+                self.copied_bytes = self.copied_bytes.saturating_sub(bytes.len());
+                // The memory is the application's from now on: nothing is pinned by it.
+                self.release(id, space);
+                Chunk::copied(bytes, read)
+            }
+        }
+    }
+
+    fn done_reading(&mut self, id: ConnId, piece: Piece<Q>) {
+        match piece {
+            Piece::Lent(chunk) => {
+                let worker = usize::from(id.worker());
+                self.unread_lent[worker] = self.unread_lent[worker].saturating_sub(1);
+                self.take_back(id, chunk);
+            }
+            Piece::Copied { bytes, space, .. } => {
+                self.copied_bytes = self.copied_bytes.saturating_sub(bytes.len());
+                self.release(id, space);
+            }
+        }
+    }
+
+    fn take_back(&mut self, id: ConnId, chunk: RxChunk<Q::Rx>) {
+        self.release(id, chunk.space() as u32);
+        if let Some(end) = self.end_of(id) {
+            end.give_back(Return::Lent(chunk));
+        }
+    }
+
+    fn send_home(&mut self) -> usize {
+        let mut count = 0;
+        while let Some(homecoming) = self.home.pop() {
+            self.take_back(homecoming.id, homecoming.chunk);
+            count += 1;
+        }
+        count
+    }
+
+    /// Connections that nobody reads must not use up what may be lent: beyond three quarters of it, unread data is copied
+    /// into the endpoint's own memory and the buffers go home. Their space stays charged to their windows.
+    fn spill(&mut self, worker: usize) {
+        let bound = self.limits.lent.max(1) - self.limits.lent / 4;
+        if self.unread_lent[worker] < bound {
+            return;
+        }
+        let (half, budget) = (self.limits.lent / 2, self.limits.copied_bytes);
+        let Self {
+            ends,
+            connections,
+            unread_lent,
+            copied_bytes,
+            ..
+        } = self;
+        let of_worker = connections
+            .iter_mut()
+            .filter(|(id, _)| usize::from(id.worker()) == worker);
+        for piece in of_worker.flat_map(|(_, connection)| connection.unread.iter_mut()) {
+            let Piece::Lent(chunk) = &*piece else { continue };
+            if unread_lent[worker] <= half || *copied_bytes + chunk.bytes().len() > budget {
+                break;
+            }
+            let copy = Piece::Copied {
+                bytes: chunk.bytes().to_vec(),
+                read: 0,
+                space: chunk.space() as u32,
+            };
+            *copied_bytes += chunk.bytes().len();
+            unread_lent[worker] -= 1;
+            if let Piece::Lent(chunk) = std::mem::replace(piece, copy) {
+                ends[worker].give_back(Return::Lent(chunk));
+            }
+        }
+    }
+
+    fn tell_released(&mut self) {
+        self.steps_since_release = 0;
+        for _ in 0..self.to_release.len() {
+            let Some(id) = self.to_release.pop_front() else {
+                return;
+            };
+            if !self.tell_release(id) {
+                self.to_release.push_back(id);
+            } else if let Some(connection) = self.connections.get_mut(&id) {
+                connection.listed = false;
+            }
+        }
+    }
+
+    /// `false`: no room.
+    fn tell_release(&mut self, id: ConnId) -> bool {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return true;
+        };
+        let Some(end) = self.ends.get_mut(usize::from(id.worker())) else {
+            return true;
+        };
+        if connection.released == 0 || connection.ended.is_some() || end.stopped {
+            return true;
+        }
+        let told = end
+            .push(Order::Command(Command::Release(id, connection.released)))
+            .is_ok();
+        if told {
+            connection.released = 0;
+        }
+        told
+    }
+
+    fn let_go(&mut self, id: ConnId, command: impl FnOnce(bool) -> Command<Q>) {
+        let Some(connection) = self.connections.remove(&id) else {
+            return;
+        };
+        let unread = !connection.unread.is_empty();
+        for piece in connection.unread {
+            self.done_reading(id, piece);
+        }
+        let ended = connection.ended.is_some();
+        if let Some(end) = self.end_of(id)
+            && !ended
+            && !end.stopped
+        {
+            end.urge(command(unread));
+        }
+    }
+
+    /// Bytes of copies and unread buffers, for tests.
+    #[cfg(test)]
+    pub(super) fn unread(&self) -> (usize, u32) {
+        (self.copied_bytes, self.unread_lent.iter().sum())
+    }
+}

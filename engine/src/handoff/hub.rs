@@ -1,0 +1,507 @@
+//! All endpoints of one worker, as its shard uses them.
+//!
+//! Nothing here waits, locks or allocates: an endpoint's place is set aside at start, its rings come with it. Every ring is
+//! SPSC. Commands are given to the shard one by one, round-robin between endpoints, also while event rings are full; a
+//! command that can't be executed now is [held](Hub::hold) and comes first next turn.
+//!
+//! ```text
+//!   place:  vacant ─ attach ─► live ─ poll_gone ─► gone ─ detach ─► leaving ─ last buffer home ─► vacant
+//! ```
+//!
+//! What is not here: which connection belongs to which endpoint, and the events that did not fit (the shard's owed list).
+
+use std::sync::atomic::{Ordering, fence};
+
+use fourtuple_nic::Queue;
+
+use super::credit::Credits;
+use super::lend::{Lends, Lent};
+use super::protocol::{Command, EndpointIndex, Event, Opened};
+use super::rings::{Order, Return, WorkerEnd};
+use crate::listener::ListenerId;
+
+/// Bounds of a worker's hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HubLimits {
+    /// Endpoints at a time, those included that left and whose buffers are not all home.
+    pub(crate) endpoints: u16,
+    /// Listeners; their numbers are below this.
+    pub(crate) listeners: u16,
+    /// Buffers lent, all endpoints together: a quarter of the pool (D5).
+    pub(crate) lent: u32,
+    /// With fewer free receive buffers than this, endpoints get no more than a few blank ones.
+    pub(crate) low_water: u32,
+}
+
+/// What a worker's hub can tell of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct HubStatus {
+    /// Endpoints attached and not gone.
+    pub(crate) endpoints: u32,
+    /// Endpoints that are gone and whose connections or buffers are not all settled.
+    pub(crate) leaving: u32,
+    /// Received buffers that are lent now.
+    pub(crate) lent: u32,
+    /// The most that may be.
+    pub(crate) lent_bound: u32,
+    /// Blank buffers that endpoints hold now.
+    pub(crate) blanks: u32,
+    /// Entries in the fullest event ring, of so many.
+    pub(crate) fullest_events: (u32, u32),
+    /// Commands that wait in all rings.
+    pub(crate) commands_waiting: u32,
+    /// Endpoints that sleep although they have news: they are woken one a turn.
+    pub(crate) wakes_waiting: u32,
+    /// Events and connections that were refused because a ring was full, since start.
+    pub(crate) ring_full: u64,
+    /// Chunks that were refused because enough were lent, since start.
+    pub(crate) lend_refused: u64,
+    /// Times that a command was held, since start.
+    pub(crate) held: u64,
+    /// Sleeping endpoints that were woken, since start.
+    pub(crate) wakes: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Vacant,
+    Live,
+    Gone,
+    Leaving,
+}
+
+struct Slot<Q: Queue> {
+    place: Place,
+    end: Option<WorkerEnd<Q>>,
+    lent: Lent,
+    blanks_out: u32,
+    held: Option<Command<Q>>,
+    /// The held command was given back this turn: wait for the next.
+    stalled: bool,
+    /// Something was pushed that the endpoint may sleep for.
+    news: bool,
+    /// A command was taken out: there is room again.
+    drained: bool,
+}
+
+/// All endpoints of one worker.
+pub(crate) struct Hub<Q: Queue> {
+    worker: u16,
+    limits: HubLimits,
+    slots: Vec<Slot<Q>>,
+    credits: Credits,
+    lends: Lends,
+    next_command: usize,
+    next_wake: usize,
+    ring_full: u64,
+    lend_refused: u64,
+    held: u64,
+    wakes: u64,
+}
+
+impl<Q: Queue> Hub<Q> {
+    /// Of this worker, with a place for each of `limits.endpoints`.
+    pub(crate) fn new(worker: u16, limits: HubLimits) -> Self {
+        let endpoints = usize::from(limits.endpoints);
+        Self {
+            worker,
+            limits,
+            slots: (0..endpoints).map(|_| Slot::vacant()).collect(),
+            credits: Credits::new(endpoints, usize::from(limits.listeners)),
+            lends: Lends::new(limits.lent),
+            next_command: 0,
+            next_wake: 0,
+            ring_full: 0,
+            lend_refused: 0,
+            held: 0,
+            wakes: 0,
+        }
+    }
+
+    /// The worker whose endpoints these are.
+    pub(crate) fn worker(&self) -> u16 {
+        self.worker
+    }
+
+    /// Gives an endpoint a place.
+    ///
+    /// # Errors
+    /// All places are taken; dropping the end tells the endpoint so.
+    pub(crate) fn attach(&mut self, end: WorkerEnd<Q>) -> Result<EndpointIndex, WorkerEnd<Q>> {
+        let Some(at) = self.slots.iter().position(|slot| slot.place == Place::Vacant) else {
+            return Err(end);
+        };
+        self.slots[at] = Slot {
+            place: Place::Live,
+            lent: Lent::with_bound(end.lent_limit),
+            end: Some(end),
+            ..Slot::vacant()
+        };
+        Ok(EndpointIndex(at as u16))
+    }
+
+    /// The next command of any endpoint, each in turn.
+    pub(crate) fn poll_command(&mut self) -> Option<(EndpointIndex, Command<Q>)> {
+        for _ in 0..self.slots.len() {
+            let at = self.next_command;
+            self.next_command = if at + 1 < self.slots.len() { at + 1 } else { 0 };
+            let index = EndpointIndex(at as u16);
+            if let Some(command) = self.slots[at].poll_command(index, &mut self.credits, &mut self.lends) {
+                return Some((index, command));
+            }
+        }
+        None
+    }
+
+    /// The command can't be executed now: it comes first next turn, and this endpoint's others behind it.
+    pub(crate) fn hold(&mut self, endpoint: EndpointIndex, command: Command<Q>) {
+        if let Some(slot) = self.slot_mut(endpoint) {
+            slot.held = Some(command);
+            slot.stalled = true;
+            self.held += 1;
+        }
+    }
+
+    /// Drops buffers that came home, here on the worker, at most `budget`; returns how many.
+    pub(crate) fn poll_returns(&mut self, budget: usize) -> usize {
+        let mut left = budget;
+        for at in 0..self.slots.len() {
+            let slot = &mut self.slots[at];
+            left -= slot.take_returns(left, &mut self.lends);
+            if slot.is_settled() {
+                *slot = Slot::vacant();
+            }
+        }
+        budget - left
+    }
+
+    /// A chunk may be lent to this endpoint: neither its bound nor that of all is reached.
+    pub(crate) fn may_lend(&self, endpoint: EndpointIndex) -> bool {
+        self.slot(endpoint)
+            .is_some_and(|slot| self.lends.may_lend(&slot.lent))
+    }
+
+    /// Tells an event. A chunk is lent by this.
+    ///
+    /// # Errors
+    /// The event, when the ring is full, the chunk may not be lent, or the endpoint has no place here: try again later.
+    pub(crate) fn try_event(&mut self, endpoint: EndpointIndex, event: Event<Q>) -> Result<(), Event<Q>> {
+        let Some(slot) = self.slots.get_mut(usize::from(endpoint.0)) else {
+            return Err(event);
+        };
+        let lends = match event {
+            Event::Chunk(..) => true,
+            Event::Writable(..) | Event::PeerClosed(_) | Event::Ended(..) => false,
+        };
+        if lends && !self.lends.may_lend(&slot.lent) {
+            self.lend_refused += 1;
+            return Err(event);
+        }
+        let Some(end) = slot.end.as_mut() else {
+            return Err(event);
+        };
+        if let Err(rtrb::PushError::Full(event)) = end.events.push(event) {
+            self.ring_full += 1;
+            return Err(event);
+        }
+        if lends {
+            self.lends.lend(&mut slot.lent);
+        }
+        slot.news = true;
+        Ok(())
+    }
+
+    /// Takes a credit for this listener, of the endpoint with the fewest connections.
+    pub(crate) fn take_credit(&mut self, listener: ListenerId) -> Option<EndpointIndex> {
+        let Self { credits, slots, .. } = self;
+        credits.take(listener, |endpoint| {
+            slots.get(usize::from(endpoint.0)).map_or(u32::MAX, Slot::load)
+        })
+    }
+
+    /// Some endpoint waits for a connection of this listener.
+    pub(crate) fn has_credit(&self, listener: ListenerId) -> bool {
+        self.credits.has(listener)
+    }
+
+    /// The endpoint said that it takes so many more.
+    pub(crate) fn on_credit(&mut self, endpoint: EndpointIndex, listener: ListenerId, count: u32) {
+        if self.slot(endpoint).is_some_and(|slot| slot.place == Place::Live) {
+            self.credits.post(endpoint, listener, count);
+        }
+    }
+
+    /// Tells of a connection, or that there is none: the answer to a credit or a connect.
+    ///
+    /// # Errors
+    /// The message, when the ring is full: try again later.
+    pub(crate) fn try_opened(&mut self, endpoint: EndpointIndex, opened: Opened) -> Result<(), Opened> {
+        let Some(slot) = self.slot_mut(endpoint) else {
+            return Err(opened);
+        };
+        let Some(end) = slot.end.as_mut() else {
+            return Err(opened);
+        };
+        match end.opened.push(opened) {
+            Ok(()) => {
+                slot.news = true;
+                Ok(())
+            }
+            Err(rtrb::PushError::Full(opened)) => {
+                self.ring_full += 1;
+                Err(opened)
+            }
+        }
+    }
+
+    /// Fills the rings of blank buffers. Under the low-water mark each endpoint gets but a few, so that it can still answer
+    /// and so give back what it reads.
+    pub(crate) fn refill_blanks(&mut self, queue: &mut Q) {
+        let mut free = None;
+        for slot in &mut self.slots {
+            if slot.place != Place::Live {
+                continue;
+            }
+            let Some(end) = slot.end.as_mut() else { continue };
+            let (room, capacity) = (end.blanks.slots(), end.blanks.buffer().capacity());
+            if room < (capacity / 4).max(1) {
+                continue;
+            }
+            // Asked only when somebody needs some: a port may have to count.
+            let free = free.get_or_insert_with(|| queue.pool().rx_free);
+            let budget = if *free < self.limits.low_water {
+                (capacity / 8).max(1)
+            } else {
+                capacity
+            };
+            let was_empty = room == capacity;
+            let wanted = budget.saturating_sub(capacity - room);
+            let mut filled = 0;
+            while filled < wanted
+                && let Some(blank) = queue.blank()
+            {
+                // There is room, and nobody else pushes.
+                let _ = end.blanks.push(crate::buffer::RxChunk(blank));
+                filled += 1;
+            }
+            slot.blanks_out += filled as u32;
+            *free = free.saturating_sub(filled as u32);
+            slot.news |= was_empty && filled > 0;
+        }
+    }
+
+    /// An endpoint that was dropped and whose last command was polled: the shard is to drop its connections, then to
+    /// [`detach`](Self::detach) it. Told once.
+    pub(crate) fn poll_gone(&mut self) -> Option<EndpointIndex> {
+        let at = self.slots.iter().position(Slot::has_gone)?;
+        let endpoint = EndpointIndex(at as u16);
+        self.slots[at].place = Place::Gone;
+        self.credits.forget(endpoint);
+        Some(endpoint)
+    }
+
+    /// The shard tells this endpoint nothing any more. Its place is free again once all its buffers are home.
+    pub(crate) fn detach(&mut self, endpoint: EndpointIndex) {
+        self.credits.forget(endpoint);
+        let Some(slot) = self.slot_mut(endpoint) else {
+            return;
+        };
+        if let (Place::Live | Place::Gone, Some(end)) = (slot.place, &slot.end) {
+            end.leave();
+            slot.place = Place::Leaving;
+            slot.held = None;
+        }
+    }
+
+    /// The end of a turn: wakes at most one endpoint that sleeps and has news; the others in the turns to come.
+    pub(crate) fn finish_turn(&mut self) {
+        let mut quiet = true;
+        for slot in &mut self.slots {
+            slot.stalled = false;
+            quiet &= !(slot.news || slot.drained);
+        }
+        if quiet {
+            return;
+        }
+        // Pairs with the fence of `Sleeper::prepare`: behind all pushes and pops of this turn, before the looks below.
+        fence(Ordering::SeqCst);
+        let mut woken = None;
+        for offset in 0..self.slots.len() {
+            let at = (self.next_wake + offset) % self.slots.len();
+            if self.slots[at].settle_news(woken.is_none()) {
+                woken = Some(at);
+            }
+        }
+        if let Some(at) = woken {
+            self.next_wake = at + 1;
+            self.wakes += 1;
+        }
+    }
+
+    /// Something waits here for the worker: it is not to sleep.
+    pub(crate) fn has_work(&self) -> bool {
+        self.slots.iter().any(Slot::has_work)
+    }
+
+    /// What is to be published.
+    pub(crate) fn status(&self) -> HubStatus {
+        let mut status = HubStatus {
+            lent: self.lends.total(),
+            lent_bound: self.limits.lent,
+            ring_full: self.ring_full,
+            lend_refused: self.lend_refused,
+            held: self.held,
+            wakes: self.wakes,
+            ..HubStatus::default()
+        };
+        for slot in &self.slots {
+            match slot.place {
+                Place::Vacant => continue,
+                Place::Live => status.endpoints += 1,
+                Place::Gone | Place::Leaving => status.leaving += 1,
+            }
+            status.blanks += slot.blanks_out;
+            status.wakes_waiting += u32::from(slot.news);
+            status.commands_waiting += u32::from(slot.held.is_some());
+            if let Some(end) = &slot.end {
+                let capacity = end.events.buffer().capacity();
+                let fill = (capacity - end.events.slots()) as u32;
+                if fill >= status.fullest_events.0 {
+                    status.fullest_events = (fill, capacity as u32);
+                }
+                status.commands_waiting += end.orders.slots() as u32;
+            }
+        }
+        status
+    }
+
+    fn slot(&self, endpoint: EndpointIndex) -> Option<&Slot<Q>> {
+        self.slots.get(usize::from(endpoint.0))
+    }
+
+    fn slot_mut(&mut self, endpoint: EndpointIndex) -> Option<&mut Slot<Q>> {
+        self.slots.get_mut(usize::from(endpoint.0))
+    }
+}
+
+impl<Q: Queue> Slot<Q> {
+    fn vacant() -> Self {
+        Self {
+            place: Place::Vacant,
+            end: None,
+            lent: Lent::default(),
+            blanks_out: 0,
+            held: None,
+            stalled: false,
+            news: false,
+            drained: false,
+        }
+    }
+
+    fn poll_command(
+        &mut self,
+        index: EndpointIndex,
+        credits: &mut Credits,
+        lends: &mut Lends,
+    ) -> Option<Command<Q>> {
+        if self.stalled {
+            return None;
+        }
+        if let Some(held) = self.held.take() {
+            return Some(held);
+        }
+        let end = self.end.as_mut()?;
+        loop {
+            let order = end.orders.pop().ok()?;
+            self.drained = true;
+            let command = match order {
+                Order::Command(command) => {
+                    if let Command::Send(..) = command {
+                        self.blanks_out = self.blanks_out.saturating_sub(1);
+                    }
+                    command
+                }
+                Order::Forward(id, chunk) => {
+                    lends.come_home(&mut self.lent);
+                    Command::Send(id, chunk)
+                }
+                Order::Withdraw(listener, count) => {
+                    credits.withdraw(index, listener, count);
+                    continue;
+                }
+            };
+            // An endpoint that was detached while it lived may not know yet; nobody listens to it any more.
+            return (self.place != Place::Leaving).then_some(command);
+        }
+    }
+
+    fn take_returns(&mut self, budget: usize, lends: &mut Lends) -> usize {
+        let Some(end) = self.end.as_mut() else { return 0 };
+        let count = end.returns.slots().min(budget);
+        let Ok(returns) = end.returns.read_chunk(count) else {
+            return 0;
+        };
+        for buffer in returns {
+            match buffer {
+                Return::Lent(chunk) => {
+                    lends.come_home(&mut self.lent);
+                    drop(chunk);
+                }
+                Return::Blank(chunk) => {
+                    self.blanks_out = self.blanks_out.saturating_sub(1);
+                    drop(chunk);
+                }
+            }
+        }
+        count
+    }
+
+    /// Left, and every buffer that it ever had is home.
+    fn is_settled(&self) -> bool {
+        self.place == Place::Leaving && self.lent.count() == 0 && self.blanks_out == 0
+    }
+
+    fn has_gone(&self) -> bool {
+        self.place == Place::Live
+            && self.held.is_none()
+            && self.end.as_ref().is_some_and(|end| {
+                // Acquire pairs with the Release in `Estate::step`: asked first, so that an empty ring stays empty.
+                end.ties.endpoint_left.load(Ordering::Acquire) && end.orders.is_empty()
+            })
+    }
+
+    /// Connections that the endpoint has or is about to learn of.
+    fn load(&self) -> u32 {
+        self.end.as_ref().map_or(u32::MAX, |end| {
+            let on_their_way = end.opened.buffer().capacity() - end.opened.slots();
+            end.presence
+                .load
+                .load(Ordering::Relaxed)
+                .saturating_add(on_their_way as u32)
+        })
+    }
+
+    /// Behind the fence of `finish_turn`. Who is awake sees its news before it sleeps; who sleeps is woken if it is its
+    /// turn. `true`: woken.
+    fn settle_news(&mut self, may_wake: bool) -> bool {
+        let Some(end) = &self.end else { return false };
+        if std::mem::take(&mut self.drained) && end.ties.wants_room.load(Ordering::Relaxed) {
+            end.ties.wants_room.store(false, Ordering::Relaxed);
+            self.news = true;
+        }
+        if !self.news || (end.presence.sleeper.is_sleeping() && !may_wake) {
+            return false;
+        }
+        self.news = false;
+        end.presence.sleeper.wake()
+    }
+
+    fn has_work(&self) -> bool {
+        let Some(end) = &self.end else { return false };
+        self.held.is_some()
+            || self.news
+            || !end.orders.is_empty()
+            || !end.returns.is_empty()
+            || self.has_gone()
+    }
+}

@@ -1,0 +1,75 @@
+//! How many buffers are out: per endpoint and in sum, with the bounds of D5.
+//!
+//! Counted on the worker alone: up when a chunk enters the event ring, down when it comes home or becomes payload to send.
+
+/// The counts of one worker.
+#[derive(Debug)]
+pub(super) struct Lends {
+    total: u32,
+    bound: u32,
+}
+
+/// The count of one endpoint.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lent {
+    count: u32,
+    bound: u32,
+}
+
+impl Lent {
+    pub(super) fn with_bound(bound: u32) -> Self {
+        Self { count: 0, bound }
+    }
+
+    pub(super) fn count(&self) -> u32 {
+        self.count
+    }
+}
+
+impl Lends {
+    /// At most `bound` buffers out, all endpoints together.
+    pub(super) fn new(bound: u32) -> Self {
+        Self { total: 0, bound }
+    }
+
+    pub(super) fn total(&self) -> u32 {
+        self.total
+    }
+
+    /// One more may go to this endpoint.
+    pub(super) fn may_lend(&self, lent: &Lent) -> bool {
+        lent.count < lent.bound && self.total < self.bound
+    }
+
+    /// One went out.
+    pub(super) fn lend(&mut self, lent: &mut Lent) {
+        lent.count += 1;
+        self.total += 1;
+    }
+
+    /// One came home.
+    pub(super) fn come_home(&mut self, lent: &mut Lent) {
+        lent.count = lent.count.saturating_sub(1);
+        self.total = self.total.saturating_sub(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_bounds_hold() {
+        let mut lends = Lends::new(3);
+        let (mut a, mut b) = (Lent::with_bound(2), Lent::with_bound(2));
+        lends.lend(&mut a);
+        lends.lend(&mut a);
+        assert!(!lends.may_lend(&a), "its own bound");
+        assert!(lends.may_lend(&b));
+        lends.lend(&mut b);
+        assert!(!lends.may_lend(&b), "the bound of all");
+        lends.come_home(&mut a);
+        assert!(lends.may_lend(&a) && lends.may_lend(&b));
+        assert_eq!((lends.total(), a.count(), b.count()), (2, 1, 1));
+    }
+}

@@ -1,0 +1,57 @@
+//! Between workers and application threads (D9, D10): endpoints, and all that crosses to them and back.
+//!
+//! ```text
+//!   worker w                                 endpoint (a handle; any thread, one at a time)
+//!   Shard ── Hub ── WorkerEnd ═══ rings ═══ EndpointEnd ── EndpointCore ── Endpoint, Stream, Listener
+//!                                                               │
+//!   pools ◄── returns ring ◄── step ◄── Home ◄── Chunk dropped on any thread
+//! ```
+//!
+//! The worker's side is [`Hub`]: it never waits, takes no lock, touches no queue with several producers or consumers, and
+//! allocates nothing once its endpoints are attached. The endpoint's side is stepped: [`Endpoint::step`] moves messages
+//! without blocking; calls that may wait step, look, and sleep on the endpoint's own bell.
+//!
+//! | file | idea |
+//! |---|---|
+//! | protocol | the messages |
+//! | rings | the rings of one endpoint and one worker, both ends |
+//! | hub, credit, lend | the worker's side; who accepts; how many buffers are lent |
+//! | core, connection, sending | the endpoint's side, what it knows of a connection, bytes out |
+//! | parking | calls that wait, and the lock between an endpoint's threads |
+//! | endpoint, accept, stream, chunk | what applications hold |
+//! | home, estate | how buffers come back, also after their endpoint |
+//!
+//! What is not here: TCP, the table of connections, the list of connections whose events did not fit (the shard's).
+
+mod accept;
+mod chunk;
+mod connection;
+mod core;
+mod credit;
+mod endpoint;
+mod estate;
+mod home;
+mod hub;
+mod lend;
+mod parking;
+mod protocol;
+mod rings;
+mod sending;
+mod stream;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use accept::Listener;
+pub use chunk::Chunk;
+pub use endpoint::{Connecting, Endpoint};
+pub use rings::EndpointLimits;
+pub use stream::{Stream, StreamError, Unsent};
+
+pub(crate) use core::{EndpointCore, pair};
+pub(crate) use estate::Estate;
+pub(crate) use hub::{Hub, HubLimits, HubStatus};
+pub(crate) use protocol::{Command, EndpointIndex, Event, Opened};
+pub(crate) use rings::WorkerEnd;

@@ -1,0 +1,293 @@
+//! The rings between one endpoint and one worker, and the few words that both ends keep beside them.
+//!
+//! All rings are SPSC and have a fixed capacity; both ends are made together, on the thread that makes the endpoint. What an
+//! end tells the other by leaving stands in [`Ties`], not in the rings' own notion of abandonment: an endpoint's rings live
+//! on in its [`Estate`](super::Estate) until every buffer is home.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
+
+use fourtuple_nic::Queue;
+use rtrb::{Consumer, Producer, PushError, RingBuffer};
+
+use super::protocol::{Command, Event, Opened};
+use crate::ConnId;
+use crate::buffer::{RxChunk, TxChunk};
+use crate::idle::Sleeper;
+use crate::listener::ListenerId;
+
+/// How much may wait between an endpoint and each worker, and how many of a worker's buffers an endpoint may hold.
+///
+/// Every number counts per worker, but `connections` and `copied_bytes`, which count for the endpoint. Zeros are taken for
+/// ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndpointLimits {
+    /// Events that wait for the endpoint.
+    pub events: u32,
+    /// Commands that wait for the worker.
+    pub commands: u32,
+    /// Credits and connects that may be outstanding.
+    pub opened: u32,
+    /// Received buffers that the endpoint may hold, unread or in the application's hands.
+    pub lent: u32,
+    /// Empty buffers that wait to be filled with what the application sends.
+    pub blanks: u32,
+    /// Connections for which room is set aside when the endpoint is made.
+    pub connections: u32,
+    /// Bytes of its own memory into which the endpoint may copy unread data, so that connections that nobody reads don't
+    /// use up `lent`.
+    pub copied_bytes: usize,
+}
+
+impl EndpointLimits {
+    /// At least two: one that a credit may take, one for a connect.
+    pub(super) fn opened(&self) -> u32 {
+        self.opened.max(2)
+    }
+}
+
+impl Default for EndpointLimits {
+    /// 1024 messages each way, 1024 buffers lent, 256 blank, 16 MiB of copies.
+    fn default() -> Self {
+        Self {
+            events: 1024,
+            commands: 1024,
+            opened: 256,
+            lent: 1024,
+            blanks: 256,
+            connections: 1024,
+            copied_bytes: 16 << 20,
+        }
+    }
+}
+
+/// What an endpoint puts into its command ring.
+pub(super) enum Order<Q: Queue> {
+    /// For the shard, as it stands. A `Send` carries a buffer that was blank.
+    Command(Command<Q>),
+    /// A `Send` of a chunk that was lent and is payload from now on.
+    Forward(ConnId, TxChunk<Q::Shared>),
+    /// Takes back so many credits, as far as they are unused.
+    Withdraw(ListenerId, u32),
+}
+
+/// A buffer on its way home.
+pub(super) enum Return<Q: Queue> {
+    /// It was lent.
+    Lent(RxChunk<Q::Rx>),
+    /// It was given blank and not used.
+    Blank(RxChunk<Q::Rx>),
+}
+
+/// What one end tells the other outside the rings. Rarely written.
+#[derive(Debug, Default)]
+pub(super) struct Ties {
+    /// Set by the endpoint behind its last command: it is gone, and so is all that it wanted.
+    pub(super) endpoint_left: AtomicBool,
+    /// Set by the worker behind its last event: nothing comes any more.
+    pub(super) worker_left: AtomicBool,
+    /// Set by the endpoint when the command ring was full, cleared by the worker when it took some out.
+    pub(super) wants_room: AtomicBool,
+}
+
+/// What every worker sees of an endpoint.
+#[derive(Debug)]
+pub(super) struct Presence {
+    /// Wakes the endpoint.
+    pub(super) sleeper: Arc<Sleeper>,
+    /// Connections that it has, all workers together; written by the endpoint.
+    pub(super) load: AtomicU32,
+}
+
+/// The worker's end. Dropping it tells the endpoint that the worker is gone.
+pub(crate) struct WorkerEnd<Q: Queue> {
+    pub(super) events: Producer<Event<Q>>,
+    pub(super) opened: Producer<Opened>,
+    pub(super) blanks: Producer<RxChunk<Q::Rx>>,
+    pub(super) orders: Consumer<Order<Q>>,
+    pub(super) returns: Consumer<Return<Q>>,
+    pub(super) ties: Arc<Ties>,
+    pub(super) presence: Arc<Presence>,
+    pub(super) lent_limit: u32,
+}
+
+impl<Q: Queue> Drop for WorkerEnd<Q> {
+    fn drop(&mut self) {
+        self.leave();
+        // What is in the rings is dropped here, on the worker, and not by whoever lets go last.
+        while self.orders.pop().is_ok() {}
+        while self.returns.pop().is_ok() {}
+    }
+}
+
+impl<Q: Queue> WorkerEnd<Q> {
+    /// Tells the endpoint that nothing comes any more.
+    pub(super) fn leave(&self) {
+        // Pairs with the Acquire in `EndpointEnd::worker_has_left`: every event before this is seen by who sees this.
+        self.ties.worker_left.store(true, Ordering::Release);
+        self.presence.sleeper.wake_if_sleeping();
+    }
+}
+
+/// The endpoint's end.
+pub(super) struct EndpointEnd<Q: Queue> {
+    pub(super) events: Consumer<Event<Q>>,
+    pub(super) opened: Consumer<Opened>,
+    pub(super) blanks: Consumer<RxChunk<Q::Rx>>,
+    orders: Producer<Order<Q>>,
+    returns: Producer<Return<Q>>,
+    pub(super) ties: Arc<Ties>,
+    worker: Arc<Sleeper>,
+    /// Shutdowns, closes and aborts that found the ring full: at most two a connection. They go before all else.
+    urgent: VecDeque<Command<Q>>,
+    /// Something was pushed since the worker was last woken.
+    pushed: bool,
+    /// A call found the command ring full, and waits for room.
+    starved_of_room: bool,
+    /// A call found no blank buffer, and waits for one.
+    starved_of_blanks: bool,
+    /// The worker left and everything it had sent was taken in.
+    pub(super) stopped: bool,
+}
+
+/// Makes both ends.
+pub(super) fn rings<Q: Queue>(
+    limits: &EndpointLimits,
+    worker: Arc<Sleeper>,
+    presence: Arc<Presence>,
+) -> (WorkerEnd<Q>, EndpointEnd<Q>) {
+    let slots = |count: u32| count.max(1) as usize;
+    let (events, events_out) = RingBuffer::new(slots(limits.events));
+    let (opened, opened_out) = RingBuffer::new(slots(limits.opened()));
+    let (blanks, blanks_out) = RingBuffer::new(slots(limits.blanks));
+    let (orders, orders_out) = RingBuffer::new(slots(limits.commands));
+    // Room for every buffer that the endpoint can hold: giving back can't fail.
+    let (returns, returns_out) = RingBuffer::new(slots(limits.lent) + slots(limits.blanks));
+    let ties = Arc::new(Ties::default());
+    let worker_end = WorkerEnd {
+        events,
+        opened,
+        blanks,
+        orders: orders_out,
+        returns: returns_out,
+        ties: Arc::clone(&ties),
+        presence,
+        lent_limit: limits.lent.max(1),
+    };
+    let endpoint_end = EndpointEnd {
+        events: events_out,
+        opened: opened_out,
+        blanks: blanks_out,
+        orders,
+        returns,
+        ties,
+        worker,
+        urgent: VecDeque::new(),
+        pushed: false,
+        starved_of_room: false,
+        starved_of_blanks: false,
+        stopped: false,
+    };
+    (worker_end, endpoint_end)
+}
+
+impl<Q: Queue> EndpointEnd<Q> {
+    /// An order can be pushed now. When not, the worker is told to wake the endpoint as soon as there is room.
+    pub(super) fn has_room(&mut self) -> bool {
+        if self.tell_urgent() {
+            return true;
+        }
+        self.starved_of_room = true;
+        self.ties.wants_room.store(true, Ordering::Relaxed);
+        // Pairs with the fence of `Hub::finish_turn`, which stands between taking commands out and looking at
+        // `wants_room`: either the worker sees that, or we see the room that it made.
+        fence(Ordering::SeqCst);
+        self.tell_urgent()
+    }
+
+    /// Pushes an order; gives it back when there is no room.
+    pub(super) fn push(&mut self, order: Order<Q>) -> Result<(), Order<Q>> {
+        if !self.has_room() {
+            return Err(order);
+        }
+        self.orders.push(order).map_err(|PushError::Full(order)| order)?;
+        self.pushed = true;
+        Ok(())
+    }
+
+    /// Shutdown, close and abort: never refused, never overtaken, told as soon as there is room.
+    pub(super) fn urge(&mut self, command: Command<Q>) {
+        if let Err(Order::Command(command)) = self.push(Order::Command(command)) {
+            self.urgent.push_back(command);
+        }
+    }
+
+    /// Tells what is urgent, as far as there is room; `true` when nothing is left.
+    pub(super) fn settle(&mut self) -> bool {
+        self.urgent.is_empty() || self.has_room() || self.urgent.is_empty()
+    }
+
+    /// `true`: nothing urgent is left, and there is room.
+    fn tell_urgent(&mut self) -> bool {
+        while !self.orders.is_full() {
+            let Some(command) = self.urgent.pop_front() else {
+                return true;
+            };
+            // There is room, and nobody else pushes.
+            let _ = self.orders.push(Order::Command(command));
+            self.pushed = true;
+        }
+        false
+    }
+
+    /// Sends a buffer home.
+    pub(super) fn give_back(&mut self, buffer: Return<Q>) {
+        // A worker that is gone takes nothing back: the pool outlives it and takes the buffer from here.
+        if self.returns.is_abandoned() {
+            return;
+        }
+        let refused = self.returns.push(buffer).is_err();
+        debug_assert!(!refused, "the return ring has room for every buffer that is out");
+        self.pushed = true;
+    }
+
+    /// A blank buffer; without one, the endpoint's next sleep ends when there is.
+    pub(super) fn blank(&mut self) -> Option<RxChunk<Q::Rx>> {
+        let blank = self.blanks.pop().ok();
+        self.starved_of_blanks = blank.is_none();
+        blank
+    }
+
+    /// Wakes the worker when it was told something.
+    pub(super) fn wake_worker(&mut self) {
+        if std::mem::take(&mut self.pushed) {
+            self.worker.wake_if_sleeping();
+        }
+    }
+
+    /// The worker left; whatever it had sent before is in the rings.
+    pub(super) fn worker_has_left(&self) -> bool {
+        self.ties.worker_left.load(Ordering::Acquire)
+    }
+
+    /// A step would find something to do: asked once more before sleeping.
+    pub(super) fn has_news(&self) -> bool {
+        !self.events.is_empty()
+            || !self.opened.is_empty()
+            || (self.starved_of_blanks && !self.blanks.is_empty())
+            || (self.starved_of_room && !self.orders.is_full())
+            || (!self.stopped && self.worker_has_left())
+    }
+
+    /// A step begins: who still starves will say so again.
+    pub(super) fn begin_step(&mut self) {
+        self.starved_of_blanks = false;
+        self.starved_of_room = false;
+    }
+
+    #[cfg(test)]
+    pub(super) fn urgent_len(&self) -> usize {
+        self.urgent.len()
+    }
+}

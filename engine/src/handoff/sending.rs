@@ -1,0 +1,128 @@
+//! Bytes on their way out: copied once into a blank buffer, or a received chunk as it is.
+
+use fourtuple_nic::{Queue, RxBuf};
+use fourtuple_wire::Received;
+
+use super::chunk::Chunk;
+use super::core::EndpointCore;
+use super::protocol::Command;
+use super::rings::{Order, Return};
+use super::stream::StreamError;
+use crate::ConnId;
+use crate::error::ApiMisuse;
+
+impl<Q: Queue> EndpointCore<Q> {
+    /// Copies as many bytes as credit, blank buffers and the command ring allow; at least one, or says why not.
+    pub(super) fn send(&mut self, id: ConnId, bytes: &[u8]) -> Result<usize, StreamError> {
+        self.may_send(id)?;
+        let mut sent = 0;
+        let Self {
+            ends, connections, ..
+        } = self;
+        let Some(connection) = connections.get_mut(&id) else {
+            return Ok(0);
+        };
+        let Some(end) = ends.get_mut(usize::from(id.worker())) else {
+            return Ok(0);
+        };
+        while sent < bytes.len() && connection.credit > 0 && end.has_room() {
+            let Some(mut blank) = end.blank() else { break };
+            let rest = &bytes[sent..];
+            let count = blank
+                .0
+                .append(&rest[..rest.len().min(connection.credit as usize)]);
+            if count == 0 {
+                end.give_back(Return::Blank(blank));
+                break;
+            }
+            // There is room, and nobody else pushes.
+            let _ = end.push(Order::Command(Command::Send(id, blank.into_payload())));
+            connection.credit = connection.credit.saturating_sub(count as u32);
+            sent += count;
+        }
+        self.tx_copied_bytes += sent as u64;
+        if sent == 0 && !bytes.is_empty() {
+            Err(StreamError::NotYet)
+        } else {
+            Ok(sent)
+        }
+    }
+
+    /// Sends a chunk as it is when it came to this endpoint from this connection's worker; else copies it. All or nothing,
+    /// where it can be sent as it is; what is left otherwise.
+    pub(super) fn forward(&mut self, id: ConnId, mut chunk: Chunk<Q>) -> Result<(), (StreamError, Chunk<Q>)> {
+        if let Err(why) = self.may_send(id) {
+            return Err((why, chunk));
+        }
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        let Some(whole_credit) = self
+            .connections
+            .get(&id)
+            .map(|connection| connection.whole_credit)
+        else {
+            return Err((StreamError::NotYet, chunk));
+        };
+        // A buffer of another worker must not end in this one's hands (D4), nor one that another endpoint answers for; and
+        // what is larger than the send queue goes in pieces.
+        if !chunk.is_from(&self.home, id.worker()) || chunk.len() > whole_credit as usize {
+            return match self.send(id, &chunk) {
+                Ok(sent) if sent == chunk.len() => Ok(()),
+                Ok(sent) => {
+                    chunk.advance(sent);
+                    Err((StreamError::NotYet, chunk))
+                }
+                Err(why) => Err((why, chunk)),
+            };
+        }
+        let Self {
+            ends, connections, ..
+        } = self;
+        let Some(end) = ends.get_mut(usize::from(id.worker())) else {
+            return Err((StreamError::NotYet, chunk));
+        };
+        let Some(connection) = connections.get_mut(&id) else {
+            return Err((StreamError::NotYet, chunk));
+        };
+        if connection.credit < chunk.len() as u32 || !end.has_room() {
+            return Err((StreamError::NotYet, chunk));
+        }
+        connection.credit -= chunk.len() as u32;
+        if let Some((from, buffer)) = chunk.take() {
+            let space = buffer.space() as u32;
+            // There is room, and nobody else pushes.
+            let _ = end.push(Order::Forward(id, buffer.into_payload()));
+            // From receive charge to send charge.
+            self.release(from, space);
+        }
+        Ok(())
+    }
+
+    /// Half-close: FIN behind all that was sent. Twice is once.
+    pub(super) fn shutdown(&mut self, id: ConnId) {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        if connection.shut || connection.ended.is_some() {
+            return;
+        }
+        connection.shut = true;
+        if let Some(end) = self.end_of(id) {
+            end.urge(Command::Shutdown(id));
+        }
+    }
+
+    fn may_send(&self, id: ConnId) -> Result<(), StreamError> {
+        let Some(connection) = self.connections.get(&id) else {
+            return Err(StreamError::Misuse(ApiMisuse::Stopped));
+        };
+        match connection.ended {
+            Some(Err(why)) => Err(StreamError::Connection(why)),
+            Some(Ok(())) => Err(StreamError::Misuse(ApiMisuse::NoSuchConnection)),
+            None if self.has_stopped(id) => Err(StreamError::Misuse(ApiMisuse::Stopped)),
+            None if connection.shut => Err(StreamError::Misuse(ApiMisuse::SendClosed)),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! A connection in the application's hands.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fourtuple_nic::Queue;
+use fourtuple_wire::FourTuple;
+
+use super::chunk::Chunk;
+use super::core::EndpointCore;
+use super::endpoint::settled;
+use super::parking::{NO_LIMIT, Shared};
+use crate::ConnId;
+use crate::attach::PortQueue;
+use crate::error::{ApiMisuse, ConnectError, ConnectionError};
+
+/// A connection: bytes in, as chunks that are lent without a copy, and bytes out.
+///
+/// Calls may come from several threads. Those with a time-out wait at most that long and then return
+/// [`StreamError::NotYet`]; [`io::Read`] and [`io::Write`] wait without limit. Dropping a stream closes the connection: with
+/// a RST when received bytes were not read, else with a FIN behind all that was sent.
+pub struct Stream<Q: Queue = PortQueue> {
+    shared: Arc<Shared<Q>>,
+    id: ConnId,
+    tuple: FourTuple,
+}
+
+/// Why a call on a stream, a listener or an endpoint gave nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StreamError {
+    /// Nothing within the time given; try again.
+    #[error("nothing happened within the time given")]
+    NotYet,
+    /// The connection could not be opened from here.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The connection ended; the peer's fault, or the path's.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// The caller's fault, or too late.
+    #[error(transparent)]
+    Misuse(#[from] ApiMisuse),
+}
+
+impl From<StreamError> for io::Error {
+    fn from(error: StreamError) -> Self {
+        let kind = match error {
+            StreamError::NotYet => io::ErrorKind::WouldBlock,
+            StreamError::Connect(ConnectError::AddressInUse) => io::ErrorKind::AddrInUse,
+            StreamError::Connect(
+                ConnectError::BadAddress(_)
+                | ConnectError::NoPortLeft(_)
+                | ConnectError::Limit
+                | ConnectError::Stopping,
+            ) => io::ErrorKind::AddrNotAvailable,
+            StreamError::Connection(ConnectionError::Reset) => io::ErrorKind::ConnectionReset,
+            StreamError::Connection(ConnectionError::Refused) => io::ErrorKind::ConnectionRefused,
+            StreamError::Connection(ConnectionError::TimedOut) => io::ErrorKind::TimedOut,
+            StreamError::Connection(ConnectionError::Aborted) => io::ErrorKind::ConnectionAborted,
+            StreamError::Misuse(ApiMisuse::NoSuchConnection | ApiMisuse::Stopped) => {
+                io::ErrorKind::NotConnected
+            }
+            StreamError::Misuse(ApiMisuse::SendClosed) => io::ErrorKind::BrokenPipe,
+        };
+        Self::new(kind, error)
+    }
+}
+
+/// A chunk that was not sent, or not to its end.
+pub struct Unsent<Q: Queue = PortQueue> {
+    /// Why not.
+    pub why: StreamError,
+    /// What is left to be sent.
+    pub chunk: Chunk<Q>,
+}
+
+impl<Q: Queue> fmt::Debug for Unsent<Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unsent")
+            .field("why", &self.why)
+            .field("chunk", &self.chunk)
+            .finish()
+    }
+}
+
+impl<Q: Queue> Stream<Q> {
+    pub(super) fn new(shared: Arc<Shared<Q>>, id: ConnId, tuple: FourTuple) -> Self {
+        Self { shared, id, tuple }
+    }
+
+    /// The next received bytes; waits at most for `timeout`. `None` is the end of file: the peer closed, and everything
+    /// before was received.
+    ///
+    /// # Errors
+    /// [`StreamError::NotYet`] when the time is up; a reset is an error and never the end of file.
+    pub fn recv(&self, timeout: Duration) -> Result<Option<Chunk<Q>>, StreamError> {
+        self.wait(timeout, |core| core.receive(self.id))
+    }
+
+    /// The next received bytes if they are there.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn try_recv(&self) -> Result<Option<Chunk<Q>>, StreamError> {
+        self.recv(Duration::ZERO)
+    }
+
+    /// Copies received bytes, as many as are there and fit; 0 is the end of file. Waits at most for `timeout`.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn recv_into(&self, into: &mut [u8], timeout: Duration) -> Result<usize, StreamError> {
+        self.wait(timeout, |core| core.read(self.id, into))
+    }
+
+    /// Sends bytes, copying them once; returns how many were taken, which may be fewer than all. Waits at most for `timeout`
+    /// for the first to be taken.
+    ///
+    /// # Errors
+    /// [`StreamError::NotYet`] when the time is up: the send queue is full, or the worker is out of buffers.
+    pub fn send(&self, bytes: &[u8], timeout: Duration) -> Result<usize, StreamError> {
+        self.wait(timeout, |core| core.send(self.id, bytes))
+    }
+
+    /// Sends what can be sent now.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn try_send(&self, bytes: &[u8]) -> Result<usize, StreamError> {
+        self.send(bytes, Duration::ZERO)
+    }
+
+    /// Sends all bytes, waiting at most for `timeout` in all.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); a part may have been sent.
+    pub fn send_all(&self, mut bytes: &[u8], timeout: Duration) -> Result<(), StreamError> {
+        let start = Instant::now();
+        let mut left = timeout;
+        while !bytes.is_empty() {
+            let sent = self.send(bytes, left)?;
+            bytes = &bytes[sent..];
+            left = if timeout == NO_LIMIT {
+                NO_LIMIT
+            } else {
+                timeout.saturating_sub(start.elapsed())
+            };
+        }
+        Ok(())
+    }
+
+    /// Sends received bytes without a copy when their connection lives on the same worker and endpoint, as in a proxy or an
+    /// echo; else they are copied. Waits at most for `timeout`.
+    ///
+    /// # Errors
+    /// The chunk or what is left of it, and why: as [`send`](Self::send).
+    pub fn send_chunk(&self, chunk: Chunk<Q>, timeout: Duration) -> Result<(), Unsent<Q>> {
+        let mut unsent = Some((StreamError::NotYet, chunk));
+        let done = self.shared.wait_until(timeout, |core| {
+            let (_, chunk) = unsent.take()?;
+            match core.forward(self.id, chunk) {
+                Ok(()) => Some(()),
+                Err((StreamError::NotYet, chunk)) => {
+                    unsent = Some((StreamError::NotYet, chunk));
+                    None
+                }
+                Err(refused) => {
+                    unsent = Some(refused);
+                    Some(())
+                }
+            }
+        });
+        match (unsent, done) {
+            (Some((why, chunk)), _) => Err(Unsent { why, chunk }),
+            (None, _) => Ok(()),
+        }
+    }
+
+    /// Says that nothing more will be sent: a FIN behind all that was. Receiving goes on.
+    pub fn shutdown(&self) {
+        self.shared.with(|core| core.shutdown(self.id));
+    }
+
+    /// Closes the connection, as dropping the stream does.
+    pub fn close(self) {}
+
+    /// Closes the connection with a RST; what was sent and not acknowledged may be lost.
+    pub fn abort(self) {
+        self.shared.with(|core| core.abort(self.id));
+    }
+
+    /// The connection's name.
+    pub fn id(&self) -> ConnId {
+        self.id
+    }
+
+    /// The peer's address and port.
+    pub fn peer(&self) -> SocketAddr {
+        self.tuple.remote()
+    }
+
+    /// Our address and port.
+    pub fn local(&self) -> SocketAddr {
+        self.tuple.local()
+    }
+
+    fn wait<R>(
+        &self,
+        timeout: Duration,
+        mut call: impl FnMut(&mut EndpointCore<Q>) -> Result<R, StreamError>,
+    ) -> Result<R, StreamError> {
+        self.shared
+            .wait_until(timeout, |core| settled(call(core)))
+            .unwrap_or(Err(StreamError::NotYet))
+    }
+}
+
+impl<Q: Queue> Drop for Stream<Q> {
+    fn drop(&mut self) {
+        // Nothing is left to close after an abort, or when the endpoint is gone.
+        self.shared.with(|core| core.close(self.id));
+    }
+}
+
+impl<Q: Queue> io::Read for Stream<Q> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        Ok(self.recv_into(into, NO_LIMIT)?)
+    }
+}
+
+impl<Q: Queue> io::Read for &Stream<Q> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        Ok(self.recv_into(into, NO_LIMIT)?)
+    }
+}
+
+impl<Q: Queue> io::Write for Stream<Q> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(self.send(bytes, NO_LIMIT)?)
+    }
+
+    /// What was written is on its way already.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<Q: Queue> io::Write for &Stream<Q> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(self.send(bytes, NO_LIMIT)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<Q: Queue> fmt::Debug for Stream<Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream")
+            .field("id", &self.id)
+            .field("peer", &self.peer())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,355 @@
+//! Sleeping without missing a wake-up: the hand-shake between a thread that polls rings and those that push into them.
+//!
+//! ```text
+//!   the side that sleeps                     the side that wakes
+//!     prepare():  asleep = true                push into the ring
+//!                 fence(SeqCst)      ◄──►      fence(SeqCst)
+//!     look into every ring once more           asleep? ─► asleep = false, ring the bell
+//!     nothing ─► wait()   else cancel()
+//! ```
+//!
+//! One of the two fences comes first. If the sleeper's does, the pusher sees `asleep` and rings; if the pusher's does, the
+//! sleeper's second look sees the message. While nobody sleeps, a push costs one fence and one load, and no syscall.
+//!
+//! A bell that rings late (the sleeper had cancelled, or its time was up) makes the next wait end at once: every wake-up
+//! may be spurious, none is lost. The bell is an eventfd, so that a worker can wait for it and for its ports together.
+//!
+//! What is not here: when to sleep, and for how long.
+
+#[cfg(not(loom))]
+use std::sync::atomic::{AtomicBool, Ordering, fence};
+
+#[cfg(loom)]
+use loom::sync::atomic::{AtomicBool, Ordering, fence};
+
+pub(crate) use bell::SystemError;
+
+/// One thread that may sleep, as those see it that wake it.
+#[derive(Debug)]
+pub(crate) struct Sleeper {
+    asleep: AtomicBool,
+    bell: bell::Bell,
+}
+
+impl Sleeper {
+    /// A thread that is awake.
+    ///
+    /// # Errors
+    /// The process may open no more descriptors.
+    pub(crate) fn new() -> Result<Self, SystemError> {
+        Ok(Self {
+            asleep: AtomicBool::new(false),
+            bell: bell::Bell::new()?,
+        })
+    }
+
+    /// About to sleep: look into every ring once more after this, then [`wait`](Self::wait) or [`cancel`](Self::cancel).
+    pub(crate) fn prepare(&self) {
+        self.asleep.store(true, Ordering::Relaxed);
+        // Pairs with the fence of `wake_if_sleeping` and with the one before `wake`.
+        fence(Ordering::SeqCst);
+    }
+
+    /// The second look found something.
+    pub(crate) fn cancel(&self) {
+        self.asleep.store(false, Ordering::Relaxed);
+    }
+
+    /// After a push: wakes the thread if it sleeps, or is about to. `true` when that took a syscall.
+    pub(crate) fn wake_if_sleeping(&self) -> bool {
+        // Pairs with the fence of `prepare`.
+        fence(Ordering::SeqCst);
+        self.wake()
+    }
+
+    /// The same for a caller that has put a `SeqCst` fence between its pushes and this.
+    pub(crate) fn wake(&self) -> bool {
+        // The load keeps the line shared while nobody sleeps; the swap lets one of several wakers ring.
+        let wakes = self.is_sleeping() && self.asleep.swap(false, Ordering::Relaxed);
+        if wakes {
+            self.bell.ring();
+        }
+        wakes
+    }
+
+    /// Sleeps, or is about to.
+    pub(crate) fn is_sleeping(&self) -> bool {
+        self.asleep.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(not(loom))]
+mod bell {
+    use std::os::fd::{BorrowedFd, OwnedFd};
+    use std::time::Duration;
+
+    use arrayvec::ArrayVec;
+    use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+
+    /// Why a bell could not be made.
+    pub(crate) type SystemError = rustix::io::Errno;
+
+    /// Descriptors that a thread can wait for beside its bell; more are not looked at.
+    const MAX_OTHERS: usize = 15;
+
+    #[derive(Debug)]
+    pub(super) struct Bell(OwnedFd);
+
+    impl Bell {
+        pub(super) fn new() -> Result<Self, SystemError> {
+            eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).map(Self)
+        }
+
+        pub(super) fn ring(&self) {
+            // It fails only when the count is at its maximum; then the descriptor is readable anyway.
+            let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+        }
+    }
+
+    impl super::Sleeper {
+        /// Sleeps until woken, until one of `others` is readable, or until the time is up (`None`: no limit).
+        ///
+        /// A signal ends it too, as does an error of `poll`: callers look and decide again.
+        pub(crate) fn wait(&self, timeout: Option<Duration>, others: &[BorrowedFd<'_>]) {
+            let mut waited: ArrayVec<PollFd<'_>, { MAX_OTHERS + 1 }> = ArrayVec::new();
+            waited.push(PollFd::new(&self.bell.0, PollFlags::IN));
+            waited.extend(
+                others
+                    .iter()
+                    .take(MAX_OTHERS)
+                    .map(|other| PollFd::from_borrowed_fd(*other, PollFlags::IN)),
+            );
+            let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+            let _ = poll(&mut waited, timeout.as_ref());
+            self.cancel();
+            if waited.first().is_some_and(|bell| !bell.revents().is_empty()) {
+                let mut count = [0; 8];
+                let _ = rustix::io::read(&self.bell.0, &mut count);
+            }
+        }
+    }
+}
+
+/// Under loom the bell is a flag with a condition: a wake-up that is lost shows as a deadlock.
+#[cfg(loom)]
+mod bell {
+    use std::os::fd::BorrowedFd;
+    use std::time::Duration;
+
+    use loom::sync::{Condvar, Mutex};
+
+    pub(crate) type SystemError = rustix::io::Errno;
+
+    #[derive(Debug)]
+    pub(super) struct Bell {
+        rung: Mutex<bool>,
+        ringing: Condvar,
+    }
+
+    impl Bell {
+        pub(super) fn new() -> Result<Self, SystemError> {
+            Ok(Self {
+                rung: Mutex::new(false),
+                ringing: Condvar::new(),
+            })
+        }
+
+        pub(super) fn ring(&self) {
+            *self.rung.lock().unwrap() = true;
+            self.ringing.notify_one();
+        }
+    }
+
+    impl super::Sleeper {
+        pub(crate) fn wait(&self, _: Option<Duration>, _: &[BorrowedFd<'_>]) {
+            let mut rung = self.bell.rung.lock().unwrap();
+            while !*rung {
+                rung = self.bell.ringing.wait(rung).unwrap();
+            }
+            *rung = false;
+            drop(rung);
+            self.cancel();
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    const LONG: Option<Duration> = Some(Duration::from_secs(600));
+
+    #[test]
+    fn who_is_awake_is_not_rung_for() {
+        let sleeper = Sleeper::new().unwrap();
+        assert!(!sleeper.wake_if_sleeping());
+        sleeper.prepare();
+        sleeper.cancel();
+        assert!(!sleeper.wake_if_sleeping());
+    }
+
+    #[test]
+    fn a_wake_between_prepare_and_wait_ends_the_wait_at_once() {
+        let sleeper = Sleeper::new().unwrap();
+        sleeper.prepare();
+        assert!(sleeper.wake_if_sleeping());
+        assert!(!sleeper.wake_if_sleeping(), "one ring is enough");
+        let before = Instant::now();
+        sleeper.wait(LONG, &[]);
+        assert!(
+            before.elapsed() < Duration::from_secs(500),
+            "it was woken, its time was not up"
+        );
+        assert!(!sleeper.is_sleeping());
+    }
+
+    #[test]
+    fn a_late_bell_makes_the_next_wait_spurious_and_only_that() {
+        let sleeper = Sleeper::new().unwrap();
+        sleeper.prepare();
+        assert!(sleeper.wake_if_sleeping());
+        sleeper.cancel();
+        sleeper.prepare();
+        sleeper.wait(LONG, &[]);
+        sleeper.prepare();
+        sleeper.wait(Some(Duration::ZERO), &[]);
+        assert!(!sleeper.is_sleeping());
+    }
+
+    #[test]
+    fn other_descriptors_end_the_wait() {
+        use std::os::fd::AsFd;
+        let (sleeper, other) = (Sleeper::new().unwrap(), Sleeper::new().unwrap());
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        rustix::io::write(&writer, b"x").unwrap();
+        drop(other);
+        sleeper.prepare();
+        sleeper.wait(LONG, &[reader.as_fd()]);
+        assert!(!sleeper.is_sleeping());
+    }
+}
+
+/// `RUSTFLAGS="--cfg loom" cargo test -p fourtuple --no-default-features --release loom`
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use loom::sync::Arc;
+    use loom::sync::atomic::AtomicUsize;
+    use loom::thread;
+
+    use super::*;
+
+    /// Sleeps until `count` messages are in the ring, whose positions a real ring publishes with Release and reads with
+    /// Acquire, as here.
+    fn sleep_until(count: usize, ring: &AtomicUsize, sleeper: &Sleeper) {
+        while ring.load(Ordering::Acquire) < count {
+            sleeper.prepare();
+            if ring.load(Ordering::Acquire) >= count {
+                sleeper.cancel();
+            } else {
+                sleeper.wait(None, &[]);
+            }
+        }
+    }
+
+    #[test]
+    fn loom_an_endpoint_that_pushes_wakes_the_worker() {
+        loom::model(|| {
+            let (ring, worker) = (Arc::new(AtomicUsize::new(0)), Arc::new(Sleeper::new().unwrap()));
+            let endpoint = {
+                let (ring, worker) = (Arc::clone(&ring), Arc::clone(&worker));
+                thread::spawn(move || {
+                    ring.store(1, Ordering::Release);
+                    worker.wake_if_sleeping();
+                })
+            };
+            sleep_until(1, &ring, &worker);
+            endpoint.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn loom_two_endpoints_wake_one_worker() {
+        loom::model(|| {
+            let (ring, worker) = (Arc::new(AtomicUsize::new(0)), Arc::new(Sleeper::new().unwrap()));
+            let endpoints = [(); 2].map(|()| {
+                let (ring, worker) = (Arc::clone(&ring), Arc::clone(&worker));
+                thread::spawn(move || {
+                    ring.fetch_add(1, Ordering::Release);
+                    worker.wake_if_sleeping();
+                })
+            });
+            sleep_until(2, &ring, &worker);
+            endpoints.map(|endpoint| endpoint.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn loom_a_worker_at_the_end_of_its_turn_wakes_endpoints_after_one_fence() {
+        loom::model(|| {
+            let rings = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+            let endpoints = Arc::new([Sleeper::new().unwrap(), Sleeper::new().unwrap()]);
+            let threads = [0, 1].map(|at| {
+                let (rings, endpoints) = (Arc::clone(&rings), Arc::clone(&endpoints));
+                thread::spawn(move || sleep_until(1, &rings[at], &endpoints[at]))
+            });
+            for ring in rings.iter() {
+                ring.store(1, Ordering::Release);
+            }
+            fence(Ordering::SeqCst);
+            for endpoint in endpoints.iter() {
+                endpoint.wake();
+            }
+            threads.map(|thread| thread.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn loom_both_sides_sleep_and_wake_each_other() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| {
+            let rings = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+            let sleepers = Arc::new([Sleeper::new().unwrap(), Sleeper::new().unwrap()]);
+            let endpoint = {
+                let (rings, sleepers) = (Arc::clone(&rings), Arc::clone(&sleepers));
+                thread::spawn(move || {
+                    rings[0].store(1, Ordering::Release);
+                    sleepers[0].wake_if_sleeping();
+                    sleep_until(1, &rings[1], &sleepers[1]);
+                })
+            };
+            sleep_until(1, &rings[0], &sleepers[0]);
+            rings[1].store(1, Ordering::Release);
+            sleepers[1].wake_if_sleeping();
+            endpoint.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn loom_an_endpoint_that_waits_for_room_is_woken_when_the_worker_makes_some() {
+        // The command ring is full. The endpoint says so (`wants_room`) before it sleeps, the worker looks after it popped:
+        // one of the two sees the other.
+        loom::model(|| {
+            let room = Arc::new(AtomicUsize::new(0));
+            let wants_room = Arc::new(AtomicBool::new(false));
+            let endpoint = Arc::new(Sleeper::new().unwrap());
+            let thread = {
+                let (room, wants_room, endpoint) =
+                    (Arc::clone(&room), Arc::clone(&wants_room), Arc::clone(&endpoint));
+                thread::spawn(move || {
+                    wants_room.store(true, Ordering::Relaxed);
+                    sleep_until(1, &room, &endpoint);
+                })
+            };
+            room.store(1, Ordering::Release);
+            fence(Ordering::SeqCst);
+            if wants_room.load(Ordering::Relaxed) {
+                wants_room.store(false, Ordering::Relaxed);
+                endpoint.wake();
+            }
+            thread.join().unwrap();
+        });
+    }
+}
