@@ -57,7 +57,7 @@ impl<B: Buffers> Tcb<B> {
         }
         self.update_window(header, env);
         let taken = match segment.payload.take() {
-            Some(payload) if !payload_is_empty(&payload) => self
+            Some(payload) if !payload.bytes().is_empty() => self
                 .take_in_order(payload, env)
                 .inspect(|()| signals.insert(Signals::READABLE)),
             Some(_) | None => Ok(()),
