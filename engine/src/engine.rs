@@ -20,7 +20,7 @@ use crate::handoff::{Endpoint, EndpointLimits, Estate, Listener, pair};
 use crate::host::{Addresses, Host, Rates};
 use crate::idle::Sleeper;
 use crate::listener::{Listen, ListenerId};
-use crate::mesh::Mesh;
+use crate::mesh::{self, Mesh};
 use crate::secrets::Secrets;
 use crate::shard::listeners::{NewListener, deal};
 use crate::shard::{Control, Done, Limits, Shard, ShardParts, Steering};
@@ -169,7 +169,7 @@ impl<Q: Queue> Engine<Q> {
             reta: Reta::round_robin(count),
         });
         let started = Instant::from_nanos(attachment.clock.now_ns());
-        let meshes = Mesh::all(&sleepers);
+        let meshes = Mesh::all(&sleepers, mesh::RING);
         let each = attachment.queues.into_iter().zip(meshes).zip(sleepers).zip(cores);
         for (number, (((queue, mesh), sleeper), core)) in each.enumerate() {
             let number = number as u16;
