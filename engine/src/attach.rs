@@ -21,7 +21,9 @@ pub struct Attachment<Q: Queue, C: Clock + Clone> {
 
 impl<Q: Queue, C: Clock + Clone> std::fmt::Debug for Attachment<Q, C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Attachment").field("queues", &self.queues.len()).finish_non_exhaustive()
+        f.debug_struct("Attachment")
+            .field("queues", &self.queues.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -54,7 +56,11 @@ mod with_dpdk {
     pub fn attach(config: &Config) -> Result<Attachment<PortQueue, PortClock>, StartError> {
         let Some(iface) = &config.iface else {
             let problem = "name an interface, as --iface veth0".to_owned();
-            return Err(ConfigError::Field { field: "iface", problem }.into());
+            return Err(ConfigError::Field {
+                field: "iface",
+                problem,
+            }
+            .into());
         };
         let eal = start_eal(config)?;
         let options = port_options(config);
@@ -85,7 +91,10 @@ mod with_dpdk {
         {
             return Ok(running);
         }
-        Eal::start(&EalOptions { extra, ..EalOptions::default() })
+        Eal::start(&EalOptions {
+            extra,
+            ..EalOptions::default()
+        })
     }
 
     fn port_options(config: &Config) -> PortOptions {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -13,8 +14,9 @@ use fourtuple_wire::Instant;
 
 use crate::attach::{Attachment, PortQueue, attach};
 use crate::config::Config;
-use crate::error::{ApiMisuse, ConfigError, StartError};
+use crate::error::{ConfigError, StartError};
 use crate::handler::{Handler, NoHandler};
+use crate::handoff::{Endpoint, EndpointLimits, Estate, Listener, pair};
 use crate::host::{Addresses, Host, Rates};
 use crate::idle::Sleeper;
 use crate::listener::{Listen, ListenerId};
@@ -34,8 +36,11 @@ const OBEY: Duration = Duration::from_secs(5);
 /// How often it looks whether they have.
 const LOOK: Duration = Duration::from_micros(200);
 
+/// How often the control thread looks after what dropped endpoints left behind.
+const ESTATE_STEP: Duration = Duration::from_millis(2);
+
 /// Most listeners of an engine.
-const MAX_LISTENERS: usize = 65_535;
+const MAX_LISTENERS: usize = 4096;
 
 /// A running engine. Dropping it stops it.
 ///
@@ -63,7 +68,9 @@ pub struct Engine<Q: Queue = PortQueue> {
     next_listener: AtomicU16,
     stop: Arc<AtomicBool>,
     draining: Arc<AtomicBool>,
-    pub(crate) sleepers: Vec<Arc<Sleeper>>,
+    sleepers: Vec<Arc<Sleeper>>,
+    estates: Mutex<Sender<Estate<Q>>>,
+    control_thread: Option<JoinHandle<()>>,
     profile: Profile,
     port_name: String,
 }
@@ -78,7 +85,10 @@ struct WorkerHandle<Q: Queue> {
 
 impl<Q: Queue> std::fmt::Debug for Engine<Q> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("port", &self.port_name).field("workers", &self.workers.len()).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("port", &self.port_name)
+            .field("workers", &self.workers.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -132,7 +142,12 @@ impl<Q: Queue> Engine<Q> {
         let sleepers = (0..count)
             .map(|_| Sleeper::new().map(Arc::new))
             .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| StartError::System { what: "an event descriptor", reason: error.to_string() })?;
+            .map_err(|error| StartError::System {
+                what: "an event descriptor",
+                reason: error.to_string(),
+            })?;
+        let (estates, left_behind) = channel();
+        let control_thread = spawn_control(left_behind)?;
         let mut engine = Self {
             workers: Vec::new(),
             listening: Mutex::default(),
@@ -140,8 +155,13 @@ impl<Q: Queue> Engine<Q> {
             stop: Arc::new(AtomicBool::new(false)),
             draining: Arc::new(AtomicBool::new(false)),
             profile: profile(&config),
-            port_name: attachment.queues.first().map_or_else(String::new, |queue| queue.promises().name.clone()),
+            port_name: attachment
+                .queues
+                .first()
+                .map_or_else(String::new, |queue| queue.promises().name.clone()),
             sleepers: sleepers.clone(),
+            estates: Mutex::new(estates),
+            control_thread: Some(control_thread),
             config,
         };
         let steering = Arc::new(Steering {
@@ -168,12 +188,21 @@ impl<Q: Queue> Engine<Q> {
             };
             let thread = spawn(number, core, worker, attachment.enter_thread)?;
             let control = Mutex::new(control);
-            engine.workers.push(WorkerHandle { control, sleeper, reader, thread: Some(thread), core });
+            engine.workers.push(WorkerHandle {
+                control,
+                sleeper,
+                reader,
+                thread: Some(thread),
+                core,
+            });
         }
         Ok(engine)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "called once, with what the caller has at hand")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "called once, with what the caller has at hand"
+    )]
     fn shard_parts(
         &self,
         worker: u16,
@@ -191,8 +220,11 @@ impl<Q: Queue> Engine<Q> {
         let addresses = Addresses::new(mac.0, &config.ip, &config.gateway);
         // A worker may come to own more than its share of four-tuples: a quarter more, and some for small numbers.
         let share = config.max_connections.div_ceil(u32::from(workers));
-        let connections =
-            if workers == 1 { share } else { (share + share / 4 + 64).min(config.max_connections) };
+        let connections = if workers == 1 {
+            share
+        } else {
+            (share + share / 4 + 64).min(config.max_connections)
+        };
         let rx_buffers = queue.pool().rx_capacity;
         ShardParts {
             worker,
@@ -214,7 +246,11 @@ impl<Q: Queue> Engine<Q> {
             v4: config.ip.iter().any(|net| net.addr().is_ipv4()),
             v6: config.ip.iter().any(|net| net.addr().is_ipv6()),
             profile: self.profile.clone(),
-            quiet_until: if config.quiet_time { started + config.msl } else { Instant::ZERO },
+            quiet_until: if config.quiet_time {
+                started + config.msl
+            } else {
+                Instant::ZERO
+            },
             started,
         }
     }
@@ -228,10 +264,13 @@ impl<Q: Queue> Engine<Q> {
     ///
     /// # Errors
     /// [`ConfigError`] when the port is taken or the address is none of ours.
-    pub fn listen(&self, listen: Listen) -> Result<ListenerId, ConfigError> {
+    pub fn listen(&self, listen: Listen) -> Result<Listener, ConfigError> {
         if listen.port == 0 {
             let problem = "0 can't be listened on; choose 1–65535".to_owned();
-            return Err(ConfigError::Field { field: "port", problem });
+            return Err(ConfigError::Field {
+                field: "port",
+                problem,
+            });
         }
         if let Some(address) = listen.address
             && !self.config.ip.iter().any(|net| net.addr() == address)
@@ -239,12 +278,18 @@ impl<Q: Queue> Engine<Q> {
             return Err(ConfigError::NotOurAddress(address));
         }
         let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
-        if listening.values().any(|taken| *taken == (listen.address, listen.port)) {
+        if listening
+            .values()
+            .any(|taken| *taken == (listen.address, listen.port))
+        {
             return Err(ConfigError::PortTaken(listen.port));
         }
         if listening.len() >= MAX_LISTENERS {
             let problem = format!("{MAX_LISTENERS} listeners are as many as there can be");
-            return Err(ConfigError::Field { field: "port", problem });
+            return Err(ConfigError::Field {
+                field: "port",
+                problem,
+            });
         }
         let id = ListenerId(self.next_listener.fetch_add(1, Ordering::Relaxed));
         listening.insert(id, (listen.address, listen.port));
@@ -261,7 +306,7 @@ impl<Q: Queue> Engine<Q> {
             handle.tell(Control::Listen(Box::new(new), done.clone()));
         }
         obeyed(&done);
-        Ok(id)
+        Ok(Listener::new(id, listen.port, listen.backlog))
     }
 
     /// Stops listening. Connections that were accepted stay; those that wait for an accept are reset.
@@ -275,6 +320,27 @@ impl<Q: Queue> Engine<Q> {
             handle.tell(Control::Unlisten(id, done.clone()));
         }
         obeyed(&done);
+    }
+
+    /// A handle by which an application thread takes connections and keeps messages moving.
+    ///
+    /// # Errors
+    /// [`StartError::System`] when the process may open no more descriptors.
+    pub fn endpoint(&self, limits: &EndpointLimits) -> Result<Endpoint<Q>, StartError> {
+        let sleeper = Sleeper::new().map(Arc::new).map_err(|error| StartError::System {
+            what: "an event descriptor",
+            reason: error.to_string(),
+        })?;
+        let estates = self
+            .estates
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let (core, ends) = pair(&self.sleepers, limits, Arc::clone(&sleeper), estates);
+        for (handle, end) in self.workers.iter().zip(ends) {
+            handle.tell(Control::Attach(Box::new(end)));
+        }
+        Ok(Endpoint::new(core, sleeper))
     }
 
     /// What each worker published last.
@@ -340,7 +406,10 @@ impl<Q: Queue> Engine<Q> {
     /// Connections now, as last published.
     pub fn connections(&self) -> u64 {
         // A worker that sleeps published before it did; one that turns is a millisecond behind at most.
-        self.blocks().iter().filter_map(|block| block.plain("connections")).sum()
+        self.blocks()
+            .iter()
+            .filter_map(|block| block.plain("connections"))
+            .sum()
     }
 
     /// Addresses and ports that are listened on.
@@ -354,12 +423,6 @@ impl<Q: Queue> Engine<Q> {
                 (*id, addresses.map(|ip| SocketAddr::new(ip, *port)).collect())
             })
             .collect()
-    }
-
-    pub(crate) fn tell(&self, worker: usize, message: Control<Q>) -> Result<(), ApiMisuse> {
-        let handle = self.workers.get(worker).ok_or(ApiMisuse::Stopped)?;
-        handle.tell(message);
-        Ok(())
     }
 
     fn tell_all(&self, message: impl Fn(Done) -> Control<Q>) {
@@ -385,7 +448,37 @@ impl<Q: Queue> Engine<Q> {
 impl<Q: Queue> Drop for Engine<Q> {
     fn drop(&mut self) {
         self.join();
+        // The control thread ends when nobody can leave an estate any more and all are settled, or the workers are gone.
+        drop(self.control_thread.take());
     }
+}
+
+/// Steps what dropped endpoints left behind until all their buffers are home (D9). Ends when the engine and its endpoints are
+/// gone.
+fn spawn_control<Q: Queue>(left_behind: Receiver<Estate<Q>>) -> Result<JoinHandle<()>, StartError> {
+    std::thread::Builder::new()
+        .name("ft-control".to_owned())
+        .spawn(move || {
+            let mut estates: Vec<Estate<Q>> = Vec::new();
+            loop {
+                let next = if estates.is_empty() {
+                    left_behind.recv().map_err(|_| RecvTimeoutError::Disconnected)
+                } else {
+                    left_behind.recv_timeout(ESTATE_STEP)
+                };
+                match next {
+                    Ok(estate) => estates.push(estate),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) if estates.is_empty() => return,
+                    Err(RecvTimeoutError::Disconnected) => std::thread::sleep(ESTATE_STEP),
+                }
+                estates.retain_mut(|estate| !estate.step());
+            }
+        })
+        .map_err(|error| StartError::System {
+            what: "the control thread",
+            reason: error.to_string(),
+        })
 }
 
 impl<Q: Queue> WorkerHandle<Q> {
@@ -424,22 +517,35 @@ fn profile(config: &Config) -> Profile {
 
 /// A core for each worker, if this process may use as many.
 fn choose_cores(config: &Config) -> Result<Vec<Option<usize>>, StartError> {
-    let available: Vec<usize> =
-        core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect();
+    let available: Vec<usize> = core_affinity::get_core_ids()
+        .unwrap_or_default()
+        .into_iter()
+        .map(|core| core.id)
+        .collect();
     if available.is_empty() {
         // The system does not tell: workers run unpinned.
         return Ok(vec![None; usize::from(config.workers)]);
     }
     if let Some(asked) = config.cores.iter().find(|core| !available.contains(core)) {
-        return Err(StartError::NoSuchCore { asked: *asked, available });
+        return Err(StartError::NoSuchCore {
+            asked: *asked,
+            available,
+        });
     }
     if !config.cores.is_empty() {
         return Ok(config.cores.iter().copied().map(Some).collect());
     }
     if usize::from(config.workers) > available.len() {
-        return Err(StartError::TooManyWorkers { asked: config.workers, available });
+        return Err(StartError::TooManyWorkers {
+            asked: config.workers,
+            available,
+        });
     }
-    Ok(available.into_iter().map(Some).take(usize::from(config.workers)).collect())
+    Ok(available
+        .into_iter()
+        .map(Some)
+        .take(usize::from(config.workers))
+        .collect())
 }
 
 /// Starts a worker's thread, pinned.
@@ -449,7 +555,10 @@ fn spawn<Q: Queue, H: Handler<Q>, C: Clock>(
     worker: Worker<Q, H, C>,
     enter: fn() -> Result<Box<dyn std::any::Any>, fourtuple_nic::NicError>,
 ) -> Result<JoinHandle<()>, StartError> {
-    let refused = |reason: String| StartError::System { what: "a worker's thread", reason };
+    let refused = |reason: String| StartError::System {
+        what: "a worker's thread",
+        reason,
+    };
     let (entered, answer) = std::sync::mpsc::channel();
     let thread = std::thread::Builder::new()
         .name(format!("ft-worker-{number}"))
@@ -467,7 +576,10 @@ fn spawn<Q: Queue, H: Handler<Q>, C: Clock>(
             let run = std::panic::AssertUnwindSafe(|| worker.run());
             if std::panic::catch_unwind(run).is_err() {
                 // D12: never a half-dead engine. The panic's own message has been printed.
-                tracing::error!(worker = number, "a worker panicked: this is a defect of the engine, please report it");
+                tracing::error!(
+                    worker = number,
+                    "a worker panicked: this is a defect of the engine, please report it"
+                );
                 std::process::exit(1);
             }
             drop(guard);

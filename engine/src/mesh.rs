@@ -42,7 +42,9 @@ pub(crate) struct Mesh<Q: Queue> {
 
 impl<Q: Queue> std::fmt::Debug for Mesh<Q> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Mesh").field("workers", &self.to.len()).finish_non_exhaustive()
+        f.debug_struct("Mesh")
+            .field("workers", &self.to.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -74,7 +76,9 @@ impl<Q: Queue> Mesh<Q> {
     pub(crate) fn try_say(&mut self, to: u16, message: MeshMessage<Q>) -> Result<(), MeshMessage<Q>> {
         match self.to.get_mut(usize::from(to)) {
             Some(Some((producer, _))) => {
-                producer.push(message).map_err(|rtrb::PushError::Full(message)| message)?;
+                producer
+                    .push(message)
+                    .map_err(|rtrb::PushError::Full(message)| message)?;
                 self.touched[usize::from(to)] = true;
                 Ok(())
             }

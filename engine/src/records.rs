@@ -88,14 +88,12 @@ pub(crate) struct HalfOpen {
 }
 
 /// A key in front of a record.
-#[derive(Debug)]
 struct Keyed<K, T> {
     key: K,
     record: T,
 }
 
 /// The three arenas of one family.
-#[derive(Debug)]
 struct FamilyRecords<K, Q: Queue> {
     syn: Slots<Keyed<K, HalfOpen>>,
     tcb: Slots<Keyed<K, Conn<Q>>>,
@@ -122,7 +120,6 @@ pub(crate) struct RecordLimits {
 }
 
 /// All records of a shard and the table that finds them.
-#[derive(Debug)]
 pub(crate) struct Records<Q: Queue> {
     pub(crate) table: Table,
     keys: (u64, u64),
@@ -243,7 +240,10 @@ impl<Q: Queue> Records<Q> {
 
     /// The connection at `slot`.
     pub(crate) fn conn(&self, slot: SlotRef) -> Option<&Conn<Q>> {
-        in_family!(self, slot, |records| records.tcb.at(slot.index()).map(|place| &place.record))
+        in_family!(self, slot, |records| records
+            .tcb
+            .at(slot.index())
+            .map(|place| &place.record))
     }
 
     /// The connection at `slot`, for writing.
@@ -260,7 +260,11 @@ impl<Q: Queue> Records<Q> {
 
     /// The name of the connection at `slot`.
     pub(crate) fn name(&self, worker: u16, slot: SlotRef) -> ConnId {
-        ConnId::new(worker, slot, in_family!(self, slot, |records| records.tcb.generation(slot.index())))
+        ConnId::new(
+            worker,
+            slot,
+            in_family!(self, slot, |records| records.tcb.generation(slot.index())),
+        )
     }
 
     /// The half-open connection at `slot`.
@@ -279,8 +283,22 @@ impl<Q: Queue> Records<Q> {
             return Err(conn);
         }
         let index = match tuple {
-            FourTuple::V4(key) => self.v4.tcb.insert(Keyed { key: *key, record: conn }).map_err(|keyed| keyed.record)?,
-            FourTuple::V6(key) => self.v6.tcb.insert(Keyed { key: *key, record: conn }).map_err(|keyed| keyed.record)?,
+            FourTuple::V4(key) => self
+                .v4
+                .tcb
+                .insert(Keyed {
+                    key: *key,
+                    record: conn,
+                })
+                .map_err(|keyed| keyed.record)?,
+            FourTuple::V6(key) => self
+                .v6
+                .tcb
+                .insert(Keyed {
+                    key: *key,
+                    record: conn,
+                })
+                .map_err(|keyed| keyed.record)?,
         };
         let slot = SlotRef::new(SlotKind::Tcb, tuple.family(), index);
         if self.enter(tuple, slot) {
@@ -323,7 +341,10 @@ impl<Q: Queue> Records<Q> {
 
     fn queue_time_wait(&mut self, slot: SlotRef) {
         let (generation, deadline) = in_family!(self, slot, |records| {
-            let deadline = records.time_wait.at(slot.index()).map(|place| place.record.deadline());
+            let deadline = records
+                .time_wait
+                .at(slot.index())
+                .map(|place| place.record.deadline());
             (records.time_wait.generation(slot.index()), deadline)
         });
         let due = deadline.unwrap_or_default().as_millis() as u32;
@@ -338,7 +359,11 @@ impl<Q: Queue> Records<Q> {
                     }
             });
         }
-        self.time_waits.push_back(Waiting { slot, generation, due });
+        self.time_waits.push_back(Waiting {
+            slot,
+            generation,
+            due,
+        });
     }
 
     /// Ends the oldest TIME_WAIT record if it is over at `now`, or whatever its time when `early`. `false` when there is none to
@@ -374,7 +399,9 @@ impl<Q: Queue> Records<Q> {
     /// When the next TIME_WAIT record is to be looked at.
     pub(crate) fn next_time_wait(&self, now: Instant) -> Option<Instant> {
         let ahead = self.time_waits.front()?.due.wrapping_sub(now.as_millis() as u32) as i32;
-        Some(Instant::from_millis(now.as_millis() + u64::from(ahead.max(0) as u32)))
+        Some(Instant::from_millis(
+            now.as_millis() + u64::from(ahead.max(0) as u32),
+        ))
     }
 
     /// Takes a record out of the table, so that its four-tuple is free; the record itself stays.

@@ -38,8 +38,12 @@ impl Secrets {
         let mut octets = [0u8; RSS_KEY_LEN + 64];
         let mut filled = 0;
         while filled < octets.len() {
-            filled += getrandom(&mut octets[filled..], GetRandomFlags::empty())
-                .map_err(|error| StartError::System { what: "random numbers", reason: error.to_string() })?;
+            filled += getrandom(&mut octets[filled..], GetRandomFlags::empty()).map_err(|error| {
+                StartError::System {
+                    what: "random numbers",
+                    reason: error.to_string(),
+                }
+            })?;
         }
         Ok(Self::from_octets(&octets))
     }

@@ -83,7 +83,9 @@ impl<T> Slots<T> {
 
     /// Bytes reserved.
     pub(crate) fn reserved_bytes(&self) -> usize {
-        self.places.reserved_bytes() + self.generations.reserved_bytes() + self.free.capacity() * size_of::<u32>()
+        self.places.reserved_bytes()
+            + self.generations.reserved_bytes()
+            + self.free.capacity() * size_of::<u32>()
     }
 }
 

@@ -5,6 +5,7 @@
 //! hold, so that erased places never fill a probe window and it never rehashes; `rehashes` counts, and a churn test holds it
 //! at zero.
 
+use std::cell::Cell;
 use std::hash::Hasher;
 
 use fourtuple_wire::FourTuple;
@@ -23,7 +24,10 @@ pub(crate) struct Table {
 
 impl std::fmt::Debug for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Table").field("len", &self.slots.len()).field("capacity", &self.capacity).finish_non_exhaustive()
+        f.debug_struct("Table")
+            .field("len", &self.slots.len())
+            .field("capacity", &self.capacity)
+            .finish_non_exhaustive()
     }
 }
 
@@ -36,7 +40,12 @@ impl Table {
             slots.insert_unique(u64::from(entry).wrapping_mul(0x9e37_79b9_7f4a_7c15), entry, |_| 0);
         }
         slots.clear();
-        Self { slots, keys, capacity, rehashes: 0 }
+        Self {
+            slots,
+            keys,
+            capacity,
+            rehashes: 0,
+        }
     }
 
     /// The keyed hash of a four-tuple.
@@ -46,20 +55,23 @@ impl Table {
 
     /// The slot that `is_it` recognises among the candidates for this hash. `is_it` may prefetch and refuse them all.
     pub(crate) fn find(&self, hash: u64, mut is_it: impl FnMut(SlotRef) -> bool) -> Option<SlotRef> {
-        self.slots.find(hash, |raw| is_it(SlotRef::from_u32(*raw))).map(|raw| SlotRef::from_u32(*raw))
+        self.slots
+            .find(hash, |raw| is_it(SlotRef::from_u32(*raw)))
+            .map(|raw| SlotRef::from_u32(*raw))
     }
 
     /// Enters a slot; `false` when the table is at its capacity.
     #[must_use]
-    pub(crate) fn insert(&mut self, hash: u64, slot: SlotRef, mut hash_of: impl FnMut(SlotRef) -> u64) -> bool {
+    pub(crate) fn insert(&mut self, hash: u64, slot: SlotRef, hash_of: impl Fn(SlotRef) -> u64) -> bool {
         if self.slots.len() >= self.capacity {
             return false;
         }
-        let rehashes = &mut self.rehashes;
+        let moved = Cell::new(0);
         self.slots.insert_unique(hash, slot.as_u32(), |raw| {
-            *rehashes += 1;
+            moved.set(moved.get() + 1);
             hash_of(SlotRef::from_u32(*raw))
         });
+        self.rehashes += moved.get();
         true
     }
 
@@ -151,7 +163,10 @@ mod tests {
         for n in 0..CAPACITY {
             assert!(table.insert(table.hash(&tuple(n)), slot(n), |_| unreachable!()));
         }
-        assert!(!table.insert(0, slot(CAPACITY), |_| 0), "at capacity nothing more is taken");
+        assert!(
+            !table.insert(0, slot(CAPACITY), |_| 0),
+            "at capacity nothing more is taken"
+        );
         for n in CAPACITY..CAPACITY * 40 {
             let gone = n - CAPACITY;
             assert!(table.remove(table.hash(&tuple(gone)), slot(gone)));
@@ -159,7 +174,10 @@ mod tests {
         }
         assert_eq!((table.len(), table.rehashes()), (CAPACITY as usize, 0));
         let last = CAPACITY * 40 - 1;
-        assert_eq!(table.find(table.hash(&tuple(last)), |s| s == slot(last)), Some(slot(last)));
+        assert_eq!(
+            table.find(table.hash(&tuple(last)), |s| s == slot(last)),
+            Some(slot(last))
+        );
         assert_eq!(table.find(table.hash(&tuple(5)), |s| s == slot(5)), None);
     }
 }

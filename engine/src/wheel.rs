@@ -46,7 +46,11 @@ impl Wheel {
     pub(crate) fn new(capacity: usize, now: u32) -> Self {
         let count = capacity.div_ceil(CHUNK) + SLOTS * LEVELS;
         let chunks: Vec<Chunk> = (0..count as u32)
-            .map(|at| Chunk { entries: [0; CHUNK], len: 0, next: if at as usize + 1 < count { at + 1 } else { NONE } })
+            .map(|at| Chunk {
+                entries: [0; CHUNK],
+                len: 0,
+                next: if at as usize + 1 < count { at + 1 } else { NONE },
+            })
             .collect();
         Self {
             chunks,
@@ -71,7 +75,11 @@ impl Wheel {
                 let fresh = self.free;
                 let chunk = self.chunks.get_mut(fresh as usize)?;
                 self.free = chunk.next;
-                *chunk = Chunk { entries: [0; CHUNK], len: 0, next: head };
+                *chunk = Chunk {
+                    entries: [0; CHUNK],
+                    len: 0,
+                    next: head,
+                };
                 self.heads[level][slot] = fresh;
                 self.occupied[level][slot / 64] |= 1 << (slot % 64);
                 fresh
@@ -167,7 +175,9 @@ impl Wheel {
         if here + 1 >= SLOTS {
             return;
         }
-        let next = (here + 1..SLOTS).find(|slot| self.is_occupied(0, *slot)).unwrap_or(SLOTS);
+        let next = (here + 1..SLOTS)
+            .find(|slot| self.is_occupied(0, *slot))
+            .unwrap_or(SLOTS);
         let skip = ((next - here - 1) as u32).min(now.wrapping_sub(self.now));
         self.now = self.now.wrapping_add(skip);
     }
@@ -221,7 +231,14 @@ mod tests {
     use super::*;
 
     /// Runs the wheel as a shard does: what comes up early is armed again.
-    fn run(wheel: &mut Wheel, deadlines: &[u32], from: u32, step: u32, until: u32, budget: usize) -> Vec<Option<u32>> {
+    fn run(
+        wheel: &mut Wheel,
+        deadlines: &[u32],
+        from: u32,
+        step: u32,
+        until: u32,
+        budget: usize,
+    ) -> Vec<Option<u32>> {
         let mut fired = vec![None; deadlines.len()];
         let mut now = from;
         let mut due = Vec::new();
@@ -248,7 +265,9 @@ mod tests {
     #[test]
     fn every_deadline_comes_up_at_its_tick_on_every_level_and_round_the_circle() {
         for start in [0, 0x00ff_fff0, u32::MAX - 100] {
-            let spans = [0u32, 1, 2, 255, 256, 257, 511, 65_535, 65_536, 65_537, 200_000, 7_200_000];
+            let spans = [
+                0u32, 1, 2, 255, 256, 257, 511, 65_535, 65_536, 65_537, 200_000, 7_200_000,
+            ];
             let deadlines: Vec<u32> = spans.iter().map(|span| start.wrapping_add(*span)).collect();
             let mut wheel = Wheel::new(100, start);
             for (name, deadline) in deadlines.iter().enumerate() {
@@ -281,7 +300,7 @@ mod tests {
             let deadlines: Vec<u32> = spans.iter().map(|span| start.wrapping_add(*span)).collect();
             let mut wheel = Wheel::new(spans.len(), start);
             for (name, deadline) in deadlines.iter().enumerate() {
-                prop_let comes_up = wheel.arm(name as u32, *deadline).unwrap();
+                let comes_up = wheel.arm(name as u32, *deadline).unwrap();
                 assert!(comes_up.wrapping_sub(*deadline) as i32 <= 1);
             }
             let fired = run(&mut wheel, &deadlines, start, step, start.wrapping_add(402_000), 7);

@@ -28,12 +28,24 @@ impl<Q: Queue> Work<Q> {
         let link = self.host.link_to(packet.ether_source);
         let len = tcp_frame_header_len(tuple.family(), link.vlan, &header.options);
         let profile = &self.profiles[0];
-        let ip = IpFields { ttl: profile.ttl, traffic_class: profile.dscp << 2, identification: 0 };
+        let ip = IpFields {
+            ttl: profile.ttl,
+            traffic_class: profile.dscp << 2,
+            identification: 0,
+        };
         let Some(room) = frame.append(len) else {
             self.counters.answers_dropped += 1;
             return;
         };
-        emit_tcp(room, &link, tuple, &ip, header, 0, EmitChecksum::Software(Sum::default()));
+        emit_tcp(
+            room,
+            &link,
+            tuple,
+            &ip,
+            header,
+            0,
+            EmitChecksum::Software(Sum::default()),
+        );
         if header.flags.contains(TcpFlags::RST) {
             self.counters.resets_sent += 1;
         }
@@ -52,7 +64,9 @@ impl<Q: Queue> Work<Q> {
         {
             self.send_resolved();
             for other in 1..self.workers {
-                let _full = self.mesh.try_say(other, MeshMessage::Neighbour(learned.ip, learned.ether));
+                let _full = self
+                    .mesh
+                    .try_say(other, MeshMessage::Neighbour(learned.ip, learned.ether));
             }
         }
         answer.verdict
@@ -119,7 +133,11 @@ impl<Q: Queue> Work<Q> {
 
     /// A frame for a stateless answer, if there is a slot for it now.
     fn answer_frame(&mut self) -> Option<Q::Tx> {
-        let frame = if self.tx.len() < TX_BACKLOG { self.queue.tx_frame() } else { None };
+        let frame = if self.tx.len() < TX_BACKLOG {
+            self.queue.tx_frame()
+        } else {
+            None
+        };
         if frame.is_none() {
             self.counters.answers_dropped += 1;
         }

@@ -84,7 +84,11 @@ impl<Q: Queue, S: Default> WorkerCalls<'_, Q, S> {
     ) -> Result<R, ApiMisuse> {
         let slot = self.work.records.named(id).ok_or(ApiMisuse::NoSuchConnection)?;
         let tuple = self.work.records.tuple(slot).ok_or(ApiMisuse::NoSuchConnection)?;
-        let mut connection = Connection { work: self.work, slot, tuple };
+        let mut connection = Connection {
+            work: self.work,
+            slot,
+            tuple,
+        };
         Ok(act(&mut connection, self.states.at(slot)))
     }
 
@@ -108,10 +112,16 @@ impl<Q: Queue> Work<Q> {
         }
         // RFC 9293 §3.9.1.1, MUST-46: no connection to a broadcast or multicast address.
         let bad = ConnectError::BadAddress(remote.ip());
-        if remote.port() == 0 || is_group_destination(remote.ip()) || self.host.addresses.is_group(remote.ip()) {
+        if remote.port() == 0
+            || is_group_destination(remote.ip())
+            || self.host.addresses.is_group(remote.ip())
+        {
             return Err(bad);
         }
-        let local = options.local.or_else(|| self.host.addresses.source_for(remote.ip())).ok_or(bad)?;
+        let local = options
+            .local
+            .or_else(|| self.host.addresses.source_for(remote.ip()))
+            .ok_or(bad)?;
         if !self.host.addresses.is_ours(local) || local.is_ipv4() != remote.is_ipv4() {
             return Err(ConnectError::BadAddress(local));
         }
@@ -162,8 +172,9 @@ impl<Q: Queue> Work<Q> {
         remote: SocketAddr,
         wanted: Option<u16>,
     ) -> Result<FourTuple, ConnectError> {
-        let tuple_at =
-            |port| FourTuple::new(SocketAddr::new(local, port), remote).ok_or(ConnectError::BadAddress(local));
+        let tuple_at = |port| {
+            FourTuple::new(SocketAddr::new(local, port), remote).ok_or(ConnectError::BadAddress(local))
+        };
         if let Some(port) = wanted {
             let tuple = tuple_at(port)?;
             if self.steering.owner(&tuple) != self.worker || self.records.find(&tuple).is_some() {

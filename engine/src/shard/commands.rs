@@ -40,7 +40,9 @@ impl<Q: Queue> Work<Q> {
     fn execute(&mut self, endpoint: EndpointIndex, command: Command<Q>) -> Result<(), Command<Q>> {
         match command {
             Command::Send(id, chunk) => {
-                return self.send_for(endpoint, id, chunk).map_err(|chunk| Command::Send(id, chunk));
+                return self
+                    .send_for(endpoint, id, chunk)
+                    .map_err(|chunk| Command::Send(id, chunk));
             }
             Command::Release(id, space) => {
                 if let Some(slot) = self.owned(endpoint, id) {
@@ -65,7 +67,10 @@ impl<Q: Queue> Work<Q> {
             Command::Connect { token, remote } => {
                 let owner = Owner::Endpoint(endpoint);
                 if let Err(why) = self.connect(remote, &ConnectOptions::default(), owner, token)
-                    && self.hub.try_opened(endpoint, Opened::ConnectRefused { token, why }).is_err()
+                    && self
+                        .hub
+                        .try_opened(endpoint, Opened::ConnectRefused { token, why })
+                        .is_err()
                 {
                     return Err(Command::Connect { token, remote });
                 }
@@ -78,7 +83,9 @@ impl<Q: Queue> Work<Q> {
     /// The connection with this name, if it is this endpoint's.
     fn owned(&mut self, endpoint: EndpointIndex, id: ConnId) -> Option<SlotRef> {
         let slot = self.records.named(id).filter(|slot| {
-            self.records.conn(*slot).is_some_and(|conn| conn.owner == Owner::Endpoint(endpoint))
+            self.records
+                .conn(*slot)
+                .is_some_and(|conn| conn.owner == Owner::Endpoint(endpoint))
         });
         self.counters.stale_commands += u64::from(slot.is_none());
         slot
@@ -108,11 +115,8 @@ impl<Q: Queue> Work<Q> {
 
     /// The owner has no more interest: unread bytes make it a RST, else FIN, and then an orphan.
     fn let_go(&mut self, slot: SlotRef, abort: bool) {
-        let ended = self.with_tcb(slot, |tcb, env| if abort { tcb.abort(env) } else { tcb.close(env) });
+        self.close(slot, abort);
         self.orphan(slot);
-        if let Some(ended) = ended {
-            self.tell(slot, ended.signals, ended.ended);
-        }
     }
 
     /// An endpoint is gone: so are its interests in its connections.
@@ -120,7 +124,11 @@ impl<Q: Queue> Work<Q> {
         let owned: Vec<SlotRef> = self
             .records
             .all_conns()
-            .filter(|slot| self.records.conn(*slot).is_some_and(|conn| conn.owner == Owner::Endpoint(endpoint)))
+            .filter(|slot| {
+                self.records
+                    .conn(*slot)
+                    .is_some_and(|conn| conn.owner == Owner::Endpoint(endpoint))
+            })
             .collect();
         for slot in owned {
             self.let_go(slot, false);

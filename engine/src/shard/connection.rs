@@ -98,12 +98,16 @@ impl<Q: Queue> Connection<'_, Q> {
 
     /// TCP's state.
     pub fn state(&self) -> State {
-        self.work.records.conn(self.slot).map_or(State::Closed, |conn| conn.tcb.state())
+        self.work
+            .records
+            .conn(self.slot)
+            .map_or(State::Closed, |conn| conn.tcb.state())
     }
 
     /// What TCP knows of the path: RTT, windows, queues.
     pub fn status(&mut self) -> Option<Status> {
-        self.work.with_tcb(self.slot, |tcb, env| tcb.status(env.now))
+        self.work
+            .with_tcb(self.slot, |tcb, env| tcb.status(env.profile, env.now))
     }
 
     /// The next bytes in order, at most one segment's; `None` when nothing waits. Taking them opens the receive window.
@@ -122,7 +126,10 @@ impl<Q: Queue> Connection<'_, Q> {
         let Some(conn) = self.work.records.conn(self.slot) else {
             return 0;
         };
-        self.work.profiles.get(usize::from(conn.profile)).map_or(0, |profile| conn.tcb.send_room(profile))
+        self.work
+            .profiles
+            .get(usize::from(conn.profile))
+            .map_or(0, |profile| conn.tcb.send_room(profile))
     }
 
     /// Copies bytes into buffers of the worker and queues them; returns how many there was room for. When it is fewer than all,
@@ -145,7 +152,7 @@ impl<Q: Queue> Connection<'_, Q> {
             sent += len;
         }
         if sent < bytes.len() {
-            self.want_room();
+            self.ask_for_room();
         }
         sent
     }
@@ -164,7 +171,7 @@ impl<Q: Queue> Connection<'_, Q> {
         match refused {
             Some(Some(Ok(()))) => Ok(()),
             Some(Some(Err(refused))) => {
-                self.want_room();
+                self.ask_for_room();
                 Err(SharedBytes(refused.into_payload()))
             }
             Some(None) | None => back.map_or(Ok(()), |chunk| Err(SharedBytes(chunk))),
@@ -173,7 +180,10 @@ impl<Q: Queue> Connection<'_, Q> {
 
     /// Bytes in a buffer of this worker, copied once, to be sent as often as one likes.
     pub fn share(&mut self, bytes: &[u8]) -> Option<SharedBytes<Q::Shared>> {
-        self.work.queue.share_copy(bytes).map(|copy| SharedBytes(TxChunk(copy)))
+        self.work
+            .queue
+            .share_copy(bytes)
+            .map(|copy| SharedBytes(TxChunk(copy)))
     }
 
     /// Half-close: FIN behind everything queued; receiving goes on.
@@ -186,9 +196,7 @@ impl<Q: Queue> Connection<'_, Q> {
         if let Some(conn) = self.work.records.conn_mut(self.slot) {
             conn.flags.let_go = true;
         }
-        if let Some(ended) = self.work.with_tcb(self.slot, |tcb, env| tcb.close(env)) {
-            self.work.tell(self.slot, ended.signals, ended.ended);
-        }
+        self.work.close(self.slot, false);
     }
 
     /// RST at once; queued bytes are discarded.
@@ -196,9 +204,7 @@ impl<Q: Queue> Connection<'_, Q> {
         if let Some(conn) = self.work.records.conn_mut(self.slot) {
             conn.flags.let_go = true;
         }
-        if let Some(ended) = self.work.with_tcb(self.slot, |tcb, env| tcb.abort(env)) {
-            self.work.tell(self.slot, ended.signals, ended.ended);
-        }
+        self.work.close(self.slot, true);
     }
 
     /// The engine drains: no new connections come in, and this one is asked to finish.
@@ -206,7 +212,9 @@ impl<Q: Queue> Connection<'_, Q> {
         self.work.draining
     }
 
-    fn want_room(&mut self) {
+    /// Asks for [`on_writable`](crate::Handler::on_writable) when an acknowledgment frees room, for who stops without having
+    /// found a send refused.
+    pub fn ask_for_room(&mut self) {
         if let Some(conn) = self.work.records.conn_mut(self.slot) {
             conn.flags.wants_room = true;
         }

@@ -68,13 +68,14 @@ impl<Q: Queue> Work<Q> {
                     })
                     .collect();
                 for slot in waiting {
+                    self.close(slot, true);
                     self.orphan(slot);
-                    self.with_tcb(slot, |tcb, env| tcb.abort(env));
                 }
                 done.count();
             }
             Control::Attach(end) => {
-                self.hub.attach(*end);
+                // No place left: dropping the end tells the endpoint that this worker is not there for it.
+                drop(self.hub.attach(*end));
             }
             Control::Drain(done) => {
                 self.draining = true;
@@ -87,8 +88,8 @@ impl<Q: Queue> Work<Q> {
             Control::AbortAll(done) => {
                 let all: Vec<_> = self.records.all_conns().collect();
                 for slot in all {
+                    self.close(slot, true);
                     self.orphan(slot);
-                    self.with_tcb(slot, |tcb, env| tcb.abort(env));
                 }
                 done.count();
             }
@@ -102,11 +103,15 @@ impl<Q: Queue> Work<Q> {
         let hub = self.hub.status();
         let counters = &mut self.counters;
         counters.syn_queue = u64::from(self.records.half_open());
-        counters.accept_queue = self.listeners.iter().map(|listener| u64::from(listener.waiting)).sum();
+        counters.accept_queue = self
+            .listeners
+            .iter()
+            .map(|listener| u64::from(listener.waiting))
+            .sum();
         counters.connections = u64::from(self.records.connections());
         counters.time_wait = u64::from(self.records.time_wait());
         counters.timers = self.wheel.len() as u64;
-        counters.lent_chunks = u64::from(hub.lent_chunks);
+        counters.lent_chunks = u64::from(hub.lent);
         counters.rx_buffers = u64::from(pool.rx_capacity);
         counters.rx_buffers_free = u64::from(pool.rx_free);
         counters.tx_buffers = u64::from(pool.tx_capacity);
@@ -114,7 +119,8 @@ impl<Q: Queue> Work<Q> {
         counters.send_chunks = u64::from(in_use.send_chunks);
         counters.receive_chunks = u64::from(in_use.receive_chunks);
         counters.scoreboards = u64::from(in_use.scoreboards);
-        counters.reserved_bytes =
-            (self.records.reserved_bytes() + self.wheel.reserved_bytes() + self.pools.reserved_bytes()) as u64;
+        counters.reserved_bytes = (self.records.reserved_bytes()
+            + self.wheel.reserved_bytes()
+            + self.pools.reserved_bytes()) as u64;
     }
 }

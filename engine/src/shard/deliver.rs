@@ -58,7 +58,9 @@ pub(crate) fn finish<Q: Queue, H: Handler<Q>>(
     states: &mut States<H::State>,
 ) {
     work.wake_at = None;
-    let called = catch_unwind(AssertUnwindSafe(|| handler.on_turn(&mut WorkerCalls { work, states })));
+    let called = catch_unwind(AssertUnwindSafe(|| {
+        handler.on_turn(&mut WorkerCalls { work, states })
+    }));
     if called.is_err() {
         work.counters.handler_panics += 1;
     }
@@ -68,8 +70,8 @@ pub(crate) fn finish<Q: Queue, H: Handler<Q>>(
 fn contain<Q: Queue, S: Default>(work: &mut Work<Q>, states: &mut States<S>, slot: SlotRef) {
     states.reset(slot);
     if work.records.conn(slot).is_some() {
+        work.close(slot, true);
         work.orphan(slot);
-        work.with_tcb(slot, |tcb, env| tcb.abort(env));
     }
 }
 
@@ -98,12 +100,15 @@ fn to_handler<Q: Queue, H: Handler<Q>>(
     states: &mut States<H::State>,
     slot: SlotRef,
 ) {
-    let (Some(conn), Some(tuple)) = (work.records.conn_mut(slot), work.records.tuple(slot)) else {
+    let Some(tuple) = work.records.tuple(slot) else {
+        return;
+    };
+    let Some(conn) = work.records.conn_mut(slot) else {
         return;
     };
     let signals = std::mem::take(&mut conn.signals);
-    let open = is_open(conn.tcb.state());
-    let first = open && !std::mem::replace(&mut conn.flags.told_open, conn.flags.told_open || open);
+    let first = is_open(conn.tcb.state()) && !conn.flags.told_open;
+    conn.flags.told_open |= first;
     let wants_room = signals.contains(Signals::WRITABLE) && std::mem::take(&mut conn.flags.wants_room);
     let state = states.at(slot);
     let mut connection = Connection { work, slot, tuple };
@@ -141,7 +146,13 @@ fn to_handler<Q: Queue, H: Handler<Q>>(
             conn.flags.told_ended = true;
             conn.ended
         });
-        handler.on_closed(Closed { id, outcome: ending.map_or(Ok(()), outcome) }, states.at(slot));
+        handler.on_closed(
+            Closed {
+                id,
+                outcome: ending.map_or(Ok(()), outcome),
+            },
+            states.at(slot),
+        );
         work.retire.push_back(slot);
     }
 }
@@ -174,7 +185,9 @@ impl<Q: Queue> Work<Q> {
                     break;
                 };
                 let slot = self.records.named(name).filter(|slot| {
-                    self.records.conn(*slot).is_some_and(|conn| conn.owner == Owner::Queue)
+                    self.records
+                        .conn(*slot)
+                        .is_some_and(|conn| conn.owner == Owner::Queue)
                 });
                 let (Some(slot), Some(tuple)) = (slot, slot.and_then(|slot| self.records.tuple(slot))) else {
                     listener.accept_queue.pop_front();
@@ -184,8 +197,12 @@ impl<Q: Queue> Work<Q> {
                     break;
                 };
                 let credit = self.profiles.first().map_or(0, |profile| profile.send_buffer);
-                let opened =
-                    Opened::Accepted { id: self.records.name(worker, slot), tuple, listener: id, credit };
+                let opened = Opened::Accepted {
+                    id: self.records.name(worker, slot),
+                    tuple,
+                    listener: id,
+                    credit,
+                };
                 if self.hub.try_opened(endpoint, opened).is_err() {
                     self.hub.on_credit(endpoint, id, 1);
                     self.counters.events_deferred += 1;
@@ -224,13 +241,14 @@ impl<Q: Queue> Work<Q> {
         };
         self.tell_opened(slot, endpoint, tuple)?;
         loop {
-            if !self.records.conn(slot).is_some_and(|conn| conn.tcb.has_unread() && conn.flags.told_open) {
+            if !self
+                .records
+                .conn(slot)
+                .is_some_and(|conn| conn.tcb.has_unread() && conn.flags.told_open)
+            {
                 break;
             }
-            if !self.hub.may_lend(endpoint) {
-                return Err(RingFull);
-            }
-            if self.hub.is_full(endpoint) {
+            if !self.hub.may_lend(endpoint) || !self.hub.has_event_room(endpoint) {
                 return Err(RingFull);
             }
             let Some(Some(chunk)) = self.with_tcb(slot, |tcb, env| tcb.receive(env)) else {
@@ -240,10 +258,8 @@ impl<Q: Queue> Work<Q> {
                 // Can't be: fullness was looked at. The window takes the bytes' space back, their loss would be silent.
                 let space = chunk.space();
                 drop(chunk);
-                self.with_tcb(slot, |tcb, env| {
-                    tcb.release(space, env);
-                    tcb.abort(env)
-                });
+                self.with_tcb(slot, |tcb, env| tcb.release(space, env));
+                self.close(slot, true);
                 return Ok(());
             }
         }
@@ -265,10 +281,18 @@ impl<Q: Queue> Work<Q> {
         if conn.flags.told_open {
             return Ok(());
         }
-        let credit = self.profiles.get(usize::from(conn.profile)).map_or(0, |profile| profile.send_buffer);
+        let credit = self
+            .profiles
+            .get(usize::from(conn.profile))
+            .map_or(0, |profile| profile.send_buffer);
         let token = conn.token;
         let opened = match (is_open(conn.tcb.state()), conn.ended.map(outcome)) {
-            (true, _) => Opened::Connected { id, tuple, token, credit },
+            (true, _) => Opened::Connected {
+                id,
+                tuple,
+                token,
+                credit,
+            },
             (false, Some(Err(why))) => {
                 conn.flags.told_ended = true;
                 self.retire.push_back(slot);
@@ -291,7 +315,9 @@ impl<Q: Queue> Work<Q> {
         if !conn.tcb.at_end() || conn.flags.told_end_of_file {
             return Ok(());
         }
-        self.hub.try_event(endpoint, Event::PeerClosed(id)).map_err(|_| RingFull)?;
+        self.hub
+            .try_event(endpoint, Event::PeerClosed(id))
+            .map_err(|_| RingFull)?;
         conn.flags.told_end_of_file = true;
         Ok(())
     }
@@ -308,7 +334,9 @@ impl<Q: Queue> Work<Q> {
         if freed == 0 {
             return Ok(());
         }
-        self.hub.try_event(endpoint, Event::Writable(id, freed)).map_err(|_| RingFull)?;
+        self.hub
+            .try_event(endpoint, Event::Writable(id, freed))
+            .map_err(|_| RingFull)?;
         conn.freed = queued;
         Ok(())
     }
@@ -322,7 +350,9 @@ impl<Q: Queue> Work<Q> {
             return Ok(());
         };
         let how = conn.ended.map_or(Ok(()), outcome);
-        self.hub.try_event(endpoint, Event::Ended(id, how)).map_err(|_| RingFull)?;
+        self.hub
+            .try_event(endpoint, Event::Ended(id, how))
+            .map_err(|_| RingFull)?;
         conn.flags.told_ended = true;
         self.retire.push_back(slot);
         Ok(())

@@ -97,7 +97,11 @@ impl Listeners {
     /// The listener for a destination: one for exactly this address goes before one for all.
     pub(crate) fn find(&self, address: IpAddr, port: u16) -> Option<ListenerId> {
         let at_port = self.by_port.get(&port)?;
-        let listeners = || at_port.iter().filter_map(|place| self.all.get(usize::from(*place))?.as_ref());
+        let listeners = || {
+            at_port
+                .iter()
+                .filter_map(|place| self.all.get(usize::from(*place))?.as_ref())
+        };
         listeners()
             .find(|listener| listener.address == Some(address))
             .or_else(|| listeners().find(|listener| listener.address.is_none()))
@@ -135,7 +139,12 @@ mod tests {
     fn shares_sum_up_to_the_whole() {
         for total in [0, 1, 5, 128, 1023] {
             for workers in 1..8 {
-                assert_eq!((0..workers).map(|worker| deal(total, workers, worker)).sum::<u32>(), total);
+                assert_eq!(
+                    (0..workers)
+                        .map(|worker| deal(total, workers, worker))
+                        .sum::<u32>(),
+                    total
+                );
             }
         }
     }
@@ -146,8 +155,19 @@ mod tests {
         let here: IpAddr = "10.0.0.1".parse().unwrap();
         let there: IpAddr = "10.0.0.2".parse().unwrap();
         for (id, address) in [(0, None), (1, Some(here))] {
-            let listen = Listen { address, ..Listen::on(80) };
-            listeners.add(&NewListener { id: ListenerId(id), listen, share: 1, syn_share: 1 }, 0);
+            let listen = Listen {
+                address,
+                ..Listen::on(80)
+            };
+            listeners.add(
+                &NewListener {
+                    id: ListenerId(id),
+                    listen,
+                    share: 1,
+                    syn_share: 1,
+                },
+                0,
+            );
         }
         assert_eq!(listeners.find(here, 80), Some(ListenerId(1)));
         assert_eq!(listeners.find(there, 80), Some(ListenerId(0)));

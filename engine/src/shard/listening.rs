@@ -62,7 +62,12 @@ impl<Q: Queue> Work<Q> {
         };
         let profile = &self.profiles[usize::from(listener.profile)];
         let record = SynRecord::from_syn(&segment.header, seeds, &path, profile, now);
-        let half_open = HalfOpen { record, listener: id, transmit: true, ether_source: packet.ether_source };
+        let half_open = HalfOpen {
+            record,
+            listener: id,
+            transmit: true,
+            ether_source: packet.ether_source,
+        };
         let Some(slot) = self.records.insert_half_open(&tuple, half_open) else {
             self.counters.listen_drops += 1;
             return Verdict::Dropped(DropReason::SynQueueFull);
@@ -82,7 +87,11 @@ impl<Q: Queue> Work<Q> {
             self.counters.listen_overflows += 1;
             return Err(DropReason::AcceptQueueFull);
         }
-        if self.listeners.at(id).is_none_or(|listener| listener.half_open >= listener.syn_share) {
+        if self
+            .listeners
+            .at(id)
+            .is_none_or(|listener| listener.half_open >= listener.syn_share)
+        {
             return Err(DropReason::SynQueueFull);
         }
         if !self.records.has_room(tuple.family()) {
@@ -152,7 +161,10 @@ impl<Q: Queue> Work<Q> {
         };
         let profile = &self.profiles[usize::from(listener.profile)];
         let payload_len = usize::from(segment.payload.len);
-        match half_open.record.segment_arrives(&segment.header, payload_len, profile, now) {
+        match half_open
+            .record
+            .segment_arrives(&segment.header, payload_len, profile, now)
+        {
             SynArrival::Establish => self.establish(slot, packet, segment, frame),
             SynArrival::SynAck => {
                 if !std::mem::replace(&mut half_open.transmit, true) {
@@ -176,7 +188,11 @@ impl<Q: Queue> Work<Q> {
     /// The handshake's final ACK: the record becomes a TCB, and the segment is the TCB's first.
     fn establish(&mut self, slot: SlotRef, packet: &Packet, segment: &TcpPacket, frame: Q::Rx) -> Verdict {
         let tuple = segment.tuple;
-        let Some(id) = self.records.half_open_mut(slot).map(|half_open| half_open.listener) else {
+        let Some(id) = self
+            .records
+            .half_open_mut(slot)
+            .map(|half_open| half_open.listener)
+        else {
             return Verdict::Dropped(DropReason::NoConnection);
         };
         if !self.accept_room(id) {
@@ -229,7 +245,11 @@ impl<Q: Queue> Work<Q> {
             }
         }
         let verdict = self.segment_of_connection(slot, packet, segment, frame);
-        if self.records.conn(slot).is_some_and(|conn| conn.tcb.state() != State::SynReceived) {
+        if self
+            .records
+            .conn(slot)
+            .is_some_and(|conn| conn.tcb.state() != State::SynReceived)
+        {
             self.counters.accepts += 1;
         }
         verdict
@@ -254,7 +274,9 @@ impl<Q: Queue> Work<Q> {
         let now = self.now;
         let local = segment.tuple.local();
         let listener = self.listeners.find(local.ip(), local.port());
-        let profile = listener.and_then(|id| self.listeners.at(id)).map_or(0, |listener| listener.profile);
+        let profile = listener
+            .and_then(|id| self.listeners.at(id))
+            .map_or(0, |listener| listener.profile);
         let profile = &self.profiles[usize::from(profile)];
         let Some(time_wait) = self.records.time_wait_mut(slot) else {
             return Verdict::Dropped(DropReason::NoConnection);
@@ -291,6 +313,10 @@ impl<Q: Queue> Work<Q> {
             FourTuple::V6(_) => (60, 1220),
         };
         let mss = mtu.saturating_sub(headers);
-        Path { receive_mss: mss, send_mss_limit: mss, default_mss }
+        Path {
+            receive_mss: mss,
+            send_mss_limit: mss,
+            default_mss,
+        }
     }
 }

@@ -120,7 +120,13 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
             wake_at: None,
             busy: false,
         };
-        Self { work, handler, states, burst: Burst::new(), due: Vec::with_capacity(limits::TIMER_BUDGET) }
+        Self {
+            work,
+            handler,
+            states,
+            burst: Burst::new(),
+            due: Vec::with_capacity(limits::TIMER_BUDGET),
+        }
     }
 
     /// One turn at `now`; returns when the next is due if nothing arrives before.
@@ -177,6 +183,7 @@ fn pool_sizes<Q: Queue>(limits: &Limits, queue: &Q) -> PoolSizes {
     PoolSizes {
         send_chunks: buffers.saturating_mul(2).max(1024),
         receive_chunks: buffers.max(1024),
+        reassemblies: (limits.connections / 4).clamp(64, 65_536),
         scoreboards: (limits.connections / 4).clamp(64, 65_536),
     }
 }

@@ -57,7 +57,10 @@ pub(crate) struct Burst<Q: Queue> {
 
 impl<Q: Queue> Burst<Q> {
     pub(crate) fn new() -> Self {
-        Self { frames: Vec::with_capacity(RX_BUDGET), arrived: Vec::with_capacity(RX_BUDGET + MESH_BUDGET) }
+        Self {
+            frames: Vec::with_capacity(RX_BUDGET),
+            arrived: Vec::with_capacity(RX_BUDGET + MESH_BUDGET),
+        }
     }
 }
 
@@ -65,18 +68,29 @@ impl<Q: Queue> Burst<Q> {
 pub(crate) fn receive<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
     work.queue.rx_burst(&mut burst.frames, RX_BUDGET);
     for frame in &burst.frames {
-        Q::prefetch(&frame.bytes()[0..frame.bytes().len().min(1)]);
+        if let Some(first) = frame.bytes().first() {
+            Q::prefetch(first);
+        }
     }
     for frame in burst.frames.drain(..) {
         work.counters.rx_packets += 1;
         work.counters.rx_bytes += frame.bytes().len() as u64;
         let parsed = work.parse(&frame);
-        burst.arrived.push(Arrived { frame, parsed, hash: 0, from_port: true });
+        burst.arrived.push(Arrived {
+            frame,
+            parsed,
+            hash: 0,
+            from_port: true,
+        });
     }
     hear_other_workers(work, burst);
     work.busy |= !burst.arrived.is_empty();
     for arrived in &mut burst.arrived {
-        if let Ok(Packet { kind: PacketKind::Tcp(segment), .. }) = &arrived.parsed {
+        if let Ok(Packet {
+            kind: PacketKind::Tcp(segment),
+            ..
+        }) = &arrived.parsed
+        {
             arrived.hash = work.records.table.hash(&segment.tuple);
             work.records.prefetch(arrived.hash);
         }
@@ -97,7 +111,12 @@ fn hear_other_workers<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
             MeshMessage::Frame(frame) => {
                 work.counters.steered_in += 1;
                 let parsed = work.parse(&frame);
-                burst.arrived.push(Arrived { frame, parsed, hash: 0, from_port: false });
+                burst.arrived.push(Arrived {
+                    frame,
+                    parsed,
+                    hash: 0,
+                    from_port: false,
+                });
             }
             MeshMessage::Neighbour(ip, ether) => work.learn_neighbour(ip, ether),
             MeshMessage::Resolve(ip) => work.resolve_for(from, ip),
@@ -116,7 +135,13 @@ impl<Q: Queue> Work<Q> {
             RxChecksum::Unchecked if promises.kernel_peer => ChecksumCheck::VerifyOrPartial,
             RxChecksum::Unchecked => ChecksumCheck::Verify,
         };
-        parse(frame.bytes(), &Expect { checksum, vlan: self.host.vlan() })
+        parse(
+            frame.bytes(),
+            &Expect {
+                checksum,
+                vlan: self.host.vlan(),
+            },
+        )
     }
 
     /// Counts the one verdict that every received packet has.
@@ -133,12 +158,20 @@ impl<Q: Queue> Work<Q> {
             Ok(packet) => packet,
             Err(reason) => return Verdict::Dropped(reason),
         };
-        let owner = if arrived.from_port { self.owner_of(&packet) } else { self.worker };
+        let owner = if arrived.from_port {
+            self.owner_of(&packet)
+        } else {
+            self.worker
+        };
         if owner != self.worker {
             return self.steer(owner, arrived.frame);
         }
         if let PacketKind::Tcp(segment) = &packet.kind {
-            if let Err(reason) = self.host.addresses.admit_segment(packet.ether_destination, &segment.tuple) {
+            if let Err(reason) = self
+                .host
+                .addresses
+                .admit_segment(packet.ether_destination, &segment.tuple)
+            {
                 return Verdict::Dropped(reason);
             }
             self.counters.partial_checksums += u64::from(segment.partial_checksum);
@@ -191,8 +224,9 @@ impl<Q: Queue> Work<Q> {
             frame.trim_front(range.start);
             RxChunk(frame)
         });
-        let Some(arrival) = self.with_tcb(slot, |tcb, env| tcb.segment_arrives(&segment.header, payload, env))
-        else {
+        let Some(arrival) = self.with_tcb(slot, |tcb, env| {
+            tcb.segment_arrives(&segment.header, payload, env)
+        }) else {
             return Verdict::Dropped(DropReason::NoConnection);
         };
         self.tell(slot, arrival.signals, arrival.ended);
@@ -225,4 +259,3 @@ impl<Q: Queue> Work<Q> {
         Verdict::Dropped(DropReason::NoConnection)
     }
 }
-

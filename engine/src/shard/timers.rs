@@ -41,7 +41,7 @@ impl<Q: Queue> Work<Q> {
             return;
         }
         conn.flags.armed = false;
-        if conn.tcb.deadline() > self.now {
+        if conn.tcb.deadline(self.now) > self.now {
             self.arm(slot);
             return;
         }
@@ -81,10 +81,18 @@ impl<Q: Queue> Work<Q> {
 
     /// Lets the wheel look at a half-open connection at its deadline.
     pub(crate) fn arm_half_open(&mut self, slot: SlotRef) {
-        let Some(deadline) = self.records.half_open_mut(slot).map(|half_open| half_open.record.deadline()) else {
+        let Some(deadline) = self
+            .records
+            .half_open_mut(slot)
+            .map(|half_open| half_open.record.deadline())
+        else {
             return;
         };
-        if self.wheel.arm(slot.as_u32(), tick_at_or_after(deadline)).is_none() {
+        if self
+            .wheel
+            .arm(slot.as_u32(), tick_at_or_after(deadline))
+            .is_none()
+        {
             // Without a deadline it would stay for ever: the client will ask again.
             self.end_half_open(slot);
         }
@@ -132,9 +140,15 @@ impl<Q: Queue> Work<Q> {
         }
         if let Some(tick) = self.wheel.next_tick() {
             let ahead = tick.wrapping_sub(tick_of(self.now)) as i32;
-            next = next.min(Instant::from_millis(self.now.as_millis() + u64::from(ahead.max(0) as u32)));
+            next = next.min(Instant::from_millis(
+                self.now.as_millis() + u64::from(ahead.max(0) as u32),
+            ));
         }
-        next = next.min(self.records.next_time_wait(self.now).unwrap_or(Instant::FAR_FUTURE));
+        next = next.min(
+            self.records
+                .next_time_wait(self.now)
+                .unwrap_or(Instant::FAR_FUTURE),
+        );
         next.min(self.wake_at.unwrap_or(Instant::FAR_FUTURE))
     }
 }

@@ -118,8 +118,12 @@ impl<Q: Queue> Work<Q> {
         let hop = self.next_hop(slot, tuple);
         let conn = self.records.conn_mut(slot)?;
         let profile = self.profiles.get(usize::from(conn.profile))?;
-        let mut env =
-            Env { now: self.now, profile, pools: &mut self.pools, counters: &mut self.counters.tcp };
+        let mut env = Env {
+            now: self.now,
+            profile,
+            pools: &mut self.pools,
+            counters: &mut self.counters.tcp,
+        };
         let before = conn.tcb.state();
         let outgoing = conn.tcb.poll_transmit(&mut env);
         let after = conn.tcb.state();
@@ -127,7 +131,11 @@ impl<Q: Queue> Work<Q> {
             self.counters.by_state.moved(Some(before), Some(after));
         }
         let outgoing = outgoing?;
-        let ip = IpFields { ttl: profile.ttl, traffic_class: profile.dscp << 2, identification: 0 };
+        let ip = IpFields {
+            ttl: profile.ttl,
+            traffic_class: profile.dscp << 2,
+            identification: 0,
+        };
         let frame_of = FrameOf {
             link: self.host.link_to(hop.ether()),
             tuple,
@@ -172,7 +180,11 @@ impl<Q: Queue> Work<Q> {
         let frame_of = FrameOf {
             link: self.host.link_to(half_open.ether_source),
             tuple: &tuple,
-            ip: IpFields { ttl: profile.ttl, traffic_class: profile.dscp << 2, identification: 0 },
+            ip: IpFields {
+                ttl: profile.ttl,
+                traffic_class: profile.dscp << 2,
+                identification: 0,
+            },
             hardware: self.queue.promises().tx_checksum,
         };
         if frame_of.headers(&mut frame, &header, 0, Sum::default()) {
@@ -271,11 +283,24 @@ impl FrameOf<'_> {
     /// Writes the headers at the front of an empty frame.
     fn headers(&self, frame: &mut impl TxFrame, header: &TcpHeader, payload_len: usize, sum: Sum) -> bool {
         let len = tcp_frame_header_len(self.tuple.family(), self.link.vlan, &header.options);
-        let checksum = if self.hardware { EmitChecksum::Hardware } else { EmitChecksum::Software(sum) };
+        let checksum = if self.hardware {
+            EmitChecksum::Hardware
+        } else {
+            EmitChecksum::Software(sum)
+        };
         let Some(room) = frame.append(len) else {
             return false;
         };
-        if emit_tcp(room, &self.link, self.tuple, &self.ip, header, payload_len, checksum) != len {
+        if emit_tcp(
+            room,
+            &self.link,
+            self.tuple,
+            &self.ip,
+            header,
+            payload_len,
+            checksum,
+        ) != len
+        {
             return false;
         }
         if self.hardware {

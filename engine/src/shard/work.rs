@@ -37,10 +37,12 @@ impl Steering {
         // As the receiver of the frame sees it: the peer is the source.
         let hash = match tuple {
             FourTuple::V4(t) => {
-                self.toeplitz.hash_v4(t.remote.octets(), t.local.octets(), t.remote_port, t.local_port)
+                self.toeplitz
+                    .hash_v4(t.remote.octets(), t.local.octets(), t.remote_port, t.local_port)
             }
             FourTuple::V6(t) => {
-                self.toeplitz.hash_v6(t.remote.octets(), t.local.octets(), t.remote_port, t.local_port)
+                self.toeplitz
+                    .hash_v6(t.remote.octets(), t.local.octets(), t.remote_port, t.local_port)
             }
         };
         self.reta.owner(hash)
@@ -48,7 +50,6 @@ impl Steering {
 }
 
 /// Everything a worker owns but the application.
-#[derive(Debug)]
 pub(crate) struct Work<Q: Queue> {
     pub(crate) worker: u16,
     pub(crate) workers: u16,
@@ -103,8 +104,12 @@ impl<Q: Queue> Work<Q> {
         let conn = self.records.conn_mut(slot)?;
         let profile = self.profiles.get(usize::from(conn.profile))?;
         let before = conn.tcb.state();
-        let mut env =
-            Env { now: self.now, profile, pools: &mut self.pools, counters: &mut self.counters.tcp };
+        let mut env = Env {
+            now: self.now,
+            profile,
+            pools: &mut self.pools,
+            counters: &mut self.counters.tcp,
+        };
         let result = act(&mut conn.tcb, &mut env);
         let after = conn.tcb.state();
         if before != after {
@@ -156,6 +161,21 @@ impl<Q: Queue> Work<Q> {
         }
     }
 
+    /// The application's close, or its abort: how it ends is told to the owner when it is done.
+    pub(crate) fn close(&mut self, slot: SlotRef, abort: bool) {
+        let closed = self.with_tcb(slot, |tcb, env| {
+            if abort {
+                tcb.abort(env);
+            } else {
+                tcb.close(env);
+            }
+            tcb.state() == State::Closed
+        });
+        if closed == Some(true) && self.records.conn(slot).is_some_and(|conn| conn.ended.is_none()) {
+            self.tell(slot, Signals::default(), Some(Ending::Aborted));
+        }
+    }
+
     /// Puts a connection on the list of those whose owner is to be told something.
     pub(crate) fn deliver_again(&mut self, slot: SlotRef) {
         if let Some(conn) = self.records.conn_mut(slot)
@@ -176,8 +196,12 @@ impl<Q: Queue> Work<Q> {
             }
             Err(mut conn) => {
                 let profile = self.profiles.get(usize::from(conn.profile))?;
-                let mut env =
-                    Env { now: self.now, profile, pools: &mut self.pools, counters: &mut self.counters.tcp };
+                let mut env = Env {
+                    now: self.now,
+                    profile,
+                    pools: &mut self.pools,
+                    counters: &mut self.counters.tcp,
+                };
                 conn.tcb.free(&mut env);
                 None
             }
@@ -199,8 +223,12 @@ impl<Q: Queue> Work<Q> {
             listener.waiting = listener.waiting.saturating_sub(1);
         }
         if let Some(profile) = self.profiles.get(usize::from(conn.profile)) {
-            let mut env =
-                Env { now: self.now, profile, pools: &mut self.pools, counters: &mut self.counters.tcp };
+            let mut env = Env {
+                now: self.now,
+                profile,
+                pools: &mut self.pools,
+                counters: &mut self.counters.tcp,
+            };
             conn.tcb.free(&mut env);
         }
     }
@@ -224,7 +252,7 @@ impl<Q: Queue> Work<Q> {
         self.retire.push_back(slot);
         if self.orphans > self.limits.orphans {
             self.counters.orphans_reset += 1;
-            self.with_tcb(slot, |tcb, env| tcb.abort(env));
+            self.close(slot, true);
         }
     }
 
@@ -233,7 +261,7 @@ impl<Q: Queue> Work<Q> {
         let Some(conn) = self.records.conn_mut(slot) else {
             return;
         };
-        let deadline = conn.tcb.deadline();
+        let deadline = conn.tcb.deadline(self.now);
         if deadline == Instant::FAR_FUTURE {
             return;
         }
@@ -252,7 +280,10 @@ impl<Q: Queue> Work<Q> {
             self.sweep.get_or_insert(0);
             return;
         };
-        if conn.flags.armed && !conn.flags.armed_far && before(tick_of(self.now).wrapping_add(FAR), conn.armed) {
+        if conn.flags.armed
+            && !conn.flags.armed_far
+            && before(tick_of(self.now).wrapping_add(FAR), conn.armed)
+        {
             conn.armed_far = conn.armed;
             conn.flags.armed_far = true;
         }

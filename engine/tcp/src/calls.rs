@@ -17,6 +17,15 @@ pub enum SendRefused<Tx> {
     Closed(Tx),
 }
 
+impl<Tx> SendRefused<Tx> {
+    /// What was refused.
+    pub fn into_payload(self) -> Tx {
+        match self {
+            Self::Full(payload) | Self::Closed(payload) => payload,
+        }
+    }
+}
+
 impl<B: Buffers> Tcb<B> {
     /// Active OPEN (§3.10.1): in SYN_SENT, and owes its SYN.
     pub fn connect(seeds: Seeds, path: &Path, env: &mut Env<'_, B>) -> Self {

@@ -82,6 +82,14 @@ impl<B: Buffers> Pools<B> {
         }
     }
 
+    /// Bytes reserved.
+    pub fn reserved_bytes(&self) -> usize {
+        self.send.reserved_bytes()
+            + self.receive.reserved_bytes()
+            + self.reassemblies.reserved_bytes()
+            + self.scoreboards.reserved_bytes()
+    }
+
     /// What is taken now.
     pub fn in_use(&self) -> PoolsInUse {
         PoolsInUse {

@@ -19,6 +19,11 @@ enum Slot<T> {
 }
 
 impl<T> Pool<T> {
+    /// Bytes reserved.
+    pub(crate) fn reserved_bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<Slot<T>>()
+    }
+
     /// A pool of `capacity` pieces; the only allocation.
     pub(crate) fn new(capacity: u32) -> Self {
         let capacity = capacity.min(NIL - 1);

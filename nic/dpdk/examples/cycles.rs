@@ -26,6 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut link = Link::new(&eal, None)?;
     link.buffers();
     link.bursts();
+    link.gauges();
     for (copied_at_most, how) in [(0, "attached"), (u16::MAX, "copied")] {
         let mut link = Link::new(&eal, Some(copied_at_most))?;
         for len in [64, 256, 512, 1024, 1448] {
@@ -83,6 +84,13 @@ impl Link {
         report("payload sliced, dropped", || {
             whole(|| (0..BURST).for_each(|_| drop(std::hint::black_box(payload.slice(1..2)))))
         });
+    }
+
+    fn gauges(&self) {
+        let pool = || (0..BURST).for_each(|_| _ = std::hint::black_box(self.from.pool()));
+        report("pool() asked once", || whole(pool));
+        let stats = || (0..BURST).for_each(|_| _ = std::hint::black_box(self.from.stats()));
+        report("stats() asked once", || whole(stats));
     }
 
     fn bursts(&mut self) {
