@@ -145,14 +145,12 @@ impl SynRecord {
             return SynArrival::SynAck;
         }
         // First: PAWS and the window.
-        if let Some(timestamps) = header
+        let timestamps = header
             .options
             .timestamps
-            .filter(|_| self.offers(TIMESTAMPS) && !is(TcpFlags::RST))
-        {
-            if is_before(timestamps.value, self.recent) {
-                return self.challenge(profile, now);
-            }
+            .filter(|_| self.offers(TIMESTAMPS) && !is(TcpFlags::RST));
+        if timestamps.is_some_and(|timestamps| is_before(timestamps.value, self.recent)) {
+            return self.challenge(profile, now);
         }
         let window = u32::from(initial_window(profile));
         if !acceptable(header.seq, header.seq_len(payload_len), nxt, window) {

@@ -152,11 +152,6 @@ macro_rules! bit_set {
             pub(crate) const fn remove(&mut self, other: Self) {
                 self.0 &= !other.0;
             }
-
-            #[inline]
-            pub(crate) const fn is_empty(self) -> bool {
-                self.0 == 0
-            }
         }
 
         impl fmt::Debug for $name {
@@ -210,6 +205,14 @@ bit_set! {
         PROBE = 32,
         /// A keep-alive probe.
         KEEPALIVE = 64,
+    }
+}
+
+impl Debts {
+    /// Nothing is owed.
+    #[inline]
+    pub(crate) const fn is_empty(self) -> bool {
+        self.0 == 0
     }
 }
 

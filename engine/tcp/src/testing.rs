@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use fourtuple_wire::{Payload, Received};
 
-use crate::{Buffers, PoolSizes, Pools};
+use crate::Buffers;
 
 /// Payload to send: 16 bytes, as a port's shared buffer is.
 #[derive(Clone, Debug)]
@@ -82,14 +82,4 @@ pub(crate) struct TestBuffers;
 impl Buffers for TestBuffers {
     type Rx = Frame;
     type Tx = Bytes;
-}
-
-/// Pools large enough for a unit test.
-pub(crate) fn pools() -> Pools<TestBuffers> {
-    Pools::new(&PoolSizes {
-        send_chunks: 64,
-        receive_chunks: 64,
-        reassemblies: 4,
-        scoreboards: 4,
-    })
 }

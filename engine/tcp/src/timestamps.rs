@@ -96,7 +96,7 @@ const fn age_unit(now: Instant) -> u16 {
 const AGE_SHIFT: u32 = 20;
 
 /// RFC 7323 §5.5: TS.Recent is invalid after 24 days.
-const OUTDATED: u16 = (24 * 24 * 3600 * 1000u64 >> AGE_SHIFT) as u16;
+const OUTDATED: u16 = ((24 * 24 * 3600 * 1000u64) >> AGE_SHIFT) as u16;
 
 /// A minute, as long as any sample that the estimator takes.
 const MAX_ECHO_AGE_MS: u32 = 60_000;

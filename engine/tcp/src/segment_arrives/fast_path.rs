@@ -1,10 +1,10 @@
 //! The fast path: header prediction (RFC 9293 has none; Van Jacobson, 1988). An optimisation only (idea 5 of the design).
 //!
 //! Predicted is, in ESTABLISHED with nothing lost, missing or half closed, the segment at RCV.NXT with nothing but ACK (and
-//! PSH), the window as it was and timestamps as agreed, that acknowledges something new, brings text, or both. For such a
+//! PSH), an open window and timestamps as agreed, that acknowledges something new, brings text, or both. For such a
 //! segment the steps of §3.10.7.4 come down to those below, which are the same functions.
 
-use fourtuple_wire::{DropReason, TcpFlags};
+use fourtuple_wire::{DropReason, Received, TcpFlags};
 
 use super::Segment;
 use crate::pool::NIL;
@@ -30,7 +30,6 @@ impl<B: Buffers> Tcb<B> {
             && len <= self.rcv.wnd()
             && self.rcv.wnd() > 0
             && self.snd.wnd > 0
-            && self.window_of(header) == self.snd.wnd
             && timely
             && options.sack.is_empty()
             && self.reassembly == NIL
@@ -58,7 +57,7 @@ impl<B: Buffers> Tcb<B> {
         }
         self.update_window(header, env);
         let taken = match segment.payload.take() {
-            Some(payload) if !payload_is_empty(&payload) => self
+            Some(payload) if !payload.bytes().is_empty() => self
                 .take_in_order(payload, env)
                 .inspect(|()| signals.insert(Signals::READABLE)),
             Some(_) | None => Ok(()),
@@ -66,8 +65,4 @@ impl<B: Buffers> Tcb<B> {
         self.consider_text(env);
         taken
     }
-}
-
-fn payload_is_empty<Rx: fourtuple_wire::Received>(payload: &Rx) -> bool {
-    payload.bytes().is_empty()
 }

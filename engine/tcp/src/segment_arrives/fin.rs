@@ -36,10 +36,10 @@ impl<B: Buffers> Tcb<B> {
             return;
         }
         self.debts.insert(Debts::ACK);
-        if let Some(index) = self.reassembly_record(env) {
-            if let Some(reassembly) = env.pools.reassemblies.piece_mut(index) {
-                reassembly.fin = Some(seq);
-            }
+        if let Some(index) = self.reassembly_record(env)
+            && let Some(reassembly) = env.pools.reassemblies.piece_mut(index)
+        {
+            reassembly.fin = Some(seq);
         }
     }
 
