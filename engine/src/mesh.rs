@@ -115,9 +115,4 @@ impl<Q: Queue> Mesh<Q> {
             }
         }
     }
-
-    /// Messages that wait for this worker.
-    pub(crate) fn waiting(&self) -> usize {
-        self.from.iter().flatten().map(rtrb::Consumer::slots).sum()
-    }
 }

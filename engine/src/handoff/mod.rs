@@ -50,8 +50,8 @@ pub use endpoint::{Connecting, Endpoint};
 pub use rings::EndpointLimits;
 pub use stream::{Stream, StreamError, Unsent};
 
-pub(crate) use core::{EndpointCore, pair};
+pub(crate) use core::pair;
 pub(crate) use estate::Estate;
-pub(crate) use hub::{Hub, HubLimits, HubStatus};
+pub(crate) use hub::{Hub, HubLimits};
 pub(crate) use protocol::{Command, EndpointIndex, Event, Opened};
 pub(crate) use rings::WorkerEnd;

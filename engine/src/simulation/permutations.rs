@@ -63,15 +63,39 @@ fn client_frames(bytes: usize) -> (Vec<Vec<u8>>, u32) {
     world.server.listen(0, &Listen::on(7));
     world.wire.start_capture();
     world.run_until(Duration::from_secs(10), |_| outcome.lock().unwrap().finished == 1);
-    let segments: Vec<_> =
-        world.wire.captured().into_iter().filter(|frame| frame.bytes[12..14] == [8, 0]).collect();
-    let syn_ack = segments.iter().find(|frame| frame.from == End::A).expect("a SYN+ACK");
-    let iss = u32::from_be_bytes([syn_ack.bytes[38], syn_ack.bytes[39], syn_ack.bytes[40], syn_ack.bytes[41]]);
-    (segments.into_iter().filter(|frame| frame.from == End::B).map(|frame| frame.bytes).collect(), iss)
+    let segments: Vec<_> = world
+        .wire
+        .captured()
+        .into_iter()
+        .filter(|frame| frame.bytes[12..14] == [8, 0])
+        .collect();
+    let syn_ack = segments
+        .iter()
+        .find(|frame| frame.from == End::A)
+        .expect("a SYN+ACK");
+    let iss = u32::from_be_bytes([
+        syn_ack.bytes[38],
+        syn_ack.bytes[39],
+        syn_ack.bytes[40],
+        syn_ack.bytes[41],
+    ]);
+    (
+        segments
+            .into_iter()
+            .filter(|frame| frame.from == End::B)
+            .map(|frame| frame.bytes)
+            .collect(),
+        iss,
+    )
 }
 
 /// Plays frames to a fresh server in the given bursts.
-fn play(frames: &[Vec<u8>], captured_iss: u32, order: &[usize], cuts: u32) -> (Vec<String>, World<Notes, Echo>) {
+fn play(
+    frames: &[Vec<u8>],
+    captured_iss: u32,
+    order: &[usize],
+    cuts: u32,
+) -> (Vec<String>, World<Notes, Echo>) {
     let notes = Arc::new(Mutex::new(Vec::new()));
     let plan = Plan {
         conditions: Default::default(),
@@ -102,7 +126,10 @@ fn play(frames: &[Vec<u8>], captured_iss: u32, order: &[usize], cuts: u32) -> (V
     client(&mut world, &frames[0]);
     turn(&mut world);
     let answers = world.client.shards[0].work.queue.receive_bytes();
-    let syn_ack = answers.iter().find(|frame| frame[12..14] == [8, 0]).expect("a SYN+ACK");
+    let syn_ack = answers
+        .iter()
+        .find(|frame| frame[12..14] == [8, 0])
+        .expect("a SYN+ACK");
     let iss = u32::from_be_bytes([syn_ack[38], syn_ack[39], syn_ack[40], syn_ack[41]]);
     for (place, frame) in order.iter().enumerate() {
         let mut frame = frames[*frame].clone();
@@ -146,7 +173,11 @@ fn any_order_of_the_segments_gives_the_same_in_one_burst_and_one_by_one() {
         let (one_by_one, _) = play(&frames, iss, &order, u32::MAX);
         let (one_burst, _) = play(&frames, iss, &order, 0);
         assert_eq!(one_burst, one_by_one, "{order:?}");
-        assert_eq!(one_burst.last().map(String::as_str), Some("end of file after 3000"), "{order:?}");
+        assert_eq!(
+            one_burst.last().map(String::as_str),
+            Some("end of file after 3000"),
+            "{order:?}"
+        );
     }
 }
 
@@ -156,7 +187,12 @@ fn permutations(of: &[usize]) -> Vec<Vec<usize>> {
     }
     let mut all = Vec::new();
     for (at, first) in of.iter().enumerate() {
-        let rest: Vec<usize> = of.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, item)| *item).collect();
+        let rest: Vec<usize> = of
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != at)
+            .map(|(_, item)| *item)
+            .collect();
         all.extend(permutations(&rest).into_iter().map(|mut order| {
             order.insert(0, *first);
             order

@@ -65,7 +65,11 @@ fn a_full_ring_to_the_owner_costs_a_retransmission_and_no_more() {
     // Worker 1 does not turn for a while: its ring fills up, worker 0 goes on.
     let stalled = world.server.shards.pop().unwrap();
     world.run_for(Duration::from_secs(2));
-    let full = world.server.shards[0].work.counters.dropped.of(fourtuple_wire::DropReason::SteerRingFull);
+    let full = world.server.shards[0]
+        .work
+        .counters
+        .dropped
+        .of(fourtuple_wire::DropReason::SteerRingFull);
     assert!(full > 0, "the ring was full");
     world.server.shards.push(stalled);
     world.run_until(Duration::from_secs(120), |_| {
