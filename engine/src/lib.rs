@@ -71,5 +71,9 @@ pub use listener::{Delivery, Listen, ListenerId};
 pub use secrets::Secrets;
 pub use shard::{ConnectOptions, Connection, ReceivedBytes, SharedBytes, WorkerCalls};
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod simulation;
+
+/// What the fuzz target calls.
+#[cfg(fuzzing)]
+pub use simulation::fuzz;

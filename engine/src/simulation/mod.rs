@@ -1,10 +1,18 @@
 //! Two engines' shards over the in-process NIC on virtual time, stepped from one seed (D11). For tests.
 
+#[cfg(test)]
+mod allocations;
+#[cfg(test)]
 mod conservation;
+pub mod fuzz;
 mod handlers;
+#[cfg(test)]
 mod hostile;
+#[cfg(test)]
 mod permutations;
+#[cfg(test)]
 mod steering;
+#[cfg(test)]
 mod transfer;
 
 use std::sync::Arc;

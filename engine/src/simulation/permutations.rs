@@ -136,7 +136,7 @@ fn play(
         let ack = u32::from_be_bytes([frame[42], frame[43], frame[44], frame[45]]);
         let moved = ack.wrapping_sub(captured_iss).wrapping_add(iss);
         frame[42..46].copy_from_slice(&moved.to_be_bytes());
-        super::hostile::fix_checksums(&mut frame);
+        super::fuzz::fix_checksums(&mut frame);
         client(&mut world, &frame);
         if cuts >> place & 1 == 1 {
             turn(&mut world);
