@@ -30,7 +30,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (Some(iface), Some(ip)) = (words.next(), words.next()) else {
         return Err("usage: echo IFACE ADDRESS/PREFIX".into());
     };
-    let config = Config { iface: Some(iface), ip: vec![ip.parse()?], ..Config::default() };
+    let config = Config {
+        iface: Some(iface),
+        ip: vec![ip.parse()?],
+        ..Config::default()
+    };
     let engine = Engine::start_with(config, |_worker| Echo)?;
     engine.listen(Listen::on(7))?;
     loop {
