@@ -111,7 +111,9 @@ impl<Q: Queue> EndpointCore<Q> {
         }
         moved += self.send_home();
         for worker in 0..self.ends.len() {
+            let urgent = self.ends[worker].urgent_len();
             self.ends[worker].settle();
+            moved += urgent - self.ends[worker].urgent_len();
             self.spill(worker);
         }
         self.steps_since_release += 1;
@@ -221,6 +223,10 @@ impl<Q: Queue> EndpointCore<Q> {
 
     /// Lets go of a connection whose stream was dropped: FIN, or RST when something is unread.
     pub(super) fn close(&mut self, id: ConnId) {
+        // What is in the ring is unread, too.
+        if usize::from(id.worker()) < self.ends.len() && self.connections.contains_key(&id) {
+            self.moved += self.take_in(usize::from(id.worker()));
+        }
         self.let_go(id, |unread| Command::Close { id, unread });
     }
 
@@ -231,9 +237,13 @@ impl<Q: Queue> EndpointCore<Q> {
 
     /// The endpoint is dropped: closes everything and leaves the rest to the control thread.
     pub(super) fn leave(&mut self) {
+        // Credits and connects are answered before: what they brought is closed with the rest.
+        for worker in 0..self.ends.len() {
+            self.take_in(worker);
+        }
         let ids: Vec<_> = self.connections.keys().copied().collect();
         for id in ids {
-            self.close(id);
+            self.let_go(id, |unread| Command::Close { id, unread });
         }
         self.to_release.clear();
         self.accepting.clear();
@@ -316,8 +326,12 @@ impl<Q: Queue> EndpointCore<Q> {
                     connection.unread.push_back(Piece::Lent(chunk));
                     self.unread_lent[worker] += 1;
                 }
-                // Closed here while it was on its way.
-                None => self.ends[worker].give_back(Return::Lent(chunk)),
+                None => {
+                    let end = &mut self.ends[worker];
+                    end.give_back(Return::Lent(chunk));
+                    // RFC 9293 §3.6.1: closed here while it was on its way; the peer is to learn that it was lost.
+                    end.lost(id);
+                }
             },
             Event::Writable(id, count) => {
                 if let Some(connection) = self.connections.get_mut(&id) {
