@@ -47,6 +47,8 @@ pub struct Config {
     pub idle: Idle,
     /// Raw words for the EAL.
     pub eal: String,
+    /// Port buffers of each worker in each direction; the port's default when `None`.
+    pub buffers: Option<u32>,
     /// Connections of the whole engine.
     pub max_connections: u32,
     /// Local ports of connections opened from here, first and last.
@@ -101,6 +103,7 @@ impl Default for Config {
             cores: Vec::new(),
             idle: Idle::default(),
             eal: String::new(),
+            buffers: None,
             max_connections: 65_536,
             ephemeral_ports: (49_152, 65_535),
             msl: Duration::from_secs(30),
@@ -138,22 +141,42 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigError> {
         let wrong = |field, problem: String| Err(ConfigError::Field { field, problem });
         if self.ip.is_empty() {
-            return wrong("ip", "give the engine an address of its own, as --ip 10.99.0.2/24".into());
+            return wrong(
+                "ip",
+                "give the engine an address of its own, as --ip 10.99.0.2/24".into(),
+            );
         }
         for net in &self.ip {
             let ip = net.addr();
             if ip.is_unspecified() || ip.is_multicast() || ip.is_loopback() {
-                return wrong("ip", format!("{ip} can't be an engine's address; use a unicast address of the link"));
+                return wrong(
+                    "ip",
+                    format!("{ip} can't be an engine's address; use a unicast address of the link"),
+                );
             }
             if self.ip.iter().filter(|other| other.addr() == ip).count() > 1 {
                 return wrong("ip", format!("{ip} is given twice; give each address once"));
             }
         }
         if self.workers == 0 || self.workers > crate::conn_id::MAX_WORKERS {
-            return wrong("workers", format!("{} is not between 1 and {}", self.workers, crate::conn_id::MAX_WORKERS));
+            return wrong(
+                "workers",
+                format!(
+                    "{} is not between 1 and {}",
+                    self.workers,
+                    crate::conn_id::MAX_WORKERS
+                ),
+            );
         }
         if !self.cores.is_empty() && self.cores.len() != usize::from(self.workers) {
-            return wrong("cores", format!("{} cores for {} workers; name one each", self.cores.len(), self.workers));
+            return wrong(
+                "cores",
+                format!(
+                    "{} cores for {} workers; name one each",
+                    self.cores.len(),
+                    self.workers
+                ),
+            );
         }
         if let Some(mtu) = self.mtu
             && !(576..=9000).contains(&mtu)
@@ -164,7 +187,10 @@ impl Config {
             && mtu < 1280
             && self.ip.iter().any(|net| net.addr().is_ipv6())
         {
-            return wrong("mtu", format!("{mtu} is too small for IPv6, which needs 1280 bytes"));
+            return wrong(
+                "mtu",
+                format!("{mtu} is too small for IPv6, which needs 1280 bytes"),
+            );
         }
         if let Some(vlan) = self.vlan
             && !(1..=4094).contains(&vlan)
@@ -174,27 +200,45 @@ impl Config {
         if let Some(mac) = self.mac
             && (mac.is_group() || mac.0 == [0; 6])
         {
-            return wrong("mac", format!("{mac} is no station's address; clear the lowest bit of the first byte"));
+            return wrong(
+                "mac",
+                format!("{mac} is no station's address; clear the lowest bit of the first byte"),
+            );
         }
         for gateway in &self.gateway {
             if !self.ip.iter().any(|net| net.contains(gateway)) {
-                return wrong("gateway", format!("{gateway} is on none of the links given by --ip"));
+                return wrong(
+                    "gateway",
+                    format!("{gateway} is on none of the links given by --ip"),
+                );
             }
         }
         if self.max_connections == 0 || self.max_connections > 1 << 28 {
-            return wrong("max-connections", format!("{} is not between 1 and 268435456", self.max_connections));
+            return wrong(
+                "max-connections",
+                format!("{} is not between 1 and 268435456", self.max_connections),
+            );
         }
         let (first, last) = self.ephemeral_ports;
         if first == 0 || first > last {
-            return wrong("ephemeral-ports", format!("{first}-{last} is no range of ports from 1 to 65535"));
+            return wrong(
+                "ephemeral-ports",
+                format!("{first}-{last} is no range of ports from 1 to 65535"),
+            );
         }
-        for (field, bytes) in [("receive-buffer", self.receive_buffer), ("send-buffer", self.send_buffer)] {
+        for (field, bytes) in [
+            ("receive-buffer", self.receive_buffer),
+            ("send-buffer", self.send_buffer),
+        ] {
             if !(4096..=1 << 30).contains(&bytes) {
                 return wrong(field, format!("{bytes} is not between 4096 and 1073741824 bytes"));
             }
         }
         if self.msl > Duration::from_secs(600) {
-            return wrong("msl", "more than ten minutes is longer than any segment lives".into());
+            return wrong(
+                "msl",
+                "more than ten minutes is longer than any segment lives".into(),
+            );
         }
         Ok(())
     }
@@ -216,7 +260,9 @@ fn span<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
 /// A sentence that says what is wrong and how to write it.
 pub fn parse_span(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is not a time: write it as 30s, 100ms or 500us");
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let number: f64 = number.parse().map_err(|_| wrong())?;
     let scale = match unit {
@@ -236,7 +282,10 @@ mod tests {
     use super::*;
 
     fn base() -> Config {
-        Config { ip: vec!["10.0.0.2/24".parse().unwrap()], ..Config::default() }
+        Config {
+            ip: vec!["10.0.0.2/24".parse().unwrap()],
+            ..Config::default()
+        }
     }
 
     #[test]
@@ -271,14 +320,23 @@ mod tests {
             "iface = 'v0'\ndriver = 'tap'\nip = ['10.0.0.2/24']\nmac = '02:00:00:00:00:01'\nmsl = '100ms'\nidle = 'poll'",
         )
         .unwrap();
-        assert_eq!((config.driver, config.idle, config.msl), (Driver::Tap, Idle::Poll, Duration::from_millis(100)));
+        assert_eq!(
+            (config.driver, config.idle, config.msl),
+            (Driver::Tap, Idle::Poll, Duration::from_millis(100))
+        );
         let error = Config::from_toml("adress = 1").unwrap_err().to_string();
         assert!(error.contains("adress"), "{error}");
     }
 
     #[test]
     fn times_are_read_as_people_write_them() {
-        for (text, millis) in [("30s", 30_000), ("100ms", 100), ("2", 2_000), ("1.5s", 1_500), ("2m", 120_000)] {
+        for (text, millis) in [
+            ("30s", 30_000),
+            ("100ms", 100),
+            ("2", 2_000),
+            ("1.5s", 1_500),
+            ("2m", 120_000),
+        ] {
             assert_eq!(parse_span(text), Ok(Duration::from_millis(millis)));
         }
         for wrong in ["", "s", "5 s", "-1s", "1d"] {

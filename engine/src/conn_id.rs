@@ -46,7 +46,11 @@ impl ConnId {
     }
 
     pub(crate) fn slot(self) -> SlotRef {
-        let family = if self.0 >> 53 & 1 == 1 { Family::V6 } else { Family::V4 };
+        let family = if self.0 >> 53 & 1 == 1 {
+            Family::V6
+        } else {
+            Family::V4
+        };
         SlotRef::new(SlotKind::Tcb, family, (self.0 >> 24) as u32 & INDEX_MASK)
     }
 
@@ -59,7 +63,13 @@ impl ConnId {
 impl fmt::Debug for ConnId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let family = if self.slot().family() == Family::V6 { 6 } else { 4 };
-        write!(f, "w{}v{family}#{}.{}", self.worker(), self.slot().index(), self.generation())
+        write!(
+            f,
+            "w{}v{family}#{}.{}",
+            self.worker(),
+            self.slot().index(),
+            self.generation()
+        )
     }
 }
 
@@ -101,7 +111,11 @@ impl SlotRef {
     }
 
     pub(crate) fn family(self) -> Family {
-        if self.0 >> INDEX_BITS & 1 == 1 { Family::V6 } else { Family::V4 }
+        if self.0 >> INDEX_BITS & 1 == 1 {
+            Family::V6
+        } else {
+            Family::V4
+        }
     }
 
     pub(crate) fn index(self) -> u32 {

@@ -54,7 +54,9 @@ pub enum StartError {
         available: Vec<usize>,
     },
     /// The stats endpoint could not bind.
-    #[error("stats endpoint {address}: {reason}; choose another with --stats ADDRESS:PORT or switch it off with --stats off")]
+    #[error(
+        "stats endpoint {address}: {reason}; choose another with --stats ADDRESS:PORT or switch it off with --stats off"
+    )]
     Stats {
         /// Where it was to listen.
         address: SocketAddr,

@@ -1,3 +1,74 @@
-//! (being built)
-#[allow(dead_code, unused_imports, reason = "called by the shard, which is being written")]
+//! Fourtuple: a kernel-bypass TCP engine to embed.
+//!
+//! Poll-mode workers, each pinned to one NIC queue, own a sharded connection table keyed by the four-tuple, run the TCP fast
+//! path over zero-copy buffers, and hand accepted connections to application threads through lock-free rings.
+//!
+//! Two ways to run an application:
+//!
+//! 1. **On the worker** ([`Handler`]): called between receiving and sending; nothing crosses a core. The fastest.
+//! 2. **On threads of its own** ([`Endpoint`]): connections are accepted by credit, received chunks are lent without a copy,
+//!    back-pressure closes the TCP window instead of growing memory.
+//!
+//! An echo server on the worker:
+//!
+//! ```no_run
+//! struct Echo;
+//!
+//! impl fourtuple::Handler for Echo {
+//!     type State = ();
+//!     fn on_readable(&mut self, connection: &mut fourtuple::Connection<'_>, _: &mut ()) {
+//!         while let Some(bytes) = connection.receive() {
+//!             let _ = connection.send_shared(bytes.into_payload());
+//!         }
+//!     }
+//! }
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let config = fourtuple::Config::from_toml("iface = 'veth0'\nip = ['10.99.0.2/24']\nworkers = 2")?;
+//!     let engine = fourtuple::Engine::start_with(config, |_worker| Echo)?;
+//!     engine.listen(fourtuple::Listen::on(7))?;
+//!     std::thread::park();
+//!     Ok(())
+//! }
+//! ```
+//!
+//! The protocol is in `fourtuple-tcp`, headers are in `fourtuple-wire`, NICs behind the contract `fourtuple-nic`. This crate is
+//! shards, workers, listeners, endpoints and stats; docs/ARCHITECTURE.md names every file.
+#![forbid(unsafe_code)]
+
+pub mod attach;
+mod buffer;
+pub mod config;
+mod conn_id;
+mod engine;
+mod error;
+mod handler;
+mod handoff;
 mod host;
+mod idle;
+mod listener;
+mod mesh;
+mod records;
+mod secrets;
+mod shard;
+mod slots;
+pub mod stats;
+mod table;
+mod wheel;
+mod worker;
+
+pub use config::{Config, Driver, Idle};
+pub use conn_id::ConnId;
+pub use engine::Engine;
+pub use error::{ApiMisuse, ConfigError, ConnectError, ConnectionError, StartError};
+pub use fourtuple_nic::{MacAddr, NicError, Queue};
+pub use fourtuple_tcp::{KeepAlive, Profile, State, Status};
+pub use fourtuple_wire::{DropReason, FourTuple, Instant};
+pub use handler::{Closed, Handler, NoHandler};
+pub use handoff::{Chunk, Connecting, Endpoint, EndpointLimits, Listener, Stream, StreamError, Unsent};
+pub use listener::{Delivery, Listen, ListenerId};
+pub use secrets::Secrets;
+pub use shard::{ConnectOptions, Connection, ReceivedBytes, SharedBytes, WorkerCalls};
+
+#[cfg(test)]
+mod simulation;

@@ -48,7 +48,12 @@ fn main() {
     for file in ["build.rs", "wrapper.h", "shim.h", "shim.c"] {
         println!("cargo:rerun-if-changed={file}");
     }
-    for variable in ["PKG_CONFIG", "PKG_CONFIG_PATH", "LIBCLANG_PATH"] {
+    for variable in [
+        "PKG_CONFIG",
+        "PKG_CONFIG_PATH",
+        "PKG_CONFIG_LIBDIR",
+        "LIBCLANG_PATH",
+    ] {
         println!("cargo:rerun-if-env-changed={variable}");
     }
     require_dpdk();
@@ -163,9 +168,9 @@ fn generate_bindings(cflags: &[String]) {
                 "bindgen could not read DPDK's headers with {}: {error}",
                 clang_version()
             ),
-            "when the messages above speak of `__m64` or `__m128`, libclang and clang are of different \
-             releases: set LIBCLANG_PATH to the lib folder of the clang that is on the PATH, for \
-             example LIBCLANG_PATH=/usr/lib/llvm-14/lib",
+            "when a standard header such as stddef.h is missing: `apt-get install libclang-dev`. When the messages above \
+             speak of `__m64` or `__m128`, libclang and clang are of different releases: set LIBCLANG_PATH to the lib folder \
+             of the clang that is on the PATH, for example LIBCLANG_PATH=/usr/lib/llvm-14/lib",
         ),
     };
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("bindings.rs");
@@ -197,7 +202,13 @@ fn clang_version() -> String {
 
 fn link_shared() {
     search_paths("--libs-only-L");
-    for library in SHARED_LIBRARIES {
+    // Its own library since 23.11, a part of rte_eal before.
+    let listed = pkg_config(&["--libs", "libdpdk"]).unwrap_or_default();
+    let log = listed
+        .split_whitespace()
+        .any(|token| token == "-lrte_log")
+        .then_some("rte_log");
+    for library in SHARED_LIBRARIES.iter().copied().chain(log) {
         println!("cargo:rustc-link-lib=dylib={library}");
     }
 }

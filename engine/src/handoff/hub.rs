@@ -33,6 +33,18 @@ pub(crate) struct HubLimits {
     pub(crate) low_water: u32,
 }
 
+impl HubLimits {
+    /// For a worker whose pool of receive buffers holds `buffers`.
+    pub(crate) fn for_pool(buffers: u32) -> Self {
+        Self {
+            endpoints: 64,
+            listeners: 4096,
+            lent: buffers / 4,
+            low_water: buffers / 16,
+        }
+    }
+}
+
 /// What a worker's hub can tell of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) struct HubStatus {
@@ -173,6 +185,14 @@ impl<Q: Queue> Hub<Q> {
             }
         }
         budget - left
+    }
+
+    /// Whether the endpoint's event ring takes another event now.
+    pub(crate) fn has_event_room(&self, endpoint: EndpointIndex) -> bool {
+        self.slots
+            .get(usize::from(endpoint.0))
+            .and_then(|slot| slot.end.as_ref())
+            .is_some_and(|end| end.events.slots() > 0)
     }
 
     /// A chunk may be lent to this endpoint: neither its bound nor that of all is reached.

@@ -14,6 +14,7 @@ use fourtuple_wire::{
 };
 
 use super::{Host, Learned, Origin};
+use crate::stats::Counters;
 
 /// What came of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,26 @@ impl Answer {
         Self {
             verdict: Err(reason),
             ..Self::CONSUMED
+        }
+    }
+
+    /// Counts the reply to `packet`, if there is one, by what it is; called when it was handed on.
+    pub(crate) fn count_reply(&self, packet: &Packet, counters: &mut Counters) {
+        if self.reply_len.is_none() {
+            return;
+        }
+        match &packet.kind {
+            PacketKind::Arp(_) => counters.neighbour_answers += 1,
+            PacketKind::Icmpv4(_) => counters.echo_answers += 1,
+            PacketKind::Icmpv6(icmp) => match icmp.message {
+                Icmpv6Message::NeighbourSolicitation(_) => counters.neighbour_answers += 1,
+                Icmpv6Message::EchoRequest(_) => counters.echo_answers += 1,
+                Icmpv6Message::EchoReply(_)
+                | Icmpv6Message::Error(_)
+                | Icmpv6Message::NeighbourAdvertisement(_) => {}
+            },
+            PacketKind::Udp(_) => counters.icmp_errors_sent += 1,
+            PacketKind::Tcp(_) => {}
         }
     }
 

@@ -60,6 +60,11 @@ impl Host {
         }
     }
 
+    /// The VLAN of all frames.
+    pub(crate) fn vlan(&self) -> Option<u16> {
+        self.vlan
+    }
+
     /// The link layer of a frame to `destination`.
     pub(crate) fn link_to(&self, destination: EtherAddr) -> Link {
         Link {

@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use proptest::prelude::*;
 
 use super::*;
+use crate::stats::Counters;
 
 const OUR_MAC: EtherAddr = [2, 0, 0, 0, 0, 1];
 const PEER_MAC: EtherAddr = [2, 0, 0, 0, 0, 2];
@@ -633,6 +634,41 @@ fn fragments_and_datagrams_from_port_0_get_no_error() {
     let from_0 = v4_to(OUR_MAC, PEER_V4, OUR_V4, 17, &[0, 0, 0, 53, 0, 8, 0, 0]);
     let (answer, reply) = ask(&mut host(), &from_0);
     assert_eq!((answer.verdict, reply), (Err(DropReason::NoUdpUser), None));
+}
+
+#[test]
+fn replies_are_counted_by_what_they_are() {
+    let solicit = frame(|out| {
+        peer().build_solicit(
+            &Solicit {
+                ip: OUR_V6.into(),
+                station: None,
+            },
+            out,
+        )
+    });
+    let frames = [
+        arp_request(PEER_V4, OUR_V4),
+        solicit,
+        v4_to(OUR_MAC, PEER_V4, OUR_V4, 1, &icmpv4(8, 0, &[0; 8])),
+        icmpv6(PEER_V6, OUR_V6, 128, &[0; 8]),
+        udp_v4(OUR_MAC, PEER_V4, OUR_V4),
+        udp_v4(OUR_MAC, PEER_V4, ALL_V4),
+    ];
+    let (mut host, mut counters, mut out) = (host(), Counters::default(), [0; ANSWER_ROOM]);
+    for frame in frames {
+        let packet = read(&frame);
+        host.answer(&packet, &frame, NOW, &mut out)
+            .count_reply(&packet, &mut counters);
+    }
+    assert_eq!(
+        (
+            counters.neighbour_answers,
+            counters.echo_answers,
+            counters.icmp_errors_sent
+        ),
+        (2, 2, 1)
+    );
 }
 
 #[test]

@@ -20,9 +20,9 @@ macro_rules! counters {
             pub tcp: TcpCounters,
         }
 
-        /// The plain fields in order: name, meaning, whether the value may fall.
+        /// The plain fields in order: name, meaning, how workers add up.
         pub const PLAIN: &[Metric] = &[
-            $(Metric { name: stringify!($field), meaning: concat!($($doc),+), kind: Kind::$kind },)+
+            $(Metric { name: stringify!($field), meaning: concat!($($doc),+).trim_ascii(), kind: Kind::$kind },)+
         ];
 
         impl Counters {
@@ -42,7 +42,7 @@ pub struct Metric {
     pub name: &'static str,
     /// What it means.
     pub meaning: &'static str,
-    /// Counter or gauge.
+    /// Counter, gauge or peak.
     pub kind: Kind,
 }
 
@@ -53,6 +53,8 @@ pub enum Kind {
     Counter,
     /// Rises and falls.
     Gauge,
+    /// The largest so far: of several workers the largest counts, not the sum.
+    Peak,
 }
 
 counters! {
@@ -83,7 +85,7 @@ counters! {
     /// Times the worker slept.
     sleeps: Counter,
     /// Nanoseconds of the longest turn.
-    longest_turn_ns: Gauge,
+    longest_turn_ns: Peak,
     /// Connections accepted: handshakes completed on the listening side.
     accepts: Counter,
     /// Connections opened from this side: SYNs of new connections.

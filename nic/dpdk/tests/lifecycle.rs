@@ -174,3 +174,26 @@ fn a_port_stays_while_one_queue_does() {
         assert_eq!((eal.port_count(), eal.sweep_pools()), (0, 0));
     });
 }
+
+#[test]
+fn any_virtual_device_makes_a_port() {
+    alone("any_virtual_device_makes_a_port", || {
+        let eal = eal();
+        let _worker = worker(&eal);
+        let mut port = eal.vdev("net_null,size=100", 1, &small()).unwrap();
+        let mut queue = port.take_queues().remove(0);
+        // Receives as many frames of zeroes as one asks for, and swallows what is sent.
+        assert_eq!(receive(&mut queue)[63].bytes(), [0; 100]);
+        let payload = queue.share_copy(&[1; 1000]).unwrap();
+        let mut out = frame(&mut queue, b"head");
+        assert!(out.attach(&payload));
+        send(&mut queue, out);
+        drop(payload);
+        queue.reclaim();
+        assert!(all_home(&queue));
+        let many = eal.vdev("net_null", 2000, &small()).unwrap_err().to_string();
+        assert!(many.contains("2000 queues"), "{many}");
+        drop((queue, port));
+        assert_eq!((eal.port_count(), eal.sweep_pools()), (0, 0));
+    });
+}

@@ -2,9 +2,12 @@
 
 mod common;
 
+use std::collections::VecDeque;
+use std::thread;
+
 use common::{all_home, alone, contents, eal, frame, joined, receive, send, small, worker};
 use fourtuple_nic::{Queue, RxBuf, Shared, TxFrame};
-use fourtuple_nic_dpdk::{PortOptions, foreign_frees};
+use fourtuple_nic_dpdk::{DpdkQueue, Eal, PortOptions, SharedMbuf, foreign_frees};
 
 #[test]
 fn what_one_sends_the_other_receives_on_the_same_queue() {
@@ -254,6 +257,76 @@ fn a_frame_longer_than_the_port_carries_is_counted_and_does_not_block_others() {
             assert!(all_home(&qa));
         },
     );
+}
+
+#[test]
+fn two_workers_that_keep_and_edit_at_once_lose_and_mix_up_nothing() {
+    alone(
+        "two_workers_that_keep_and_edit_at_once_lose_and_mix_up_nothing",
+        || {
+            const FRAMES: u32 = 100_000;
+            let eal = eal();
+            let (mut a, mut b) = eal.ring_pair(1, &small()).unwrap();
+            let (qa, qb) = (a.take_queues().remove(0), b.take_queues().remove(0));
+            let ends = thread::scope(|scope| {
+                let workers = [qa, qb].map(|queue| scope.spawn(move || exchange(eal, queue, FRAMES)));
+                workers.map(|worker| worker.join().unwrap())
+            });
+            assert!(ends.iter().all(all_home));
+            assert_eq!(foreign_frees(), 0);
+        },
+    );
+}
+
+/// Sends frames with kept payload and checks those that come, until `count` went each way.
+fn exchange(eal: Eal, mut queue: DpdkQueue, count: u32) -> DpdkQueue {
+    let _worker = worker(&eal);
+    let (mut sent, mut received) = (0u32, 0u32);
+    let mut frames = Vec::with_capacity(16);
+    let mut got = Vec::with_capacity(16);
+    let mut kept: VecDeque<SharedMbuf> = VecDeque::new();
+    while sent < count || received < count {
+        while frames.len() < 16 && sent + (frames.len() as u32) < count {
+            let number = (sent + frames.len() as u32).to_be_bytes();
+            // Short ones are copied, long ones attached.
+            let repeated: Vec<u8> = number
+                .iter()
+                .copied()
+                .cycle()
+                .take(400 + usize::from(number[3]))
+                .collect();
+            let Some(payload) = queue.share_copy(&repeated) else {
+                break;
+            };
+            let Some(mut out) = queue.tx_frame() else { break };
+            out.append(4).unwrap().copy_from_slice(&number);
+            if !out.attach(&payload) {
+                break;
+            }
+            frames.push(out);
+            kept.push_back(payload);
+        }
+        let before = sent + received;
+        sent += queue.tx_burst(&mut frames) as u32;
+        // Kept for a while after it was sent, and still what it was.
+        while kept.len() > 100 {
+            let payload = kept.pop_front().unwrap();
+            let number: [u8; 4] = payload.bytes()[..4].try_into().unwrap();
+            assert!(payload.bytes().chunks_exact(4).all(|word| word == number));
+        }
+        received += queue.rx_burst(&mut got, 16) as u32;
+        for mut frame in got.drain(..) {
+            let number: [u8; 4] = frame.bytes()[..4].try_into().unwrap();
+            assert!(frame.bytes().chunks_exact(4).all(|word| word == number));
+            frame.trim_front(200);
+            frame.truncate(1);
+            frame.append(&[0xff; 1000]);
+        }
+        if sent + received == before {
+            thread::yield_now();
+        }
+    }
+    queue
 }
 
 #[test]

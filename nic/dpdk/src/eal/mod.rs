@@ -16,7 +16,7 @@ use fourtuple_nic::NicError;
 
 pub(crate) use log::{complaint, forget};
 pub use thread::WorkerThread;
-pub(crate) use thread::{Passages, lcore, pass};
+pub(crate) use thread::{Passages, lcore, lcores_used, pass};
 use words::Backing;
 pub use words::{EalOptions, Memory, ORDINARY_MEGABYTES};
 
@@ -53,11 +53,9 @@ impl Eal {
         if let Some(running) = RUNNING.get() {
             return Self::join(running, options);
         }
-        let backing = match options.memory {
-            Memory::Auto => memory::look(options.megabytes),
-            Memory::HugePages => Backing::Huge,
-            Memory::OrdinaryPages => Backing::Ordinary,
-        };
+        let backing = options
+            .backing()
+            .unwrap_or_else(|| memory::look(options.megabytes));
         let words = options.words(backing);
         let tsc = initialise(&words, options.chooses_cores()).map_err(|failure| failure.explain(backing))?;
         let running = RUNNING.get_or_init(|| Running { backing, words, tsc });
@@ -70,11 +68,7 @@ impl Eal {
     }
 
     fn join(running: &'static Running, options: &EalOptions) -> Result<Self, NicError> {
-        let backing = match options.memory {
-            Memory::Auto => running.backing,
-            Memory::HugePages => Backing::Huge,
-            Memory::OrdinaryPages => Backing::Ordinary,
-        };
+        let backing = options.backing().unwrap_or(running.backing);
         let asked = options.words(backing);
         if asked == running.words {
             return Ok(Self { running });

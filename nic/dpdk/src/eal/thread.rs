@@ -8,7 +8,7 @@
 
 use std::cell::Cell;
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use fourtuple_nic::NicError;
 
@@ -20,6 +20,9 @@ static PASSAGES: [Passage; LCORES] = [const { Passage(AtomicU64::new(0)) }; LCOR
 
 #[repr(align(64))]
 struct Passage(AtomicU64);
+
+/// One more than the highest lcore id that a thread of ours ever had: caches beyond it are empty.
+static LCORES_USED: AtomicUsize = AtomicUsize::new(0);
 
 /// The lowest bit: a thread of ours has this lcore id.
 const PRESENT: u64 = 1;
@@ -54,6 +57,7 @@ impl WorkerThread {
                 });
             }
             LCORE.set(lcore);
+            LCORES_USED.fetch_max(lcore + 1, Ordering::Relaxed);
             step(1);
         }
         GUARDS.set(GUARDS.get() + 1);
@@ -83,6 +87,11 @@ impl Drop for WorkerThread {
 pub(crate) fn lcore() -> Option<usize> {
     let lcore = LCORE.get();
     (lcore < LCORES).then_some(lcore)
+}
+
+/// The lcore ids whose caches may hold buffers.
+pub(crate) fn lcores_used() -> std::ops::Range<usize> {
+    0..LCORES_USED.load(Ordering::Relaxed)
 }
 
 /// Says that this thread is in no pool operation now; once a burst.

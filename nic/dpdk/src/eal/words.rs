@@ -39,10 +39,26 @@ pub(crate) enum Backing {
 }
 
 impl EalOptions {
-    /// The words, without the program's name and without the choice of core, which says nothing of the options.
+    /// What was asked for, be it by [`memory`](Self::memory) or by an extra word; `None` leaves it to the machine.
+    pub(crate) fn backing(&self) -> Option<Backing> {
+        match self.memory {
+            Memory::HugePages => Some(Backing::Huge),
+            Memory::OrdinaryPages => Some(Backing::Ordinary),
+            Memory::Auto if self.says(&["--no-huge"]) => Some(Backing::Ordinary),
+            Memory::Auto if self.says(&["--in-memory", "--huge-dir", "--socket-mem"]) => Some(Backing::Huge),
+            Memory::Auto => None,
+        }
+    }
+
+    /// The words, without the program's name and without the choice of core, which says nothing of the options. An extra word
+    /// takes the place of ours.
     pub(crate) fn words(&self, backing: Backing) -> Vec<String> {
         let mut words: Vec<String> = Vec::new();
-        let mut say = |word: &str| words.push(word.to_owned());
+        let mut say = |word: &str| {
+            if !self.says(&[word]) {
+                words.push(word.to_owned());
+            }
+        };
         match backing {
             Backing::Huge => say("--in-memory"),
             // `--in-memory` is refused together with `--no-huge`; this is what is left of it.
@@ -51,32 +67,43 @@ impl EalOptions {
                 say("--no-shconf");
             }
         }
+        say("--no-telemetry");
+        if self.pci.is_empty() && !self.says(&["-a", "--allow", "-b", "--block"]) {
+            // Else the EAL would take the machine's own NIC away from the kernel's view.
+            say("--no-pci");
+            if !self.says(&["--iova-mode"]) {
+                say("--iova-mode=va");
+            }
+        }
         let megabytes = match backing {
             Backing::Huge => self.megabytes,
             Backing::Ordinary => Some(self.megabytes.unwrap_or(ORDINARY_MEGABYTES)),
         };
-        if let Some(megabytes) = megabytes {
-            say("-m");
-            say(&megabytes.to_string());
-        }
-        say("--no-telemetry");
-        if self.pci.is_empty() {
-            // Else the EAL would take the machine's own NIC away from the kernel's view.
-            say("--no-pci");
-            say("--iova-mode=va");
+        if let Some(megabytes) = megabytes.filter(|_| !self.says(&["-m", "--socket-mem"])) {
+            words.extend(["-m".to_owned(), megabytes.to_string()]);
         }
         for device in &self.pci {
-            say("-a");
-            say(device);
+            words.extend(["-a".to_owned(), device.clone()]);
         }
-        self.extra.iter().for_each(|word| say(word));
+        words.extend(self.extra.iter().cloned());
         words
     }
 
     /// Whether the extra words choose the EAL's cores themselves.
     pub(crate) fn chooses_cores(&self) -> bool {
-        let chooses = |word: &String| ["-l", "-c", "--lcores"].iter().any(|flag| word.starts_with(flag));
-        self.extra.iter().any(chooses)
+        self.says(&["-l", "-c", "--lcores"])
+    }
+
+    /// One of `flags` is among the extra words: by itself, or with its value behind it, as `-m256` or `--lcores=1`.
+    fn says(&self, flags: &[&str]) -> bool {
+        let is = |word: &str, flag: &str| match word.strip_prefix(flag) {
+            Some("") => true,
+            Some(rest) => rest.starts_with('=') || (!flag.starts_with("--") && !rest.starts_with('-')),
+            None => false,
+        };
+        self.extra
+            .iter()
+            .any(|word| flags.iter().any(|flag| is(word, flag)))
     }
 }
 
@@ -84,12 +111,12 @@ impl EalOptions {
 mod tests {
     use super::*;
 
-    fn joined(options: &EalOptions, backing: Backing) -> String {
-        options.words(backing).join(" ")
-    }
-
     #[test]
     fn the_words_follow_from_options_and_machine() {
+        let with = |extra: &str| EalOptions {
+            extra: extra.split_whitespace().map(str::to_owned).collect(),
+            ..EalOptions::default()
+        };
         let plain = EalOptions::default();
         let sized = EalOptions {
             megabytes: Some(128),
@@ -99,39 +126,65 @@ mod tests {
             pci: vec!["0000:01:00.0".into()],
             ..EalOptions::default()
         };
-        let extra = EalOptions {
-            extra: vec!["--log-level=8".into()],
-            ..EalOptions::default()
-        };
+        let usual = "--no-telemetry --no-pci --iova-mode=va";
         let rows = [
-            (
-                &plain,
-                Backing::Huge,
-                "--in-memory --no-telemetry --no-pci --iova-mode=va",
-            ),
+            (&plain, Backing::Huge, format!("--in-memory {usual}")),
             (
                 &plain,
                 Backing::Ordinary,
-                "--no-huge --no-shconf -m 1024 --no-telemetry --no-pci --iova-mode=va",
+                format!("--no-huge --no-shconf {usual} -m 1024"),
             ),
-            (
-                &sized,
-                Backing::Huge,
-                "--in-memory -m 128 --no-telemetry --no-pci --iova-mode=va",
-            ),
+            (&sized, Backing::Huge, format!("--in-memory {usual} -m 128")),
             (
                 &device,
                 Backing::Huge,
-                "--in-memory --no-telemetry -a 0000:01:00.0",
+                "--in-memory --no-telemetry -a 0000:01:00.0".to_owned(),
             ),
             (
-                &extra,
+                &with("--log-level=8"),
                 Backing::Huge,
-                "--in-memory --no-telemetry --no-pci --iova-mode=va --log-level=8",
+                format!("--in-memory {usual} --log-level=8"),
+            ),
+            (
+                &with("--no-huge -m 64"),
+                Backing::Ordinary,
+                format!("--no-shconf {usual} --no-huge -m 64"),
+            ),
+            (
+                &with("-m64"),
+                Backing::Ordinary,
+                format!("--no-huge --no-shconf {usual} -m64"),
+            ),
+            (
+                &with("-a 01:00.0"),
+                Backing::Huge,
+                "--in-memory --no-telemetry -a 01:00.0".to_owned(),
             ),
         ];
         for (options, backing, expected) in rows {
-            assert_eq!(joined(options, backing), expected);
+            assert_eq!(options.words(backing).join(" "), expected);
+        }
+    }
+
+    #[test]
+    fn an_extra_word_decides_on_memory_where_the_options_leave_it_open() {
+        let with = |memory, word: &str| EalOptions {
+            memory,
+            extra: vec![word.into()],
+            ..EalOptions::default()
+        };
+        let rows = [
+            (with(Memory::Auto, "--log-level=8"), None),
+            (with(Memory::Auto, "--no-huge"), Some(Backing::Ordinary)),
+            (with(Memory::Auto, "--huge-dir=/mnt"), Some(Backing::Huge)),
+            (with(Memory::HugePages, "--log-level=8"), Some(Backing::Huge)),
+            (
+                with(Memory::OrdinaryPages, "--log-level=8"),
+                Some(Backing::Ordinary),
+            ),
+        ];
+        for (options, expected) in rows {
+            assert_eq!(options.backing(), expected, "{options:?}");
         }
     }
 

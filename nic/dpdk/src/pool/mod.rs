@@ -12,7 +12,7 @@
 
 mod retired;
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -49,21 +49,9 @@ impl Pool {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         // At most 25 characters, unique in the process; the purpose is for who looks with DPDK's own tools.
         let name = CString::new(format!("ft{number}_{purpose}")).unwrap_or_default();
-        let cache = (buffers / 8).min(CACHE_MOST);
-        let any_node = -1;
         sweep();
-        // SAFETY: the EAL runs (ports are only made through `Eal`); the name is copied.
-        let raw = unsafe {
-            dpdk_sys::rte_pktmbuf_pool_create(
-                name.as_ptr(),
-                buffers,
-                cache,
-                0,
-                room.saturating_add(HEADROOM),
-                any_node,
-            )
-        };
-        match NonNull::new(raw) {
+        let raw = create(&name, buffers, room.saturating_add(HEADROOM));
+        match raw {
             Some(raw) => Ok(Self {
                 raw,
                 capacity: buffers,
@@ -71,8 +59,9 @@ impl Pool {
             None => Err(NicError::NoMemory {
                 port: port.to_owned(),
                 remedy: format!(
-                    "{buffers} {purpose} buffers of {room} bytes can't be had ({}); give DPDK more memory (huge pages, or a \
-                     larger -m), or ask for fewer buffers or queues",
+                    "{buffers} {purpose} buffers of {room} bytes can't be had ({}); reserve more huge pages \
+                     (`sysctl vm.nr_hugepages=512`), run on ordinary pages (`--no-huge -m 1024`), or ask for fewer buffers or \
+                     queues",
                     std::io::Error::from_raw_os_error(eal::errno()),
                 ),
             }),
@@ -85,9 +74,17 @@ impl Pool {
     }
 
     /// How many are free now, those in caches included; approximate while others allocate.
+    ///
+    /// Reads the caches of our own threads only: DPDK's count reads those of all 128 lcores, which costs microseconds.
     pub(crate) fn free(&self) -> u32 {
-        // SAFETY: the pool lives while `self` does.
-        unsafe { dpdk_sys::rte_mempool_avail_count(self.raw.as_ptr()) }
+        // SAFETY: the pool lives while `self` does; counters are read that other threads may be writing, as DPDK's own count does.
+        unsafe {
+            let pool = self.raw.as_ptr();
+            let cached: u32 = eal::lcores_used()
+                .map(|lcore| dpdk_sys::shim_mempool_cached(pool, lcore as u32))
+                .sum();
+            dpdk_sys::shim_mempool_shared(pool) + cached
+        }
     }
 
     /// One buffer, empty and unique.
@@ -113,6 +110,47 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         retired::retire(self.raw);
+    }
+}
+
+/// What `rte_pktmbuf_pool_create` does, except on ordinary pages: there it would give each object a page of its own, so that none
+/// crosses a page for the sake of DMA, which doubles the memory. No device of ours reads ordinary pages.
+fn create(name: &CStr, buffers: u32, data_room: u16) -> Option<NonNull<rte_mempool>> {
+    let any_node = -1;
+    let cache = (buffers / 8).min(CACHE_MOST);
+    let object = dpdk_sys::SHIM_MBUF_SIZE + u32::from(data_room);
+    let huge = eal::Eal::running().is_some_and(|eal| eal.on_huge_pages());
+    let flags = if huge {
+        0
+    } else {
+        dpdk_sys::RTE_MEMPOOL_F_NO_IOVA_CONTIG
+    };
+    let private = dpdk_sys::rte_pktmbuf_pool_private {
+        mbuf_data_room_size: data_room,
+        ..Default::default()
+    };
+    let private_size = size_of_val(&private) as u32;
+    // SAFETY: the EAL runs (ports are only made through `Eal`). The name is copied, the private part is copied into room that
+    // was asked for, and objects are initialised as mbufs before anyone sees the pool; one that can't be filled is freed unseen.
+    unsafe {
+        let pool = NonNull::new(dpdk_sys::rte_mempool_create_empty(
+            name.as_ptr(),
+            buffers,
+            object,
+            cache,
+            private_size,
+            any_node,
+            flags,
+        ))?;
+        let ops = dpdk_sys::rte_mbuf_best_mempool_ops();
+        let chosen = dpdk_sys::rte_mempool_set_ops_byname(pool.as_ptr(), ops, ptr::null_mut()) == 0;
+        dpdk_sys::rte_pktmbuf_pool_init(pool.as_ptr(), (&raw const private).cast_mut().cast());
+        if !chosen || dpdk_sys::rte_mempool_populate_default(pool.as_ptr()) < 0 {
+            dpdk_sys::rte_mempool_free(pool.as_ptr());
+            return None;
+        }
+        dpdk_sys::rte_mempool_obj_iter(pool.as_ptr(), Some(dpdk_sys::rte_pktmbuf_init), ptr::null_mut());
+        Some(pool)
     }
 }
 

@@ -15,10 +15,17 @@ use crate::pool::Pool;
 pub(super) struct Device {
     /// What the operator calls it.
     label: String,
-    /// What DPDK calls it.
+    /// What DPDK calls it, and the bus that it was plugged into.
     name: CString,
+    bus: &'static CStr,
     id: u16,
 }
+
+/// Devices made of software.
+const VIRTUAL: &CStr = c"vdev";
+
+/// Devices in slots.
+const PCI: &CStr = c"pci";
 
 /// A name for a virtual device that no other in this process has; the driver is chosen by what it begins with.
 pub(super) fn fresh_name(driver: &str) -> String {
@@ -29,6 +36,15 @@ pub(super) fn fresh_name(driver: &str) -> String {
 impl Device {
     /// Plugs a virtual device in: `name` as from [`fresh_name`], `arguments` as its driver reads them.
     pub(super) fn plug(label: &str, name: &str, arguments: &str) -> Result<Self, NicError> {
+        Self::plug_into(VIRTUAL, label, name, arguments)
+    }
+
+    /// Takes a PCI device over: one that the EAL found at start, or one that is bound to a driver for user space since.
+    pub(super) fn take_over(label: &str, address: &str) -> Result<Self, NicError> {
+        Self::find(PCI, label, address).or_else(|_| Self::plug_into(PCI, label, address, ""))
+    }
+
+    fn plug_into(bus: &'static CStr, label: &str, name: &str, arguments: &str) -> Result<Self, NicError> {
         let terminated = |text: &str| {
             CString::new(text).map_err(|_| NicError::Refused {
                 port: label.to_owned(),
@@ -39,18 +55,21 @@ impl Device {
         let _control = eal::control();
         eal::forget();
         // SAFETY: three NUL-terminated strings, which DPDK copies; the EAL runs.
-        let answer = unsafe {
-            dpdk_sys::rte_eal_hotplug_add(c"vdev".as_ptr(), wide_name.as_ptr(), arguments.as_ptr())
-        };
+        let answer =
+            unsafe { dpdk_sys::rte_eal_hotplug_add(bus.as_ptr(), wide_name.as_ptr(), arguments.as_ptr()) };
         if answer < 0 {
             return Err(refused(label, "the driver does not start", answer));
         }
         // Success is claimed even when a driver failed: what counts is whether there is a port.
-        Self::find(label, name)
+        Self::find(bus, label, name)
     }
 
-    /// The device that DPDK has under `name`.
-    pub(super) fn find(label: &str, name: &str) -> Result<Self, NicError> {
+    /// The virtual device that DPDK has under `name`.
+    pub(super) fn made(label: &str, name: &str) -> Result<Self, NicError> {
+        Self::find(VIRTUAL, label, name)
+    }
+
+    fn find(bus: &'static CStr, label: &str, name: &str) -> Result<Self, NicError> {
         let wide = CString::new(name).unwrap_or_default();
         let mut id = 0u16;
         // SAFETY: a NUL-terminated string, and a place to write to.
@@ -61,6 +80,7 @@ impl Device {
         Ok(Self {
             label: label.to_owned(),
             name: wide,
+            bus,
             id,
         })
     }
@@ -200,7 +220,7 @@ impl Drop for Device {
         unsafe {
             dpdk_sys::rte_eth_dev_stop(self.id);
             dpdk_sys::rte_eth_dev_close(self.id);
-            dpdk_sys::rte_eal_hotplug_remove(c"vdev".as_ptr(), self.name.as_ptr());
+            dpdk_sys::rte_eal_hotplug_remove(self.bus.as_ptr(), self.name.as_ptr());
         }
         tracing::debug!(port = self.label, device = ?CStr::to_string_lossy(&self.name), "port closed");
     }
@@ -221,6 +241,12 @@ fn refused(label: &str, what: &str, answer: i32) -> NicError {
     let system = std::io::Error::from_raw_os_error(errno);
     let complaint = eal::complaint();
     let port = label.to_owned();
+    if complaint.contains("mmap failed") {
+        // The packet driver locks its rings into memory, and tells of its failure in the log only.
+        let remedy =
+            format!("raise the limit of locked memory (`ulimit -l unlimited`, or CAP_IPC_LOCK). {complaint}");
+        return NicError::NoMemory { port, remedy };
+    }
     if errno == libc::ENOMEM {
         let remedy = format!("it {what}: give DPDK more memory (huge pages, or a larger -m). {complaint}");
         return NicError::NoMemory { port, remedy };

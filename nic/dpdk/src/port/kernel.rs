@@ -48,6 +48,7 @@ pub(super) fn af_packet(name: &str, queues: u16, options: &PortOptions) -> Resul
         attaching: Attaching::Above(1024),
         mac: Some(options.mac.unwrap_or(interface.mac)),
         mtu,
+        descriptors_most: u16::MAX,
         wait: WaitBy::PacketSocket {
             interface: interface.index,
         },
@@ -74,6 +75,8 @@ pub(super) fn tap(name: &str, queues: u16, options: &PortOptions) -> Result<Port
         attaching: Attaching::Never,
         mac: Some(options.mac.unwrap_or_else(|| neighbour(device.mac()))),
         mtu,
+        // The driver takes a buffer for each, and uses one unless frames are scattered.
+        descriptors_most: 32,
         wait: WaitBy::Interrupt,
         link: None,
     };

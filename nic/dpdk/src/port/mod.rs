@@ -3,13 +3,15 @@
 //! Order at the end, by the order of fields in [`Inner`]: the device is stopped and closed, then the rings are emptied, then
 //! the pools retire. No step finds a buffer that a later one still needs.
 
+mod counters;
 mod device;
 mod interface;
 mod kernel;
+mod offered;
+mod options;
 mod rings;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use fourtuple_nic::{MacAddr, NicError, PortStats, Promises};
 
@@ -17,51 +19,16 @@ use crate::eal::Eal;
 use crate::mbuf::Attaching;
 use crate::pool::Pool;
 use crate::queue::DpdkQueue;
-use device::{Device, Offloads};
+use counters::{Counter, QueueCounters};
+use device::Device;
+use offered::Offered;
+pub use options::PortOptions;
 
 /// Ethernet header with one VLAN tag.
 const L2_BYTES: u16 = 18;
 
 /// Where a device reads our buffers itself: a copy of cold payload costs more than the 55 cycles of attaching.
 const ATTACH_ABOVE: Attaching = Attaching::Above(512);
-
-/// How a port is set up; buffers are counted for each queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PortOptions {
-    /// Buffers for received frames.
-    pub rx_buffers: u32,
-    /// Buffers for payload that was copied or handed out blank, kept until acknowledged.
-    pub payload_buffers: u32,
-    /// Buffers for headers and indirect segments on their way out.
-    pub tx_buffers: u32,
-    /// Bytes of frame or payload in one buffer.
-    pub buffer_room: u16,
-    /// Descriptors of each ring; the driver may take fewer.
-    pub descriptors: u16,
-    /// Largest IP packet in bytes; `None`: what the interface has, at most 1500.
-    pub mtu: Option<u16>,
-    /// Our Ethernet address; `None`: what the port has, or one of ours.
-    pub mac: Option<MacAddr>,
-    /// Payload of up to so many bytes is copied into a frame rather than attached to it; `None`: what measured best for the
-    /// kind of port. Without effect where a frame is one segment anyway.
-    pub copied_at_most: Option<u16>,
-}
-
-impl Default for PortOptions {
-    /// 24 MB a queue: enough for some thousand segments on their way in each direction.
-    fn default() -> Self {
-        Self {
-            rx_buffers: 4096,
-            payload_buffers: 2048,
-            tx_buffers: 4096,
-            buffer_room: 2048,
-            descriptors: 1024,
-            mtu: None,
-            mac: None,
-            copied_at_most: None,
-        }
-    }
-}
 
 /// An attached port. Its queues keep it open.
 #[derive(Debug)]
@@ -77,6 +44,7 @@ struct Nature {
     attaching: Attaching,
     mac: Option<MacAddr>,
     mtu: u16,
+    descriptors_most: u16,
     wait: WaitBy,
     link: Option<Arc<rings::Link>>,
 }
@@ -109,37 +77,6 @@ pub(crate) struct QueuePools {
     pub(crate) receive: Pool,
     pub(crate) payload: Pool,
     pub(crate) transmit: Pool,
-}
-
-/// What the driver can't count. Written by the queue's worker only, read by whoever asks.
-#[derive(Debug, Default)]
-pub(crate) struct QueueCounters {
-    pub(crate) flattened: Counter,
-    pub(crate) linearised: Counter,
-    pub(crate) rx_errors: Counter,
-    pub(crate) tx_errors: Counter,
-    pub(crate) rx_no_buffer: Counter,
-}
-
-/// A counter with one writer.
-#[derive(Debug, Default)]
-pub(crate) struct Counter(AtomicU64);
-
-impl Counter {
-    #[inline]
-    pub(crate) fn add(&self, count: u64) {
-        if count > 0 {
-            // One writer: no read-modify-write is needed, and readers want no order.
-            self.0.store(
-                self.0.load(Ordering::Relaxed).wrapping_add(count),
-                Ordering::Relaxed,
-            );
-        }
-    }
-
-    fn value(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
 }
 
 impl Eal {
@@ -179,15 +116,36 @@ impl Eal {
         let (driver, arguments) = specification.split_once(',').unwrap_or((specification, ""));
         let label = format!("vdev:{specification}");
         let device = Device::plug(&label, &device::fresh_name(driver), arguments)?;
-        let nature = Nature {
+        Port::open(label, device, queues, options, Nature::polled(options))
+    }
+
+    /// A PCI device that is bound to a driver for user space (`dpdk-devbind.py -b vfio-pci 0000:01:00.0`). The EAL must have been
+    /// started with PCI: [`EalOptions::pci`](crate::EalOptions::pci). Frames are steered in software.
+    ///
+    /// # Errors
+    /// [`NicError`] with what the driver said.
+    pub fn pci(&self, address: &str, queues: u16, options: &PortOptions) -> Result<Port, NicError> {
+        let label = format!("pci:{address}");
+        let device = Device::take_over(&label, address)?;
+        if options.mac.is_some() {
+            device.take_all_addresses();
+        }
+        Port::open(label, device, queues, options, Nature::polled(options))
+    }
+}
+
+impl Nature {
+    /// Nothing is known beyond what the driver tells.
+    fn polled(options: &PortOptions) -> Self {
+        Self {
             kernel_peer: false,
             attaching: ATTACH_ABOVE,
             mac: options.mac,
             mtu: options.mtu.unwrap_or(1500),
+            descriptors_most: u16::MAX,
             wait: WaitBy::Polling,
             link: None,
-        };
-        Port::open(label, device, queues, options, nature)
+        }
     }
 }
 
@@ -200,6 +158,9 @@ impl Port {
         options: &PortOptions,
         nature: Nature,
     ) -> Result<Self, NicError> {
+        // Locals end in reverse order: whatever fails below, the device is closed before its pools retire.
+        let mut pools = Vec::with_capacity(usize::from(queues));
+        let device = device;
         let capabilities = device.capabilities()?;
         let available = capabilities.max_rx_queues.min(capabilities.max_tx_queues);
         if queues == 0 || queues > available {
@@ -220,8 +181,7 @@ impl Port {
         let offered = Offered::by(&capabilities, &nature);
         let interrupts = matches!(nature.wait, WaitBy::Interrupt);
         device.configure(queues, nature.mtu, offered.offloads, interrupts)?;
-        let descriptors = device.descriptors(options.descriptors);
-        let mut pools = Vec::with_capacity(usize::from(queues));
+        let descriptors = device.descriptors(options.descriptors.min(nature.descriptors_most));
         for queue in 0..queues {
             let of_queue = QueuePools::new(&label, options)?;
             device.queue(queue, descriptors, &of_queue.receive)?;
@@ -328,39 +288,6 @@ impl QueuePools {
             payload: Pool::new(label, "payload", options.payload_buffers, room)?,
             transmit: Pool::new(label, "transmit", options.tx_buffers, room)?,
         })
-    }
-}
-
-/// What a driver offers of that which we can use.
-#[derive(Clone, Copy, Debug, Default)]
-struct Offered {
-    offloads: Offloads,
-    rx_checksum: bool,
-    tx_checksum: bool,
-    multi_seg: bool,
-}
-
-impl Offered {
-    fn by(capabilities: &dpdk_sys::rte_eth_dev_info, nature: &Nature) -> Self {
-        const RX_SUMS: u64 = dpdk_sys::SHIM_RX_OFFLOAD_IPV4_CKSUM | dpdk_sys::SHIM_RX_OFFLOAD_TCP_CKSUM;
-        const TX_SUMS: u64 = dpdk_sys::SHIM_TX_OFFLOAD_IPV4_CKSUM | dpdk_sys::SHIM_TX_OFFLOAD_TCP_CKSUM;
-        // Both sums or none: half an offload saves nothing, since the other half reads the bytes anyway.
-        let (can_rx, can_tx) = (capabilities.rx_offload_capa, capabilities.tx_offload_capa);
-        let rx_checksum = can_rx & RX_SUMS == RX_SUMS;
-        let tx_checksum = can_tx & TX_SUMS == TX_SUMS;
-        let chains = can_tx & dpdk_sys::SHIM_TX_OFFLOAD_MULTI_SEGS != 0;
-        let multi_seg = chains && nature.attaching != Attaching::Never;
-        let when = |offered: bool, flags: u64| if offered { flags } else { 0 };
-        let offloads = Offloads {
-            rx: when(rx_checksum, RX_SUMS) | can_rx & dpdk_sys::SHIM_RX_OFFLOAD_RSS_HASH,
-            tx: when(tx_checksum, TX_SUMS) | when(multi_seg, dpdk_sys::SHIM_TX_OFFLOAD_MULTI_SEGS),
-        };
-        Self {
-            offloads,
-            rx_checksum,
-            tx_checksum,
-            multi_seg,
-        }
     }
 }
 

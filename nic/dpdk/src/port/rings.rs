@@ -55,7 +55,7 @@ fn end(link: &Arc<Link>, rx: &Rings, tx: &Rings, options: &PortOptions) -> Resul
         let _control = eal::control();
         eal::forget();
         let wide = CString::new(name).unwrap_or_default();
-        let count = u32::from(options_queues(rx));
+        let count = u32::from(rx.queues());
         // SAFETY: both lists hold `count` live rings, which the link keeps until both ports are closed; the name is copied.
         unsafe {
             dpdk_sys::rte_eth_from_rings(
@@ -67,21 +67,18 @@ fn end(link: &Arc<Link>, rx: &Rings, tx: &Rings, options: &PortOptions) -> Resul
                 ANY_NODE as u32,
             )
         };
-        Device::find(&label, &device_name)?
+        Device::made(&label, &device_name)?
     };
     let nature = Nature {
         kernel_peer: false,
         attaching: COPY_ALL,
         mac: Some(options.mac.unwrap_or_else(|| address(device.id()))),
         mtu: options.mtu.unwrap_or(1500),
+        descriptors_most: u16::MAX,
         wait: WaitBy::Polling,
         link: Some(Arc::clone(link)),
     };
-    Port::open(label, device, options_queues(rx), options, nature)
-}
-
-fn options_queues(rings: &Rings) -> u16 {
-    rings.0.len() as u16
+    Port::open(label, device, rx.queues(), options, nature)
 }
 
 /// A locally administered address that no other port of this process has: 02:46:54:00 and the port's number.
@@ -125,6 +122,12 @@ impl Rings {
             rings.0.push(ring);
         }
         Ok(rings)
+    }
+}
+
+impl Rings {
+    fn queues(&self) -> u16 {
+        self.0.len() as u16
     }
 }
 

@@ -4,6 +4,7 @@
 //! plain; what is not is copied (`flatten.rs`). Headers come from a stash that is refilled in bulk.
 
 mod flatten;
+mod prefetch;
 mod stash;
 
 use std::os::fd::{BorrowedFd, RawFd};
@@ -76,7 +77,7 @@ impl DpdkQueue {
     /// Hints that `place` will be written soon.
     #[inline]
     pub fn prefetch_write<T>(place: &T) {
-        prefetch_for_write(ptr::from_ref(place).cast());
+        prefetch::for_write(ptr::from_ref(place).cast());
     }
 
     #[inline]
@@ -94,11 +95,11 @@ impl DpdkQueue {
     fn sort_out(&self, received: &mut [*mut rte_mbuf]) -> usize {
         let mut kept = 0;
         for ahead in received.iter().take(LOOK_AHEAD) {
-            prefetch_for_read((*ahead).cast());
+            prefetch::for_read((*ahead).cast());
         }
         for at in 0..received.len() {
             if let Some(ahead) = received.get(at + LOOK_AHEAD) {
-                prefetch_for_read((*ahead).cast());
+                prefetch::for_read((*ahead).cast());
             }
             let Some(frame) = NonNull::new(received[at]) else {
                 continue;
@@ -276,7 +277,7 @@ impl Queue for DpdkQueue {
 
     #[inline]
     fn prefetch<T>(place: &T) {
-        prefetch_for_read(ptr::from_ref(place).cast());
+        prefetch::for_read(ptr::from_ref(place).cast());
     }
 }
 
@@ -284,26 +285,4 @@ impl Drop for DpdkQueue {
     fn drop(&mut self) {
         self.headers.empty();
     }
-}
-
-#[inline]
-fn prefetch_for_read(place: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: prefetching touches no memory and faults at no address.
-    unsafe {
-        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(place.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = place;
-}
-
-#[inline]
-fn prefetch_for_write(place: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: prefetching touches no memory and faults at no address.
-    unsafe {
-        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_ET0 }>(place.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = place;
 }

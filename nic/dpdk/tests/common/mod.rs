@@ -16,6 +16,8 @@ use fourtuple_nic_dpdk::{DpdkQueue, Eal, EalOptions, Mbuf, Memory, Port, PortOpt
 
 const ALONE: &str = "FOURTUPLE_TEST_ALONE";
 
+const SKIPPED: &str = "SKIPPED: ";
+
 /// Runs `body` in a process of its own; `name` is the path of the test function, as the runner prints it.
 #[track_caller]
 pub fn alone(name: &str, body: impl FnOnce()) {
@@ -35,8 +37,8 @@ pub fn alone_through(name: &str, through: impl FnOnce(Command) -> Command, body:
         .env(ALONE, name);
     let output = through(command).output().expect("the test binary runs again");
     let text = shown(&output);
-    for line in text.lines().filter(|line| line.starts_with("SKIPPED")) {
-        println!("{line}");
+    for (_, reason) in text.lines().filter_map(|line| line.split_once(SKIPPED)) {
+        skip(reason);
     }
     assert!(
         output.status.success(),
@@ -86,7 +88,7 @@ pub fn as_nobody(command: Command) -> Command {
 
 /// Says that a test could not run here, and why. Never silent.
 pub fn skip(reason: &str) {
-    println!("SKIPPED: {reason}");
+    println!("{SKIPPED}{reason}");
 }
 
 /// Whether `done` becomes true within two seconds; for what the kernel does meanwhile.

@@ -1,0 +1,162 @@
+//! Where the engine meets a NIC: the only file that knows which one (feature `dpdk`).
+//!
+//! Everything else is generic over [`Queue`]. Applications see [`PortQueue`] as the default of every type that has buffers in
+//! it, so that none of them names it.
+
+use std::any::Any;
+
+use fourtuple_nic::{Clock, HugePages, NicError, Queue};
+
+/// Queues of a port with what goes with them: a clock, memory, and what a thread needs before it polls.
+pub struct Attachment<Q: Queue, C: Clock + Clone> {
+    /// One for each worker.
+    pub queues: Vec<Q>,
+    /// The clock that the workers read.
+    pub clock: C,
+    /// Where tables and records lie.
+    pub pages: Box<dyn HugePages + Send>,
+    /// Called on each worker's thread before its first turn; what it returns lives as long as the thread polls.
+    pub enter_thread: fn() -> Result<Box<dyn Any>, NicError>,
+}
+
+impl<Q: Queue, C: Clock + Clone> std::fmt::Debug for Attachment<Q, C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Attachment")
+            .field("queues", &self.queues.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "dpdk")]
+pub use with_dpdk::{PortClock, PortQueue, attach, attach_pair};
+
+#[cfg(not(feature = "dpdk"))]
+pub use without_dpdk::{PortClock, PortQueue, attach, attach_pair};
+
+#[cfg(feature = "dpdk")]
+mod with_dpdk {
+    use std::any::Any;
+
+    use fourtuple_nic::NicError;
+    use fourtuple_nic_dpdk::{DpdkQueue, Eal, EalOptions, Port, PortOptions, TransparentHugePages, TscClock};
+
+    use super::Attachment;
+    use crate::config::{Config, Driver};
+    use crate::error::{ConfigError, StartError};
+
+    /// Queues of real ports.
+    pub type PortQueue = DpdkQueue;
+    /// The time-stamp counter.
+    pub type PortClock = TscClock;
+
+    /// Attaches to the interface that the configuration names.
+    ///
+    /// # Errors
+    /// When there is no such interface, or this process may not use it.
+    pub fn attach(config: &Config) -> Result<Attachment<PortQueue, PortClock>, StartError> {
+        let Some(iface) = &config.iface else {
+            let problem = "name an interface, as --iface veth0".to_owned();
+            return Err(ConfigError::Field {
+                field: "iface",
+                problem,
+            }
+            .into());
+        };
+        let eal = start_eal(config)?;
+        let options = port_options(config);
+        let port = match config.driver {
+            Driver::AfPacket => eal.af_packet(iface, config.workers, &options)?,
+            Driver::Tap => eal.tap(iface, config.workers, &options)?,
+        };
+        Ok(attachment(&eal, port))
+    }
+
+    /// Two engines' ends of a link inside this process, with as many queues each as `config` has workers.
+    ///
+    /// # Errors
+    /// When the EAL can't be started.
+    pub fn attach_pair(
+        config: &Config,
+    ) -> Result<(Attachment<PortQueue, PortClock>, Attachment<PortQueue, PortClock>), StartError> {
+        let eal = start_eal(config)?;
+        let (one, other) = eal.ring_pair(config.workers, &port_options(config))?;
+        Ok((attachment(&eal, one), attachment(&eal, other)))
+    }
+
+    fn start_eal(config: &Config) -> Result<Eal, NicError> {
+        let extra = config.eal.split_whitespace().map(str::to_owned).collect();
+        // An EAL that runs already serves whoever asks for nothing of their own.
+        if config.eal.is_empty()
+            && let Some(running) = Eal::running()
+        {
+            return Ok(running);
+        }
+        Eal::start(&EalOptions {
+            extra,
+            ..EalOptions::default()
+        })
+    }
+
+    fn port_options(config: &Config) -> PortOptions {
+        let wanted = config.buffers.unwrap_or(PortOptions::default().rx_buffers);
+        PortOptions {
+            mtu: config.mtu,
+            mac: config.mac,
+            rx_buffers: wanted,
+            payload_buffers: wanted / 2,
+            tx_buffers: wanted,
+            ..PortOptions::default()
+        }
+    }
+
+    fn attachment(eal: &Eal, mut port: Port) -> Attachment<PortQueue, PortClock> {
+        Attachment {
+            queues: port.take_queues(),
+            clock: TscClock::new(eal),
+            pages: Box::new(TransparentHugePages),
+            enter_thread,
+        }
+    }
+
+    fn enter_thread() -> Result<Box<dyn Any>, NicError> {
+        match Eal::running() {
+            Some(eal) => Ok(Box::new(eal.register_thread()?)),
+            None => Ok(Box::new(())),
+        }
+    }
+}
+
+#[cfg(not(feature = "dpdk"))]
+mod without_dpdk {
+    use fourtuple_nic::{NicError, SystemClock};
+    use fourtuple_nic_mem::MemQueue;
+
+    use super::Attachment;
+    use crate::config::Config;
+    use crate::error::StartError;
+
+    /// Queues of the in-process NIC for tests.
+    pub type PortQueue = MemQueue;
+    /// The operating system's clock.
+    pub type PortClock = SystemClock;
+
+    /// Without DPDK there is no port to attach to.
+    ///
+    /// # Errors
+    /// Always: build with the feature `dpdk`.
+    pub fn attach(config: &Config) -> Result<Attachment<PortQueue, PortClock>, StartError> {
+        let port = config.iface.clone().unwrap_or_else(|| "port".to_owned());
+        let reason = "this build has no ports; build with the feature `dpdk`".to_owned();
+        Err(NicError::Refused { port, reason }.into())
+    }
+
+    /// Without DPDK there is no link to attach to.
+    ///
+    /// # Errors
+    /// Always: build with the feature `dpdk`.
+    pub fn attach_pair(
+        config: &Config,
+    ) -> Result<(Attachment<PortQueue, PortClock>, Attachment<PortQueue, PortClock>), StartError> {
+        Ok((attach(config)?, attach(config)?))
+    }
+}

@@ -1,0 +1,510 @@
+//! The records of a shard: SYN, TCB and TIME_WAIT, of both families, in fixed arenas behind one table (D6, D7).
+//!
+//! A record begins with its four-tuple, so that a look-up compares the full key in the record's first line. IPv4 and IPv6
+//! records lie in arenas of their own; everything outside this file names them by [`SlotRef`] and sees one kind.
+
+use std::collections::VecDeque;
+
+use fourtuple_nic::{HugePages, Queue};
+use fourtuple_tcp::{Ending, Signals, SynRecord, Tcb, TimeWait};
+use fourtuple_wire::{EtherAddr, Family, FourTuple, Instant, TupleV4, TupleV6};
+
+use crate::ConnId;
+use crate::buffer::PortBuffers;
+use crate::conn_id::{SlotKind, SlotRef};
+use crate::handoff::EndpointIndex;
+use crate::host::Hop;
+use crate::listener::ListenerId;
+use crate::slots::Slots;
+use crate::table::Table;
+
+/// Who has a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// Nobody yet: it waits in its listener's accept queue, or its handshake is not done.
+    Queue,
+    /// The handler on this worker.
+    Handler,
+    /// An endpoint.
+    Endpoint(EndpointIndex),
+    /// Nobody any more: the application let go before TCP was done.
+    Orphan,
+}
+
+/// A connection: its TCB and what the engine keeps with it.
+#[derive(Debug)]
+pub(crate) struct Conn<Q: Queue> {
+    pub(crate) tcb: Tcb<PortBuffers<Q>>,
+    pub(crate) owner: Owner,
+    pub(crate) listener: Option<ListenerId>,
+    /// Index of its interned options.
+    pub(crate) profile: u16,
+    /// Where its next hop stood in the neighbour table when last looked.
+    pub(crate) hop: Option<Hop>,
+    /// Told by TCP, not yet told to the owner.
+    pub(crate) signals: Signals,
+    /// How TCP ended, once it has.
+    pub(crate) ended: Option<Ending>,
+    pub(crate) flags: ConnFlags,
+    /// The wheel tick that will look at it, if `flags.armed`.
+    pub(crate) armed: u32,
+    /// A later entry that still stands in the wheel.
+    pub(crate) armed_far: u32,
+    /// The endpoint's token of a connect, or payload bytes that the endpoint may still send without being told.
+    pub(crate) token: u32,
+    /// Bytes acknowledged that the endpoint was not told of yet.
+    pub(crate) freed: u32,
+}
+
+/// Which lists a connection stands on, and what was told.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ConnFlags {
+    pub(crate) transmit: bool,
+    pub(crate) deliver: bool,
+    pub(crate) armed: bool,
+    pub(crate) armed_far: bool,
+    /// The owner knows of it (`on_open`, `Opened`).
+    pub(crate) told_open: bool,
+    pub(crate) told_end_of_file: bool,
+    /// A send found no room: tell when there is some.
+    pub(crate) wants_room: bool,
+    /// Told to the owner, or nobody to tell.
+    pub(crate) told_ended: bool,
+    /// The owner called close or abort, or is gone.
+    pub(crate) let_go: bool,
+    /// The table no longer leads here.
+    pub(crate) unlisted: bool,
+}
+
+/// A half-open connection of the listening side.
+#[derive(Debug)]
+pub(crate) struct HalfOpen {
+    pub(crate) record: SynRecord,
+    pub(crate) listener: ListenerId,
+    /// It owes a SYN+ACK and stands on the transmit list.
+    pub(crate) transmit: bool,
+    /// The station that sent the SYN: the SYN+ACK goes back to it until the neighbour is known.
+    pub(crate) ether_source: EtherAddr,
+}
+
+/// A key in front of a record.
+struct Keyed<K, T> {
+    key: K,
+    record: T,
+}
+
+/// The three arenas of one family.
+struct FamilyRecords<K, Q: Queue> {
+    syn: Slots<Keyed<K, HalfOpen>>,
+    tcb: Slots<Keyed<K, Conn<Q>>>,
+    time_wait: Slots<Keyed<K, TimeWait>>,
+}
+
+/// A TIME_WAIT record's place in the order of ends. One that was reopened, and whose place was used again, is void.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    slot: SlotRef,
+    generation: u32,
+    /// When to look at it, in milliseconds of the engine's clock; it may have been prolonged since.
+    due: u32,
+}
+
+/// How many records of each kind, both families alike; a family that has no address gets none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecordLimits {
+    pub(crate) connections: u32,
+    pub(crate) half_open: u32,
+    pub(crate) time_wait: u32,
+    pub(crate) v4: bool,
+    pub(crate) v6: bool,
+}
+
+/// All records of a shard and the table that finds them.
+pub(crate) struct Records<Q: Queue> {
+    pub(crate) table: Table,
+    keys: (u64, u64),
+    v4: FamilyRecords<TupleV4, Q>,
+    v6: FamilyRecords<TupleV6, Q>,
+    /// TIME_WAIT records, oldest first.
+    time_waits: VecDeque<Waiting>,
+    limit: u32,
+}
+
+macro_rules! in_family {
+    ($self:ident, $slot:expr, |$records:ident| $body:expr) => {
+        match $slot.family() {
+            Family::V4 => {
+                let $records = &$self.v4;
+                $body
+            }
+            Family::V6 => {
+                let $records = &$self.v6;
+                $body
+            }
+        }
+    };
+    (mut $self:ident, $slot:expr, |$records:ident| $body:expr) => {
+        match $slot.family() {
+            Family::V4 => {
+                let $records = &mut $self.v4;
+                $body
+            }
+            Family::V6 => {
+                let $records = &mut $self.v6;
+                $body
+            }
+        }
+    };
+}
+
+trait Key: Copy {
+    fn four_tuple(&self) -> FourTuple;
+}
+
+impl Key for TupleV4 {
+    fn four_tuple(&self) -> FourTuple {
+        FourTuple::V4(*self)
+    }
+}
+
+impl Key for TupleV6 {
+    fn four_tuple(&self) -> FourTuple {
+        FourTuple::V6(*self)
+    }
+}
+
+impl<K, Q: Queue> FamilyRecords<K, Q> {
+    fn new(limits: &RecordLimits, wanted: bool, pages: &dyn HugePages) -> Self {
+        let places = |count| if wanted { count } else { 0 };
+        Self {
+            syn: Slots::new(places(limits.half_open), pages),
+            tcb: Slots::new(places(limits.connections), pages),
+            time_wait: Slots::new(places(limits.time_wait), pages),
+        }
+    }
+
+    fn reserved_bytes(&self) -> usize {
+        self.syn.reserved_bytes() + self.tcb.reserved_bytes() + self.time_wait.reserved_bytes()
+    }
+}
+
+impl<Q: Queue> Records<Q> {
+    /// Reserves and touches everything.
+    pub(crate) fn new(limits: &RecordLimits, keys: (u64, u64), pages: &dyn HugePages) -> Self {
+        let families = usize::from(limits.v4) + usize::from(limits.v6);
+        let entries = (limits.connections + limits.half_open + limits.time_wait) as usize * families;
+        Self {
+            table: Table::new(entries, keys),
+            keys,
+            v4: FamilyRecords::new(limits, limits.v4, pages),
+            v6: FamilyRecords::new(limits, limits.v6, pages),
+            time_waits: VecDeque::with_capacity(limits.time_wait as usize * families),
+            limit: limits.connections,
+        }
+    }
+
+    /// The record of a four-tuple.
+    pub(crate) fn find(&self, tuple: &FourTuple) -> Option<SlotRef> {
+        self.find_hashed(self.table.hash(tuple), tuple)
+    }
+
+    /// The same with the hash already computed.
+    pub(crate) fn find_hashed(&self, hash: u64, tuple: &FourTuple) -> Option<SlotRef> {
+        self.table.find(hash, |slot| self.is_at(slot, tuple))
+    }
+
+    /// Asks for the lines of the records that may answer for this hash.
+    pub(crate) fn prefetch(&self, hash: u64) {
+        let _ = self.table.find(hash, |slot| {
+            in_family!(self, slot, |records| match slot.kind() {
+                SlotKind::Syn => records.syn.at(slot.index()).map(|place| Q::prefetch(place)),
+                SlotKind::Tcb => records.tcb.at(slot.index()).map(|place| Q::prefetch(place)),
+                SlotKind::TimeWait => records.time_wait.at(slot.index()).map(|place| Q::prefetch(place)),
+            });
+            false
+        });
+    }
+
+    /// The record at `slot` is that of `tuple`: kind, family and the full key.
+    pub(crate) fn is_at(&self, slot: SlotRef, tuple: &FourTuple) -> bool {
+        match tuple {
+            FourTuple::V4(key) => slot.family() == Family::V4 && self.v4.key(slot) == Some(key),
+            FourTuple::V6(key) => slot.family() == Family::V6 && self.v6.key(slot) == Some(key),
+        }
+    }
+
+    /// The four-tuple of the record at `slot`.
+    pub(crate) fn tuple(&self, slot: SlotRef) -> Option<FourTuple> {
+        in_family!(self, slot, |records| records.key(slot).map(Key::four_tuple))
+    }
+
+    /// The connection at `slot`.
+    pub(crate) fn conn(&self, slot: SlotRef) -> Option<&Conn<Q>> {
+        in_family!(self, slot, |records| records
+            .tcb
+            .at(slot.index())
+            .map(|place| &place.record))
+    }
+
+    /// The connection at `slot`, for writing.
+    pub(crate) fn conn_mut(&mut self, slot: SlotRef) -> Option<&mut Conn<Q>> {
+        in_family!(mut self, slot, |records| records.tcb.at_mut(slot.index()).map(|place| &mut place.record))
+    }
+
+    /// The connection with this name, unless the name is stale.
+    pub(crate) fn named(&self, id: ConnId) -> Option<SlotRef> {
+        let slot = id.slot();
+        let current = in_family!(self, slot, |records| records.tcb.generation(slot.index()));
+        (current == id.generation() && self.conn(slot).is_some()).then_some(slot)
+    }
+
+    /// The name of the connection at `slot`.
+    pub(crate) fn name(&self, worker: u16, slot: SlotRef) -> ConnId {
+        ConnId::new(
+            worker,
+            slot,
+            in_family!(self, slot, |records| records.tcb.generation(slot.index())),
+        )
+    }
+
+    /// The half-open connection at `slot`.
+    pub(crate) fn half_open_mut(&mut self, slot: SlotRef) -> Option<&mut HalfOpen> {
+        in_family!(mut self, slot, |records| records.syn.at_mut(slot.index()).map(|place| &mut place.record))
+    }
+
+    /// The TIME_WAIT record at `slot`.
+    pub(crate) fn time_wait_mut(&mut self, slot: SlotRef) -> Option<&mut TimeWait> {
+        in_family!(mut self, slot, |records| records.time_wait.at_mut(slot.index()).map(|place| &mut place.record))
+    }
+
+    /// Enters a connection under a four-tuple that has no record; gives it back when there is no room.
+    pub(crate) fn insert_conn(&mut self, tuple: &FourTuple, conn: Conn<Q>) -> Result<SlotRef, Conn<Q>> {
+        if self.connections() >= self.limit {
+            return Err(conn);
+        }
+        let index = match tuple {
+            FourTuple::V4(key) => self
+                .v4
+                .tcb
+                .insert(Keyed {
+                    key: *key,
+                    record: conn,
+                })
+                .map_err(|keyed| keyed.record)?,
+            FourTuple::V6(key) => self
+                .v6
+                .tcb
+                .insert(Keyed {
+                    key: *key,
+                    record: conn,
+                })
+                .map_err(|keyed| keyed.record)?,
+        };
+        let slot = SlotRef::new(SlotKind::Tcb, tuple.family(), index);
+        if self.enter(tuple, slot) {
+            return Ok(slot);
+        }
+        in_family!(mut self, slot, |records| match records.tcb.remove(index) {
+            Some(keyed) => Err(keyed.record),
+            None => Ok(slot),
+        })
+    }
+
+    /// Enters a half-open connection; `None` when there is no room.
+    pub(crate) fn insert_half_open(&mut self, tuple: &FourTuple, record: HalfOpen) -> Option<SlotRef> {
+        let index = match tuple {
+            FourTuple::V4(key) => self.v4.syn.insert(Keyed { key: *key, record }).ok()?,
+            FourTuple::V6(key) => self.v6.syn.insert(Keyed { key: *key, record }).ok()?,
+        };
+        let slot = SlotRef::new(SlotKind::Syn, tuple.family(), index);
+        if self.enter(tuple, slot) {
+            return Some(slot);
+        }
+        in_family!(mut self, slot, |records| drop(records.syn.remove(index)));
+        None
+    }
+
+    /// Enters a TIME_WAIT record for a four-tuple that has no other; `None` when there is no room.
+    pub(crate) fn insert_time_wait(&mut self, tuple: &FourTuple, record: TimeWait) -> Option<SlotRef> {
+        let index = match tuple {
+            FourTuple::V4(key) => self.v4.time_wait.insert(Keyed { key: *key, record }).ok()?,
+            FourTuple::V6(key) => self.v6.time_wait.insert(Keyed { key: *key, record }).ok()?,
+        };
+        let slot = SlotRef::new(SlotKind::TimeWait, tuple.family(), index);
+        if self.enter(tuple, slot) {
+            self.queue_time_wait(slot);
+            return Some(slot);
+        }
+        in_family!(mut self, slot, |records| drop(records.time_wait.remove(index)));
+        None
+    }
+
+    fn queue_time_wait(&mut self, slot: SlotRef) {
+        let (generation, deadline) = in_family!(self, slot, |records| {
+            let deadline = records
+                .time_wait
+                .at(slot.index())
+                .map(|place| place.record.deadline());
+            (records.time_wait.generation(slot.index()), deadline)
+        });
+        let due = deadline.unwrap_or_default().as_millis() as u32;
+        // Void entries are few: they go when their time comes. There is always room for the living.
+        if self.time_waits.len() == self.time_waits.capacity() {
+            self.time_waits.retain(|waiting| {
+                let slot = waiting.slot;
+                waiting.generation
+                    == match slot.family() {
+                        Family::V4 => self.v4.time_wait.generation(slot.index()),
+                        Family::V6 => self.v6.time_wait.generation(slot.index()),
+                    }
+            });
+        }
+        self.time_waits.push_back(Waiting {
+            slot,
+            generation,
+            due,
+        });
+    }
+
+    /// Ends the oldest TIME_WAIT record if it is over at `now`, or whatever its time when `early`. `false` when there is none to
+    /// end.
+    pub(crate) fn end_oldest_time_wait(&mut self, now: Instant, early: bool) -> bool {
+        while let Some(waiting) = self.time_waits.front().copied() {
+            let slot = waiting.slot;
+            if !early && (waiting.due.wrapping_sub(now.as_millis() as u32) as i32) > 0 {
+                return false;
+            }
+            self.time_waits.pop_front();
+            let generation = in_family!(self, slot, |records| records.time_wait.generation(slot.index()));
+            let deadline = in_family!(self, slot, |records| records
+                .time_wait
+                .at(slot.index())
+                .map(|place| place.record.deadline()));
+            match deadline {
+                Some(deadline) if generation == waiting.generation => {
+                    if early || deadline <= now {
+                        self.remove_time_wait(slot);
+                        return true;
+                    }
+                    // It was prolonged by a FIN that came again.
+                    self.queue_time_wait(slot);
+                    return false;
+                }
+                Some(_) | None => {}
+            }
+        }
+        false
+    }
+
+    /// When the next TIME_WAIT record is to be looked at.
+    pub(crate) fn next_time_wait(&self, now: Instant) -> Option<Instant> {
+        let ahead = self.time_waits.front()?.due.wrapping_sub(now.as_millis() as u32) as i32;
+        Some(Instant::from_millis(
+            now.as_millis() + u64::from(ahead.max(0) as u32),
+        ))
+    }
+
+    /// Takes a record out of the table, so that its four-tuple is free; the record itself stays.
+    pub(crate) fn unlist(&mut self, slot: SlotRef) {
+        if let Some(tuple) = self.tuple(slot) {
+            let hash = self.table.hash(&tuple);
+            self.table.remove(hash, slot);
+        }
+    }
+
+    /// Takes a connection out altogether.
+    pub(crate) fn remove_conn(&mut self, slot: SlotRef) -> Option<Conn<Q>> {
+        if self.conn(slot).is_some_and(|conn| !conn.flags.unlisted) {
+            self.unlist(slot);
+        }
+        in_family!(mut self, slot, |records| records.tcb.remove(slot.index()).map(|place| place.record))
+    }
+
+    /// Takes a half-open connection out.
+    pub(crate) fn remove_half_open(&mut self, slot: SlotRef) -> Option<HalfOpen> {
+        self.unlist(slot);
+        in_family!(mut self, slot, |records| records.syn.remove(slot.index()).map(|place| place.record))
+    }
+
+    /// Takes a TIME_WAIT record out; its entry in the order of ends is void from now on.
+    pub(crate) fn remove_time_wait(&mut self, slot: SlotRef) -> Option<TimeWait> {
+        self.unlist(slot);
+        in_family!(mut self, slot, |records| records.time_wait.remove(slot.index()).map(|place| place.record))
+    }
+
+    /// Connections of both families.
+    pub(crate) fn connections(&self) -> u32 {
+        self.v4.tcb.used() + self.v6.tcb.used()
+    }
+
+    /// A connection of this family could be entered.
+    pub(crate) fn has_room(&self, family: Family) -> bool {
+        self.connections() < self.limit
+            && match family {
+                Family::V4 => self.v4.tcb.has_room(),
+                Family::V6 => self.v6.tcb.has_room(),
+            }
+    }
+
+    /// A TIME_WAIT record of this family could be entered.
+    pub(crate) fn has_time_wait_room(&self, family: Family) -> bool {
+        match family {
+            Family::V4 => self.v4.time_wait.has_room(),
+            Family::V6 => self.v6.time_wait.has_room(),
+        }
+    }
+
+    /// Half-open connections of both families.
+    pub(crate) fn half_open(&self) -> u32 {
+        self.v4.syn.used() + self.v6.syn.used()
+    }
+
+    /// TIME_WAIT records of both families.
+    pub(crate) fn time_wait(&self) -> u32 {
+        self.v4.time_wait.used() + self.v6.time_wait.used()
+    }
+
+    /// Places of connections of one family.
+    pub(crate) fn capacity(&self, family: Family) -> u32 {
+        match family {
+            Family::V4 => self.v4.tcb.capacity(),
+            Family::V6 => self.v6.tcb.capacity(),
+        }
+    }
+
+    /// Slots of all connections, for the sweeps of draining and of an exhausted wheel.
+    pub(crate) fn all_conns(&self) -> impl Iterator<Item = SlotRef> + '_ {
+        [Family::V4, Family::V6].into_iter().flat_map(move |family| {
+            (0..self.capacity(family))
+                .map(move |index| SlotRef::new(SlotKind::Tcb, family, index))
+                .filter(move |slot| self.conn(*slot).is_some())
+        })
+    }
+
+    /// Bytes reserved.
+    pub(crate) fn reserved_bytes(&self) -> usize {
+        self.table.reserved_bytes() + self.v4.reserved_bytes() + self.v6.reserved_bytes()
+    }
+
+    fn enter(&mut self, tuple: &FourTuple, slot: SlotRef) -> bool {
+        let hash = self.table.hash(tuple);
+        let (keys, v4, v6) = (self.keys, &self.v4, &self.v6);
+        self.table.insert(hash, slot, |other| {
+            let tuple = match other.family() {
+                Family::V4 => v4.key(other).map(Key::four_tuple),
+                Family::V6 => v6.key(other).map(Key::four_tuple),
+            };
+            tuple.map_or(0, |tuple| crate::table::hash_tuple(keys, &tuple))
+        })
+    }
+}
+
+impl<K, Q: Queue> FamilyRecords<K, Q> {
+    fn key(&self, slot: SlotRef) -> Option<&K> {
+        match slot.kind() {
+            SlotKind::Syn => self.syn.at(slot.index()).map(|place| &place.key),
+            SlotKind::Tcb => self.tcb.at(slot.index()).map(|place| &place.key),
+            SlotKind::TimeWait => self.time_wait.at(slot.index()).map(|place| &place.key),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! What a handler may do that concerns no single connection: open connections, look at others, ask to be called again.
+
+use std::net::{IpAddr, SocketAddr};
+
+use fourtuple_nic::Queue;
+use fourtuple_tcp::{Env, Profile, Signals, Tcb};
+use fourtuple_wire::{FourTuple, Instant, is_group_destination};
+
+use super::connection::Connection;
+use super::work::Work;
+use crate::ConnId;
+use crate::attach::PortQueue;
+use crate::conn_id::{SlotKind, SlotRef};
+use crate::error::{ApiMisuse, ConnectError};
+use crate::records::{Conn, ConnFlags, Owner};
+use crate::shard::states::States;
+
+/// The worker as its handler sees it in [`on_turn`](crate::Handler::on_turn).
+pub struct WorkerCalls<'a, Q: Queue = PortQueue, S = ()> {
+    pub(crate) work: &'a mut Work<Q>,
+    pub(crate) states: &'a mut States<S>,
+}
+
+impl<Q: Queue, S> std::fmt::Debug for WorkerCalls<'_, Q, S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "WorkerCalls(worker {})", self.work.worker)
+    }
+}
+
+/// How to open a connection.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectOptions {
+    /// Our address; chosen by the peer's when `None` (RFC 9293 MUST-43, MUST-44).
+    pub local: Option<IpAddr>,
+    /// Our port; drawn from the ephemeral range when `None`.
+    pub local_port: Option<u16>,
+    /// Options of the connection; the engine's defaults when `None`.
+    pub profile: Option<Profile>,
+}
+
+impl<Q: Queue, S: Default> WorkerCalls<'_, Q, S> {
+    /// This worker's number.
+    pub fn worker(&self) -> u16 {
+        self.work.worker
+    }
+
+    /// How many workers the engine has.
+    pub fn workers(&self) -> u16 {
+        self.work.workers
+    }
+
+    /// The time of this turn.
+    pub fn now(&self) -> Instant {
+        self.work.now
+    }
+
+    /// Connections of this worker, in any state.
+    pub fn connections(&self) -> u32 {
+        self.work.records.connections()
+    }
+
+    /// The engine drains: open no more.
+    pub fn is_draining(&self) -> bool {
+        self.work.draining
+    }
+
+    /// Opens a connection; `on_open` or `on_closed` tells how it went.
+    ///
+    /// # Errors
+    /// [`ConnectError`] when it can't even be tried.
+    pub fn connect(&mut self, remote: SocketAddr, options: &ConnectOptions) -> Result<ConnId, ConnectError> {
+        let slot = self.work.connect(remote, options, Owner::Handler, 0)?;
+        Ok(self.work.name(slot))
+    }
+
+    /// Calls `act` with a connection of this worker and its state.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::NoSuchConnection`] when it has ended.
+    pub fn with<R>(
+        &mut self,
+        id: ConnId,
+        act: impl FnOnce(&mut Connection<'_, Q>, &mut S) -> R,
+    ) -> Result<R, ApiMisuse> {
+        let slot = self.work.records.named(id).ok_or(ApiMisuse::NoSuchConnection)?;
+        let tuple = self.work.records.tuple(slot).ok_or(ApiMisuse::NoSuchConnection)?;
+        let mut connection = Connection {
+            work: self.work,
+            slot,
+            tuple,
+        };
+        Ok(act(&mut connection, self.states.at(slot)))
+    }
+
+    /// Asks for a turn at this time at the latest; the earliest asked for counts.
+    pub fn wake_at(&mut self, at: Instant) {
+        self.work.wake_at = Some(self.work.wake_at.map_or(at, |other| other.min(at)));
+    }
+}
+
+impl<Q: Queue> Work<Q> {
+    /// Active open (RFC 9293 §3.10.1): draws a port so that this worker owns the four-tuple, and owes a SYN.
+    pub(crate) fn connect(
+        &mut self,
+        remote: SocketAddr,
+        options: &ConnectOptions,
+        owner: Owner,
+        token: u32,
+    ) -> Result<SlotRef, ConnectError> {
+        if self.draining {
+            return Err(ConnectError::Stopping);
+        }
+        // RFC 9293 §3.9.1.1, MUST-46: no connection to a broadcast or multicast address.
+        let bad = ConnectError::BadAddress(remote.ip());
+        if remote.port() == 0
+            || is_group_destination(remote.ip())
+            || self.host.addresses.is_group(remote.ip())
+        {
+            return Err(bad);
+        }
+        let local = options
+            .local
+            .or_else(|| self.host.addresses.source_for(remote.ip()))
+            .ok_or(bad)?;
+        if !self.host.addresses.is_ours(local) || local.is_ipv4() != remote.is_ipv4() {
+            return Err(ConnectError::BadAddress(local));
+        }
+        if !self.records.has_room(if local.is_ipv4() {
+            fourtuple_wire::Family::V4
+        } else {
+            fourtuple_wire::Family::V6
+        }) {
+            return Err(ConnectError::Limit);
+        }
+        let tuple = self.draw_port(local, remote, options.local_port)?;
+        let profile = options.profile.as_ref().map_or(0, |profile| self.intern(profile));
+        let (seeds, path) = (self.secrets.seeds(&tuple, self.now), self.path(&tuple));
+        let mut env = Env {
+            now: self.now,
+            profile: &self.profiles[usize::from(profile)],
+            pools: &mut self.pools,
+            counters: &mut self.counters.tcp,
+        };
+        let tcb = Tcb::connect(seeds, &path, &mut env);
+        let conn = Conn {
+            tcb,
+            owner,
+            listener: None,
+            profile,
+            hop: None,
+            signals: Signals::default(),
+            ended: None,
+            flags: ConnFlags::default(),
+            armed: 0,
+            armed_far: 0,
+            token,
+            freed: 0,
+        };
+        let slot = self.enter(&tuple, conn).ok_or(ConnectError::Limit)?;
+        self.counters.active_opens += 1;
+        self.busy = true;
+        // Notes the debt of a SYN and the deadline.
+        self.with_tcb(slot, |_, _| ());
+        Ok(slot)
+    }
+
+    /// A free four-tuple that this worker owns. Ports are drawn as RFC 6056 §3.3.3 has it: a secret offset for each destination,
+    /// and a cursor. One that is in TIME_WAIT is never drawn.
+    fn draw_port(
+        &mut self,
+        local: IpAddr,
+        remote: SocketAddr,
+        wanted: Option<u16>,
+    ) -> Result<FourTuple, ConnectError> {
+        let tuple_at = |port| {
+            FourTuple::new(SocketAddr::new(local, port), remote).ok_or(ConnectError::BadAddress(local))
+        };
+        if let Some(port) = wanted {
+            let tuple = tuple_at(port)?;
+            if self.steering.owner(&tuple) != self.worker || self.records.find(&tuple).is_some() {
+                return Err(ConnectError::AddressInUse);
+            }
+            return Ok(tuple);
+        }
+        let (first, last) = self.limits.ephemeral_ports;
+        let count = u32::from(last - first) + 1;
+        let offset = crate::table::hash_tuple(self.secrets.ports, &tuple_at(0)?) as u32 % count;
+        for _ in 0..count {
+            self.port_cursor = self.port_cursor.wrapping_add(1);
+            let port = u32::from(first) + (offset.wrapping_add(self.port_cursor)) % count;
+            let tuple = tuple_at(port as u16)?;
+            if (self.workers == 1 || self.steering.owner(&tuple) == self.worker)
+                && self.records.find(&tuple).is_none()
+            {
+                return Ok(tuple);
+            }
+        }
+        Err(ConnectError::NoPortLeft(remote))
+    }
+
+    /// Whether a slot names a connection; for lists that may hold others.
+    pub(crate) fn is_connection(slot: SlotRef) -> bool {
+        slot.kind() == SlotKind::Tcb
+    }
+}

@@ -1,0 +1,137 @@
+//! What endpoints ask for: send, close, connect, credit; and their buffers that come home. Drained with a budget, even while
+//! their event rings are full (D10).
+
+use fourtuple_nic::Queue;
+use fourtuple_tcp::SendRefused;
+use fourtuple_wire::Payload;
+
+use super::calls::ConnectOptions;
+use super::limits::{COMMAND_BUDGET, RETURN_BUDGET};
+use super::work::Work;
+use crate::ConnId;
+use crate::buffer::TxChunk;
+use crate::conn_id::SlotRef;
+use crate::handoff::{Command, EndpointIndex, Opened};
+use crate::records::Owner;
+
+impl<Q: Queue> Work<Q> {
+    /// Executes what endpoints asked for.
+    pub(crate) fn commands(&mut self) {
+        let came_home = self.hub.poll_returns(RETURN_BUDGET);
+        self.busy |= came_home > 0;
+        for _ in 0..COMMAND_BUDGET {
+            let Some((endpoint, command)) = self.hub.poll_command() else {
+                break;
+            };
+            self.busy = true;
+            self.counters.commands += 1;
+            if let Err(command) = self.execute(endpoint, command) {
+                self.hub.hold(endpoint, command);
+            }
+        }
+        while let Some(endpoint) = self.hub.poll_gone() {
+            self.drop_connections_of(endpoint);
+            self.hub.detach(endpoint);
+        }
+        self.hub.refill_blanks(&mut self.queue);
+    }
+
+    /// Gives a command back that can't be executed now.
+    fn execute(&mut self, endpoint: EndpointIndex, command: Command<Q>) -> Result<(), Command<Q>> {
+        match command {
+            Command::Send(id, chunk) => {
+                return self
+                    .send_for(endpoint, id, chunk)
+                    .map_err(|chunk| Command::Send(id, chunk));
+            }
+            Command::Release(id, space) => {
+                if let Some(slot) = self.owned(endpoint, id) {
+                    self.with_tcb(slot, |tcb, env| tcb.release(space as usize, env));
+                }
+            }
+            Command::Shutdown(id) => {
+                if let Some(slot) = self.owned(endpoint, id) {
+                    self.with_tcb(slot, |tcb, env| tcb.shutdown(env));
+                }
+            }
+            Command::Close { id, unread } => {
+                if let Some(slot) = self.owned(endpoint, id) {
+                    self.let_go(slot, unread);
+                }
+            }
+            Command::Abort(id) => {
+                if let Some(slot) = self.owned(endpoint, id) {
+                    self.let_go(slot, true);
+                }
+            }
+            Command::Connect { token, remote } => {
+                let owner = Owner::Endpoint(endpoint);
+                if let Err(why) = self.connect(remote, &ConnectOptions::default(), owner, token)
+                    && self
+                        .hub
+                        .try_opened(endpoint, Opened::ConnectRefused { token, why })
+                        .is_err()
+                {
+                    return Err(Command::Connect { token, remote });
+                }
+            }
+            Command::Credit(listener, count) => self.hub.on_credit(endpoint, listener, count),
+        }
+        Ok(())
+    }
+
+    /// The connection with this name, if it is this endpoint's.
+    fn owned(&mut self, endpoint: EndpointIndex, id: ConnId) -> Option<SlotRef> {
+        let slot = self.records.named(id).filter(|slot| {
+            self.records
+                .conn(*slot)
+                .is_some_and(|conn| conn.owner == Owner::Endpoint(endpoint))
+        });
+        self.counters.stale_commands += u64::from(slot.is_none());
+        slot
+    }
+
+    fn send_for(
+        &mut self,
+        endpoint: EndpointIndex,
+        id: ConnId,
+        chunk: TxChunk<Q::Shared>,
+    ) -> Result<(), TxChunk<Q::Shared>> {
+        let Some(slot) = self.owned(endpoint, id) else {
+            return Ok(());
+        };
+        let len = chunk.len() as u32;
+        match self.with_tcb(slot, |tcb, env| tcb.send(chunk, env)) {
+            Some(Ok(())) => {
+                if let Some(conn) = self.records.conn_mut(slot) {
+                    conn.freed += len;
+                }
+                Ok(())
+            }
+            Some(Err(SendRefused::Full(chunk))) => Err(chunk),
+            Some(Err(SendRefused::Closed(_))) | None => Ok(()),
+        }
+    }
+
+    /// The owner has no more interest: unread bytes make it a RST, else FIN, and then an orphan.
+    fn let_go(&mut self, slot: SlotRef, abort: bool) {
+        self.close(slot, abort);
+        self.orphan(slot);
+    }
+
+    /// An endpoint is gone: so are its interests in its connections.
+    fn drop_connections_of(&mut self, endpoint: EndpointIndex) {
+        let owned: Vec<SlotRef> = self
+            .records
+            .all_conns()
+            .filter(|slot| {
+                self.records
+                    .conn(*slot)
+                    .is_some_and(|conn| conn.owner == Owner::Endpoint(endpoint))
+            })
+            .collect();
+        for slot in owned {
+            self.let_go(slot, false);
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! A connection as a handler sees it, for as long as one call lasts.
+
+use std::net::SocketAddr;
+
+use fourtuple_nic::{Queue, RxBuf, Shared};
+use fourtuple_tcp::{State, Status};
+use fourtuple_wire::{FourTuple, Instant, Payload, Received};
+
+use super::work::Work;
+use crate::ConnId;
+use crate::attach::PortQueue;
+use crate::buffer::{RxChunk, TxChunk};
+use crate::conn_id::SlotRef;
+use crate::listener::ListenerId;
+
+/// A connection for the duration of one call of a [`Handler`](crate::Handler).
+///
+/// Nothing here blocks: `send` takes what there is room for, `receive` gives what has arrived.
+pub struct Connection<'a, Q: Queue = PortQueue> {
+    pub(crate) work: &'a mut Work<Q>,
+    pub(crate) slot: SlotRef,
+    pub(crate) tuple: FourTuple,
+}
+
+impl<Q: Queue> std::fmt::Debug for Connection<'_, Q> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Connection({:?}, {})", self.id(), self.tuple)
+    }
+}
+
+/// Received bytes, owned for the duration of a call. Turn them into payload to send them on without a copy.
+#[derive(Debug)]
+pub struct ReceivedBytes<R: RxBuf>(RxChunk<R>);
+
+impl<R: RxBuf> ReceivedBytes<R> {
+    /// The bytes themselves, of one segment or a part of it.
+    pub fn bytes(&self) -> &[u8] {
+        self.0.bytes()
+    }
+
+    /// The same bytes as payload to send, without a copy.
+    pub fn into_payload(self) -> SharedBytes<R::Shared> {
+        SharedBytes(self.0.into_payload())
+    }
+}
+
+/// Bytes to send: shared, so that sending them again or to others copies nothing.
+#[derive(Clone, Debug)]
+pub struct SharedBytes<S: Shared>(pub(crate) TxChunk<S>);
+
+impl<S: Shared> SharedBytes<S> {
+    /// How many bytes.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// No bytes at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A part of them that shares the same memory, cut to what there is.
+    pub fn slice(&self, range: std::ops::Range<usize>) -> Self {
+        Self(self.0.slice(range))
+    }
+}
+
+impl<Q: Queue> Connection<'_, Q> {
+    /// The connection's name, valid until it ends.
+    pub fn id(&self) -> ConnId {
+        self.work.name(self.slot)
+    }
+
+    /// Both ends.
+    pub fn four_tuple(&self) -> FourTuple {
+        self.tuple
+    }
+
+    /// The peer's address and port.
+    pub fn peer(&self) -> SocketAddr {
+        self.tuple.remote()
+    }
+
+    /// Our address and port.
+    pub fn local(&self) -> SocketAddr {
+        self.tuple.local()
+    }
+
+    /// The listener that accepted it; `None` when it was opened from here.
+    pub fn listener(&self) -> Option<ListenerId> {
+        self.work.records.conn(self.slot)?.listener
+    }
+
+    /// The time of this turn.
+    pub fn now(&self) -> Instant {
+        self.work.now
+    }
+
+    /// TCP's state.
+    pub fn state(&self) -> State {
+        self.work
+            .records
+            .conn(self.slot)
+            .map_or(State::Closed, |conn| conn.tcb.state())
+    }
+
+    /// What TCP knows of the path: RTT, windows, queues.
+    pub fn status(&mut self) -> Option<Status> {
+        self.work
+            .with_tcb(self.slot, |tcb, env| tcb.status(env.profile, env.now))
+    }
+
+    /// The next bytes in order, at most one segment's; `None` when nothing waits. Taking them opens the receive window.
+    pub fn receive(&mut self) -> Option<ReceivedBytes<Q::Rx>> {
+        self.work
+            .with_tcb(self.slot, |tcb, env| {
+                let chunk = tcb.receive(env)?;
+                tcb.release(chunk.space(), env);
+                Some(ReceivedBytes(chunk))
+            })
+            .flatten()
+    }
+
+    /// Bytes that `send` would take now.
+    pub fn send_room(&self) -> usize {
+        let Some(conn) = self.work.records.conn(self.slot) else {
+            return 0;
+        };
+        self.work
+            .profiles
+            .get(usize::from(conn.profile))
+            .map_or(0, |profile| conn.tcb.send_room(profile))
+    }
+
+    /// Copies bytes into buffers of the worker and queues them; returns how many there was room for. When it is fewer than all,
+    /// [`on_writable`](crate::Handler::on_writable) tells when to go on.
+    pub fn send(&mut self, bytes: &[u8]) -> usize {
+        let room = self.work.queue.promises().buffer_room;
+        let mut sent = 0;
+        while sent < bytes.len() {
+            let len = (bytes.len() - sent).min(room).min(self.send_room());
+            if len == 0 {
+                break;
+            }
+            let Some(copy) = self.work.queue.share_copy(&bytes[sent..sent + len]) else {
+                break;
+            };
+            self.work.counters.tx_copied_bytes += len as u64;
+            if self.send_shared(SharedBytes(TxChunk(copy))).is_err() {
+                break;
+            }
+            sent += len;
+        }
+        if sent < bytes.len() {
+            self.ask_for_room();
+        }
+        sent
+    }
+
+    /// Queues bytes without a copy.
+    ///
+    /// # Errors
+    /// Gives them back when there is no room for all of them, or the sending side is closed;
+    /// [`on_writable`](crate::Handler::on_writable) tells when to try again.
+    pub fn send_shared(&mut self, bytes: SharedBytes<Q::Shared>) -> Result<(), SharedBytes<Q::Shared>> {
+        let chunk = bytes.0;
+        let mut back = Some(chunk);
+        let refused = self.work.with_tcb(self.slot, |tcb, env| {
+            back.take().map(|chunk| tcb.send(chunk, env))
+        });
+        match refused {
+            Some(Some(Ok(()))) => Ok(()),
+            Some(Some(Err(refused))) => {
+                self.ask_for_room();
+                Err(SharedBytes(refused.into_payload()))
+            }
+            Some(None) | None => back.map_or(Ok(()), |chunk| Err(SharedBytes(chunk))),
+        }
+    }
+
+    /// Bytes in a buffer of this worker, copied once, to be sent as often as one likes.
+    pub fn share(&mut self, bytes: &[u8]) -> Option<SharedBytes<Q::Shared>> {
+        self.work
+            .queue
+            .share_copy(bytes)
+            .map(|copy| SharedBytes(TxChunk(copy)))
+    }
+
+    /// Half-close: FIN behind everything queued; receiving goes on.
+    pub fn shutdown(&mut self) {
+        self.work.with_tcb(self.slot, |tcb, env| tcb.shutdown(env));
+    }
+
+    /// Closes both directions: what is queued is still sent. With unread bytes it is an abort (RFC 2525 §2.17).
+    pub fn close(&mut self) {
+        if let Some(conn) = self.work.records.conn_mut(self.slot) {
+            conn.flags.let_go = true;
+        }
+        self.work.close(self.slot, false);
+    }
+
+    /// RST at once; queued bytes are discarded.
+    pub fn abort(&mut self) {
+        if let Some(conn) = self.work.records.conn_mut(self.slot) {
+            conn.flags.let_go = true;
+        }
+        self.work.close(self.slot, true);
+    }
+
+    /// The engine drains: no new connections come in, and this one is asked to finish.
+    pub fn is_draining(&self) -> bool {
+        self.work.draining
+    }
+
+    /// Asks for [`on_writable`](crate::Handler::on_writable) when an acknowledgment frees room, for who stops without having
+    /// found a send refused.
+    pub fn ask_for_room(&mut self) {
+        if let Some(conn) = self.work.records.conn_mut(self.slot) {
+            conn.flags.wants_room = true;
+        }
+    }
+}

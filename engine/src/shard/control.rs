@@ -1,0 +1,126 @@
+//! What the engine tells its workers: new listeners, endpoints, draining. Over one SPSC ring each; never on the way of a packet.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use fourtuple_nic::Queue;
+
+use super::listeners::NewListener;
+use super::work::Work;
+use crate::handoff::WorkerEnd;
+use crate::listener::ListenerId;
+use crate::records::Owner;
+
+/// A message of the engine to a worker.
+pub(crate) enum Control<Q: Queue> {
+    /// Listen. The counter falls when it is done.
+    Listen(Box<NewListener>, Done),
+    /// Stop listening; accepted connections stay.
+    Unlisten(ListenerId, Done),
+    /// An endpoint wants its connections' events.
+    Attach(Box<WorkerEnd<Q>>),
+    /// No new connections; those that are there are asked to finish.
+    Drain(Done),
+    /// RST for every connection that is left.
+    AbortAll(Done),
+}
+
+/// Counts the workers that have not done something yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Done(Arc<AtomicU32>);
+
+impl Done {
+    /// For so many workers.
+    pub(crate) fn of(workers: u16) -> Self {
+        Self(Arc::new(AtomicU32::new(u32::from(workers))))
+    }
+
+    /// One worker has done it.
+    fn count(&self) {
+        // Pairs with the Acquire of `is_complete`: what the worker did is seen by who waited.
+        self.0.fetch_sub(1, Ordering::Release);
+    }
+
+    /// All have.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.0.load(Ordering::Acquire) == 0
+    }
+}
+
+impl<Q: Queue> Work<Q> {
+    /// Does what the engine says.
+    pub(crate) fn control(&mut self, message: Control<Q>) {
+        match message {
+            Control::Listen(new, done) => {
+                let profile = self.intern(&new.listen.profile);
+                self.listeners.add(&new, profile);
+                done.count();
+            }
+            Control::Unlisten(id, done) => {
+                self.listeners.remove(id);
+                let waiting: Vec<_> = self
+                    .records
+                    .all_conns()
+                    .filter(|slot| {
+                        self.records
+                            .conn(*slot)
+                            .is_some_and(|conn| conn.owner == Owner::Queue && conn.listener == Some(id))
+                    })
+                    .collect();
+                for slot in waiting {
+                    self.close(slot, true);
+                    self.orphan(slot);
+                }
+                done.count();
+            }
+            Control::Attach(end) => {
+                // No place left: dropping the end tells the endpoint that this worker is not there for it.
+                drop(self.hub.attach(*end));
+            }
+            Control::Drain(done) => {
+                self.draining = true;
+                let all: Vec<_> = self.records.all_conns().collect();
+                for slot in all {
+                    self.deliver_again(slot);
+                }
+                done.count();
+            }
+            Control::AbortAll(done) => {
+                let all: Vec<_> = self.records.all_conns().collect();
+                for slot in all {
+                    self.close(slot, true);
+                    self.orphan(slot);
+                }
+                done.count();
+            }
+        }
+    }
+
+    /// Writes what is measured rather than counted into the counters.
+    pub(crate) fn refresh_gauges(&mut self) {
+        let pool = self.queue.pool();
+        let in_use = self.pools.in_use();
+        let hub = self.hub.status();
+        let counters = &mut self.counters;
+        counters.syn_queue = u64::from(self.records.half_open());
+        counters.accept_queue = self
+            .listeners
+            .iter()
+            .map(|listener| u64::from(listener.waiting))
+            .sum();
+        counters.connections = u64::from(self.records.connections());
+        counters.time_wait = u64::from(self.records.time_wait());
+        counters.timers = self.wheel.len() as u64;
+        counters.lent_chunks = u64::from(hub.lent);
+        counters.rx_buffers = u64::from(pool.rx_capacity);
+        counters.rx_buffers_free = u64::from(pool.rx_free);
+        counters.tx_buffers = u64::from(pool.tx_capacity);
+        counters.tx_buffers_free = u64::from(pool.tx_free);
+        counters.send_chunks = u64::from(in_use.send_chunks);
+        counters.receive_chunks = u64::from(in_use.receive_chunks);
+        counters.scoreboards = u64::from(in_use.scoreboards);
+        counters.reserved_bytes = (self.records.reserved_bytes()
+            + self.wheel.reserved_bytes()
+            + self.pools.reserved_bytes()) as u64;
+    }
+}

@@ -1,0 +1,363 @@
+//! Telling owners what happened to their connections: the handler by calls, endpoints by their rings.
+//!
+//! Runs before `transmit`, so that answers and the window that reading opened leave in the same turn, with the ACK they carry.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use fourtuple_nic::Queue;
+use fourtuple_tcp::{Signals, State};
+use fourtuple_wire::Received;
+
+use super::calls::WorkerCalls;
+use super::connection::Connection;
+use super::limits::DELIVER_BUDGET;
+use super::retire::{Over, outcome};
+use super::states::States;
+use super::work::Work;
+use crate::conn_id::SlotRef;
+use crate::handler::{Closed, Handler};
+use crate::handoff::{EndpointIndex, Event, Opened};
+use crate::records::Owner;
+
+/// Tells everybody, within a budget; one connection's owner at a time.
+///
+/// A panic of the handler aborts the connection that it was called for, is counted, and the rest is told (D12).
+pub(crate) fn deliver<Q: Queue, H: Handler<Q>>(
+    work: &mut Work<Q>,
+    handler: &mut H,
+    states: &mut States<H::State>,
+) {
+    work.deliver_accepted();
+    let mut left = work.deliver.len().min(DELIVER_BUDGET);
+    while left > 0 {
+        let mut at = None;
+        let stage = catch_unwind(AssertUnwindSafe(|| {
+            while left > 0 {
+                left -= 1;
+                let Some(slot) = work.deliver.pop_front() else {
+                    break;
+                };
+                at = Some(slot);
+                deliver_one(work, handler, states, slot);
+            }
+        }));
+        if stage.is_err() {
+            work.counters.handler_panics += 1;
+            if let Some(slot) = at {
+                contain(work, states, slot);
+            }
+        }
+    }
+    work.retire(|_, slot| states.reset(slot));
+}
+
+/// The last calls of a turn, those that concern no single connection.
+pub(crate) fn finish<Q: Queue, H: Handler<Q>>(
+    work: &mut Work<Q>,
+    handler: &mut H,
+    states: &mut States<H::State>,
+) {
+    work.wake_at = None;
+    let called = catch_unwind(AssertUnwindSafe(|| {
+        handler.on_turn(&mut WorkerCalls { work, states })
+    }));
+    if called.is_err() {
+        work.counters.handler_panics += 1;
+    }
+}
+
+/// The handler panicked over this connection: it hears nothing more of it.
+fn contain<Q: Queue, S: Default>(work: &mut Work<Q>, states: &mut States<S>, slot: SlotRef) {
+    states.reset(slot);
+    if work.records.conn(slot).is_some() {
+        work.close(slot, true);
+        work.orphan(slot);
+    }
+}
+
+fn deliver_one<Q: Queue, H: Handler<Q>>(
+    work: &mut Work<Q>,
+    handler: &mut H,
+    states: &mut States<H::State>,
+    slot: SlotRef,
+) {
+    let Some(conn) = work.records.conn_mut(slot) else {
+        return;
+    };
+    if !std::mem::take(&mut conn.flags.deliver) {
+        return;
+    }
+    match conn.owner {
+        Owner::Handler => to_handler(work, handler, states, slot),
+        Owner::Endpoint(endpoint) => work.to_endpoint(slot, endpoint),
+        Owner::Queue | Owner::Orphan => {}
+    }
+}
+
+fn to_handler<Q: Queue, H: Handler<Q>>(
+    work: &mut Work<Q>,
+    handler: &mut H,
+    states: &mut States<H::State>,
+    slot: SlotRef,
+) {
+    let Some(tuple) = work.records.tuple(slot) else {
+        return;
+    };
+    let Some(conn) = work.records.conn_mut(slot) else {
+        return;
+    };
+    let signals = std::mem::take(&mut conn.signals);
+    let first = is_open(conn.tcb.state()) && !conn.flags.told_open;
+    conn.flags.told_open |= first;
+    let wants_room = signals.contains(Signals::WRITABLE) && std::mem::take(&mut conn.flags.wants_room);
+    let state = states.at(slot);
+    let mut connection = Connection { work, slot, tuple };
+    if first {
+        handler.on_open(&mut connection, state);
+    }
+    if wants_room {
+        handler.on_writable(&mut connection, state);
+    }
+    let unread = |work: &Work<Q>| work.records.conn(slot).map_or(0, |conn| conn.tcb.unread());
+    let before = unread(connection.work);
+    if before > 0 && (signals.contains(Signals::READABLE) || wants_room || first) {
+        handler.on_readable(&mut connection, state);
+        let after = unread(connection.work);
+        if after > 0 && after < before {
+            // It took some and left some: again next turn.
+            connection.work.deliver_again(slot);
+            if let Some(conn) = connection.work.records.conn_mut(slot) {
+                conn.signals.insert(Signals::READABLE);
+            }
+        }
+    }
+    let at_end = connection.work.records.conn(slot).is_some_and(|conn| {
+        conn.tcb.at_end() && conn.flags.told_open && !conn.flags.told_end_of_file && !conn.flags.let_go
+    });
+    if at_end {
+        if let Some(conn) = connection.work.records.conn_mut(slot) {
+            conn.flags.told_end_of_file = true;
+        }
+        handler.on_peer_closed(&mut connection, state);
+    }
+    if work.over(slot) == Over::Tell {
+        let id = work.name(slot);
+        let ending = work.records.conn_mut(slot).and_then(|conn| {
+            conn.flags.told_ended = true;
+            conn.ended
+        });
+        handler.on_closed(
+            Closed {
+                id,
+                outcome: ending.map_or(Ok(()), outcome),
+            },
+            states.at(slot),
+        );
+        work.retire.push_back(slot);
+    }
+}
+
+fn is_open(state: State) -> bool {
+    match state {
+        State::Closed | State::Listen | State::SynSent | State::SynReceived => false,
+        State::Established
+        | State::FinWait1
+        | State::FinWait2
+        | State::CloseWait
+        | State::Closing
+        | State::LastAck
+        | State::TimeWait => true,
+    }
+}
+
+impl<Q: Queue> Work<Q> {
+    /// Accept queues empty into endpoints that have credit (D9).
+    fn deliver_accepted(&mut self) {
+        let worker = self.worker;
+        let listeners: usize = self.listeners.iter().count();
+        for place in 0..listeners {
+            let id = crate::listener::ListenerId(place as u16);
+            loop {
+                let Some(listener) = self.listeners.at_mut(id) else {
+                    break;
+                };
+                let Some(name) = listener.accept_queue.front().copied() else {
+                    break;
+                };
+                let slot = self.records.named(name).filter(|slot| {
+                    self.records
+                        .conn(*slot)
+                        .is_some_and(|conn| conn.owner == Owner::Queue)
+                });
+                let (Some(slot), Some(tuple)) = (slot, slot.and_then(|slot| self.records.tuple(slot))) else {
+                    listener.accept_queue.pop_front();
+                    continue;
+                };
+                let Some(endpoint) = self.hub.take_credit(id) else {
+                    break;
+                };
+                let credit = self.profiles.first().map_or(0, |profile| profile.send_buffer);
+                let opened = Opened::Accepted {
+                    id: self.records.name(worker, slot),
+                    tuple,
+                    listener: id,
+                    credit,
+                };
+                if self.hub.try_opened(endpoint, opened).is_err() {
+                    self.hub.on_credit(endpoint, id, 1);
+                    self.counters.events_deferred += 1;
+                    break;
+                }
+                listener.accept_queue.pop_front();
+                listener.waiting = listener.waiting.saturating_sub(1);
+                self.busy = true;
+                self.give_to(slot, endpoint);
+            }
+        }
+    }
+
+    /// A connection has an endpoint from now on.
+    fn give_to(&mut self, slot: SlotRef, endpoint: EndpointIndex) {
+        if let Some(conn) = self.records.conn_mut(slot) {
+            conn.owner = Owner::Endpoint(endpoint);
+            conn.flags.told_open = true;
+            conn.signals.insert(Signals::READABLE);
+        }
+        self.deliver_again(slot);
+    }
+
+    /// What an endpoint is told of its connection, in order: opened, chunks, end of file, room, the end. When its ring is full
+    /// the connection stays on the list.
+    fn to_endpoint(&mut self, slot: SlotRef, endpoint: EndpointIndex) {
+        if self.try_to_endpoint(slot, endpoint).is_err() {
+            self.counters.events_deferred += 1;
+            self.deliver_again(slot);
+        }
+    }
+
+    fn try_to_endpoint(&mut self, slot: SlotRef, endpoint: EndpointIndex) -> Result<(), RingFull> {
+        let (id, Some(tuple)) = (self.name(slot), self.records.tuple(slot)) else {
+            return Ok(());
+        };
+        self.tell_opened(slot, endpoint, tuple)?;
+        loop {
+            if !self
+                .records
+                .conn(slot)
+                .is_some_and(|conn| conn.tcb.has_unread() && conn.flags.told_open)
+            {
+                break;
+            }
+            if !self.hub.may_lend(endpoint) || !self.hub.has_event_room(endpoint) {
+                return Err(RingFull);
+            }
+            let Some(Some(chunk)) = self.with_tcb(slot, |tcb, env| tcb.receive(env)) else {
+                break;
+            };
+            if let Err(Event::Chunk(_, chunk)) = self.hub.try_event(endpoint, Event::Chunk(id, chunk)) {
+                // Can't be: fullness was looked at. The window takes the bytes' space back, their loss would be silent.
+                let space = chunk.space();
+                drop(chunk);
+                self.with_tcb(slot, |tcb, env| tcb.release(space, env));
+                self.close(slot, true);
+                return Ok(());
+            }
+        }
+        self.tell_end_of_file(slot, endpoint)?;
+        self.tell_room(slot, endpoint)?;
+        self.tell_ended(slot, endpoint)
+    }
+
+    fn tell_opened(
+        &mut self,
+        slot: SlotRef,
+        endpoint: EndpointIndex,
+        tuple: fourtuple_wire::FourTuple,
+    ) -> Result<(), RingFull> {
+        let id = self.name(slot);
+        let Some(conn) = self.records.conn_mut(slot) else {
+            return Ok(());
+        };
+        if conn.flags.told_open {
+            return Ok(());
+        }
+        let credit = self
+            .profiles
+            .get(usize::from(conn.profile))
+            .map_or(0, |profile| profile.send_buffer);
+        let token = conn.token;
+        let opened = match (is_open(conn.tcb.state()), conn.ended.map(outcome)) {
+            (true, _) => Opened::Connected {
+                id,
+                tuple,
+                token,
+                credit,
+            },
+            (false, Some(Err(why))) => {
+                conn.flags.told_ended = true;
+                self.retire.push_back(slot);
+                Opened::ConnectFailed { token, why }
+            }
+            (false, _) => return Ok(()),
+        };
+        self.hub.try_opened(endpoint, opened).map_err(|_| RingFull)?;
+        if let Some(conn) = self.records.conn_mut(slot) {
+            conn.flags.told_open = true;
+        }
+        Ok(())
+    }
+
+    fn tell_end_of_file(&mut self, slot: SlotRef, endpoint: EndpointIndex) -> Result<(), RingFull> {
+        let id = self.name(slot);
+        let Some(conn) = self.records.conn_mut(slot) else {
+            return Ok(());
+        };
+        if !conn.tcb.at_end() || conn.flags.told_end_of_file {
+            return Ok(());
+        }
+        self.hub
+            .try_event(endpoint, Event::PeerClosed(id))
+            .map_err(|_| RingFull)?;
+        conn.flags.told_end_of_file = true;
+        Ok(())
+    }
+
+    fn tell_room(&mut self, slot: SlotRef, endpoint: EndpointIndex) -> Result<(), RingFull> {
+        let id = self.name(slot);
+        let Some(conn) = self.records.conn_mut(slot) else {
+            return Ok(());
+        };
+        conn.signals = Signals::default();
+        // What the endpoint sent and is not queued any more has been acknowledged.
+        let queued = conn.tcb.queued_bytes();
+        let freed = conn.freed.saturating_sub(queued);
+        if freed == 0 {
+            return Ok(());
+        }
+        self.hub
+            .try_event(endpoint, Event::Writable(id, freed))
+            .map_err(|_| RingFull)?;
+        conn.freed = queued;
+        Ok(())
+    }
+
+    fn tell_ended(&mut self, slot: SlotRef, endpoint: EndpointIndex) -> Result<(), RingFull> {
+        if self.over(slot) != Over::Tell {
+            return Ok(());
+        }
+        let id = self.name(slot);
+        let Some(conn) = self.records.conn_mut(slot) else {
+            return Ok(());
+        };
+        let how = conn.ended.map_or(Ok(()), outcome);
+        self.hub
+            .try_event(endpoint, Event::Ended(id, how))
+            .map_err(|_| RingFull)?;
+        conn.flags.told_ended = true;
+        self.retire.push_back(slot);
+        Ok(())
+    }
+}
+
+/// The endpoint takes no more now.
+struct RingFull;

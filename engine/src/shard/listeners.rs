@@ -1,0 +1,178 @@
+//! Listening ports of one worker: who may still come in, and who waits for an accept.
+//!
+//! A listener is the same on every worker. Its `backlog` and `syn_queue` are dealt to the workers; the sum of the shares is
+//! never above them (D8). A worker without a share left asks the others, which give what they don't use.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+
+use crate::conn_id::ConnId;
+use crate::listener::{Delivery, ListenerId};
+
+/// A listener as one worker has it.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(crate) id: ListenerId,
+    pub(crate) port: u16,
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) delivery: Delivery,
+    /// Index of the interned options of its connections.
+    pub(crate) profile: u16,
+    /// Connections that may wait here for an accept.
+    pub(crate) share: u32,
+    /// Half-open connections that it may have here.
+    pub(crate) syn_share: u32,
+    pub(crate) half_open: u32,
+    /// Done with the handshake, waiting for an accept; oldest first. Names that went stale are skipped.
+    pub(crate) accept_queue: VecDeque<ConnId>,
+    /// How many of them are alive.
+    pub(crate) waiting: u32,
+    /// A request for more share is on its way.
+    pub(crate) asked: bool,
+}
+
+impl Listener {
+    /// A handshake may finish now: there is room to wait in, or somebody waits for it.
+    pub(crate) fn has_room(&self, endpoint_waits: bool) -> bool {
+        match self.delivery {
+            Delivery::Handler => true,
+            Delivery::Endpoints => self.waiting < self.share || (endpoint_waits && self.waiting == 0),
+        }
+    }
+
+    /// Share that nobody uses.
+    pub(crate) fn spare(&self) -> u32 {
+        self.share.saturating_sub(self.waiting)
+    }
+}
+
+/// What a worker is told of a new listener; every worker gets its own share.
+#[derive(Debug)]
+pub(crate) struct NewListener {
+    pub(crate) id: ListenerId,
+    pub(crate) listen: crate::listener::Listen,
+    pub(crate) share: u32,
+    pub(crate) syn_share: u32,
+}
+
+/// All listeners of a worker.
+#[derive(Debug, Default)]
+pub(crate) struct Listeners {
+    by_port: HashMap<u16, Vec<u16>>,
+    all: Vec<Option<Listener>>,
+}
+
+impl Listeners {
+    /// Adds one; its number is its place.
+    pub(crate) fn add(&mut self, new: &NewListener, profile: u16) {
+        let place = new.id.index();
+        if self.all.len() <= place {
+            self.all.resize_with(place + 1, || None);
+        }
+        self.by_port.entry(new.listen.port).or_default().push(new.id.0);
+        self.all[place] = Some(Listener {
+            id: new.id,
+            port: new.listen.port,
+            address: new.listen.address,
+            delivery: new.listen.delivery,
+            profile,
+            share: new.share,
+            syn_share: new.syn_share,
+            half_open: 0,
+            accept_queue: VecDeque::with_capacity(new.listen.backlog.min(65_536) as usize + 1),
+            waiting: 0,
+            asked: false,
+        });
+    }
+
+    /// Takes one out; accepted connections stay.
+    pub(crate) fn remove(&mut self, id: ListenerId) -> Option<Listener> {
+        let listener = self.all.get_mut(id.index())?.take()?;
+        if let Some(at_port) = self.by_port.get_mut(&listener.port) {
+            at_port.retain(|place| *place != id.0);
+        }
+        Some(listener)
+    }
+
+    /// The listener for a destination: one for exactly this address goes before one for all.
+    pub(crate) fn find(&self, address: IpAddr, port: u16) -> Option<ListenerId> {
+        let at_port = self.by_port.get(&port)?;
+        let listeners = || {
+            at_port
+                .iter()
+                .filter_map(|place| self.all.get(usize::from(*place))?.as_ref())
+        };
+        listeners()
+            .find(|listener| listener.address == Some(address))
+            .or_else(|| listeners().find(|listener| listener.address.is_none()))
+            .map(|listener| listener.id)
+    }
+
+    /// A listener by its number.
+    pub(crate) fn at(&self, id: ListenerId) -> Option<&Listener> {
+        self.all.get(id.index())?.as_ref()
+    }
+
+    /// A listener by its number, for writing.
+    pub(crate) fn at_mut(&mut self, id: ListenerId) -> Option<&mut Listener> {
+        self.all.get_mut(id.index())?.as_mut()
+    }
+
+    /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Listener> {
+        self.all.iter().flatten()
+    }
+}
+
+/// Deals `total` to `workers`: shares differ by at most one and their sum is `total`.
+pub(crate) fn deal(total: u32, workers: u16, worker: u16) -> u32 {
+    let (workers, worker) = (u32::from(workers.max(1)), u32::from(worker));
+    total / workers + u32::from(worker < total % workers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::listener::Listen;
+
+    #[test]
+    fn shares_sum_up_to_the_whole() {
+        for total in [0, 1, 5, 128, 1023] {
+            for workers in 1..8 {
+                assert_eq!(
+                    (0..workers)
+                        .map(|worker| deal(total, workers, worker))
+                        .sum::<u32>(),
+                    total
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_listener_for_one_address_goes_before_one_for_all() {
+        let mut listeners = Listeners::default();
+        let here: IpAddr = "10.0.0.1".parse().unwrap();
+        let there: IpAddr = "10.0.0.2".parse().unwrap();
+        for (id, address) in [(0, None), (1, Some(here))] {
+            let listen = Listen {
+                address,
+                ..Listen::on(80)
+            };
+            listeners.add(
+                &NewListener {
+                    id: ListenerId(id),
+                    listen,
+                    share: 1,
+                    syn_share: 1,
+                },
+                0,
+            );
+        }
+        assert_eq!(listeners.find(here, 80), Some(ListenerId(1)));
+        assert_eq!(listeners.find(there, 80), Some(ListenerId(0)));
+        assert_eq!(listeners.find(here, 81), None);
+        listeners.remove(ListenerId(0));
+        assert_eq!(listeners.find(there, 80), None);
+    }
+}

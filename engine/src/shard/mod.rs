@@ -1,0 +1,189 @@
+//! The protocol state that one worker owns, and its turn.
+//!
+//! A shard is stepped: [`Shard::turn`] contains no thread, clock, park or system call of its own (D11). A worker is a thin
+//! thread round it; tests and simulations step several of them from one seed.
+
+mod answer;
+mod calls;
+mod commands;
+mod connection;
+mod control;
+mod deliver;
+pub(crate) mod limits;
+pub(crate) mod listeners;
+mod listening;
+mod receive;
+mod retire;
+mod states;
+mod timers;
+mod transmit;
+pub(crate) mod work;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use fourtuple_nic::{HugePages, Queue};
+use fourtuple_tcp::{PoolSizes, Pools, Profile};
+use fourtuple_wire::Instant;
+
+pub use calls::{ConnectOptions, WorkerCalls};
+pub use connection::{Connection, ReceivedBytes, SharedBytes};
+pub(crate) use control::{Control, Done};
+pub(crate) use limits::Limits;
+pub(crate) use work::{Steering, Work};
+
+use crate::handler::Handler;
+use crate::handoff::{Hub, HubLimits};
+use crate::host::{Host, Neighbours};
+use crate::mesh::Mesh;
+use crate::records::{RecordLimits, Records};
+use crate::secrets::Secrets;
+use crate::shard::receive::{Burst, receive};
+use crate::shard::states::States;
+use crate::stats::Counters;
+use crate::wheel::Wheel;
+
+/// What a shard is made of.
+pub(crate) struct ShardParts<Q: Queue> {
+    pub(crate) worker: u16,
+    pub(crate) workers: u16,
+    pub(crate) queue: Q,
+    pub(crate) host: Host,
+    /// Largest IP packet, in bytes.
+    pub(crate) mtu: u16,
+    pub(crate) mesh: Mesh<Q>,
+    pub(crate) steering: Arc<Steering>,
+    pub(crate) secrets: Arc<Secrets>,
+    pub(crate) limits: Limits,
+    pub(crate) v4: bool,
+    pub(crate) v6: bool,
+    /// Options of connections that were given none.
+    pub(crate) profile: Profile,
+    pub(crate) quiet_until: Instant,
+    pub(crate) started: Instant,
+}
+
+/// The protocol state that one worker owns, with the application's handler.
+pub(crate) struct Shard<Q: Queue, H: Handler<Q>> {
+    pub(crate) work: Work<Q>,
+    handler: H,
+    states: States<H::State>,
+    burst: Burst<Q>,
+    due: Vec<u32>,
+}
+
+impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
+    /// Reserves and touches everything that the shard will ever use (D6).
+    pub(crate) fn new(parts: ShardParts<Q>, handler: H, pages: &dyn HugePages) -> Self {
+        let limits = parts.limits;
+        let records = RecordLimits {
+            connections: limits.connections,
+            half_open: limits.half_open,
+            time_wait: limits.time_wait,
+            v4: parts.v4,
+            v6: parts.v6,
+        };
+        let families = usize::from(parts.v4) + usize::from(parts.v6);
+        let wanted = |family| if family { limits.connections } else { 0 };
+        let entries = families * (limits.connections as usize * 2 + limits.half_open as usize * 2) + 4096;
+        let list = families * limits.connections as usize + limits.half_open as usize;
+        let sizes = pool_sizes(&limits, &parts.queue);
+        let states = States::new(wanted(parts.v4), wanted(parts.v6), pages);
+        let work = Work {
+            worker: parts.worker,
+            workers: parts.workers,
+            now: parts.started,
+            records: Records::new(&records, parts.secrets.table, pages),
+            pools: Pools::new(&sizes),
+            profiles: vec![parts.profile],
+            wheel: Wheel::new(entries, work::tick_of(parts.started)),
+            listeners: listeners::Listeners::default(),
+            hub: Hub::new(parts.worker, HubLimits::for_pool(parts.queue.pool().rx_capacity)),
+            queue: parts.queue,
+            limits,
+            host: parts.host,
+            neighbours: Neighbours::new(NEIGHBOURS, &neighbour_key(&parts.secrets)),
+            mtu: parts.mtu,
+            mesh: parts.mesh,
+            steering: parts.steering,
+            port_cursor: parts.secrets.isn.0 as u32,
+            secrets: parts.secrets,
+            counters: Counters::default(),
+            tx: Vec::with_capacity(limits::TX_BACKLOG * 2),
+            transmit: VecDeque::with_capacity(list),
+            deliver: VecDeque::with_capacity(list),
+            retire: VecDeque::with_capacity(list),
+            sweep: None,
+            orphans: 0,
+            quiet_until: parts.quiet_until,
+            draining: false,
+            wake_at: None,
+            busy: false,
+        };
+        Self {
+            work,
+            handler,
+            states,
+            burst: Burst::new(),
+            due: Vec::with_capacity(limits::TIMER_BUDGET),
+        }
+    }
+
+    /// One turn at `now`; returns when the next is due if nothing arrives before.
+    pub(crate) fn turn(&mut self, now: Instant) -> Instant {
+        let work = &mut self.work;
+        work.now = now;
+        work.busy = false;
+        receive(work, &mut self.burst);
+        work.commands();
+        work.timers(&mut self.due);
+        deliver::deliver(work, &mut self.handler, &mut self.states);
+        deliver::finish(work, &mut self.handler, &mut self.states);
+        work.transmit();
+        work.retire(|_, slot| self.states.reset(slot));
+        work.hub.finish_turn();
+        work.mesh.finish_turn();
+        if !work.busy {
+            work.queue.reclaim();
+        }
+        work.next_deadline()
+    }
+
+    /// The last turn did something.
+    pub(crate) fn was_busy(&self) -> bool {
+        self.work.busy
+    }
+
+    /// Something waits that came from another thread: a sleeper looks once more before it sleeps.
+    pub(crate) fn has_work(&self) -> bool {
+        self.work.hub.has_work() || self.work.mesh.has_work()
+    }
+
+    /// The counters with all gauges up to date.
+    pub(crate) fn counters(&mut self) -> &Counters {
+        self.work.refresh_gauges();
+        &self.work.counters
+    }
+}
+
+/// Neighbours that a worker remembers.
+const NEIGHBOURS: u16 = 1024;
+
+fn neighbour_key(secrets: &Secrets) -> [u8; 16] {
+    let mut key = [0; 16];
+    key[..8].copy_from_slice(&secrets.table.0.to_le_bytes());
+    key[8..].copy_from_slice(&secrets.ports.1.to_le_bytes());
+    key
+}
+
+/// Chunks for send and receive queues. Every receive buffer can be queued once; send chunks are bounded by what connections may
+/// queue, and by the buffers that there are.
+fn pool_sizes<Q: Queue>(limits: &Limits, queue: &Q) -> PoolSizes {
+    let buffers = queue.pool().rx_capacity;
+    PoolSizes {
+        send_chunks: buffers.saturating_mul(2).max(1024),
+        receive_chunks: buffers.max(1024),
+        reassemblies: (limits.connections / 4).clamp(64, 65_536),
+        scoreboards: (limits.connections / 4).clamp(64, 65_536),
+    }
+}

@@ -1,0 +1,261 @@
+//! The first stage of a turn: take a burst, parse and look up all of it, then give every packet its verdict.
+//!
+//! ```text
+//!   rx_burst ─► parse all ─► owner? ─► hash all, prefetch records ─► one by one: verdict
+//! ```
+//!
+//! The batched look-up only prefetches; each packet is looked up again when its turn comes, because a handshake's ACK and its
+//! first data may share a burst (D2). Σ verdicts = packets received, by construction: [`verdict`](Work::verdict) is called
+//! once for each.
+
+use fourtuple_nic::{Queue, RxBuf, RxChecksum};
+use fourtuple_tcp::reset_for;
+use fourtuple_wire::{ChecksumCheck, DropReason, Expect, Packet, PacketKind, TcpFlags, TcpPacket, parse};
+
+use crate::buffer::RxChunk;
+use crate::conn_id::{SlotKind, SlotRef};
+use crate::mesh::MeshMessage;
+use crate::shard::limits::{MESH_BUDGET, RX_BUDGET};
+use crate::shard::work::Work;
+
+/// What became of one received packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It did what it came for.
+    Consumed,
+    /// Another worker owns it and has it now.
+    Steered,
+    /// It was dropped.
+    Dropped(DropReason),
+}
+
+impl From<Result<(), DropReason>> for Verdict {
+    fn from(result: Result<(), DropReason>) -> Self {
+        match result {
+            Ok(()) => Self::Consumed,
+            Err(reason) => Self::Dropped(reason),
+        }
+    }
+}
+
+/// A received frame on its way through the stage.
+#[derive(Debug)]
+pub(crate) struct Arrived<Q: Queue> {
+    frame: Q::Rx,
+    parsed: Result<Packet, DropReason>,
+    hash: u64,
+    /// The port gave it to us, and another worker may own it.
+    from_port: bool,
+}
+
+/// The burst of a turn; allocated once.
+#[derive(Debug)]
+pub(crate) struct Burst<Q: Queue> {
+    frames: Vec<Q::Rx>,
+    arrived: Vec<Arrived<Q>>,
+}
+
+impl<Q: Queue> Burst<Q> {
+    pub(crate) fn new() -> Self {
+        Self {
+            frames: Vec::with_capacity(RX_BUDGET),
+            arrived: Vec::with_capacity(RX_BUDGET + MESH_BUDGET),
+        }
+    }
+}
+
+/// Takes what the port and the other workers have, and gives every packet its verdict.
+pub(crate) fn receive<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
+    work.queue.rx_burst(&mut burst.frames, RX_BUDGET);
+    for frame in &burst.frames {
+        if let Some(first) = frame.bytes().first() {
+            Q::prefetch(first);
+        }
+    }
+    for frame in burst.frames.drain(..) {
+        work.counters.rx_packets += 1;
+        work.counters.rx_bytes += frame.bytes().len() as u64;
+        let parsed = work.parse(&frame);
+        burst.arrived.push(Arrived {
+            frame,
+            parsed,
+            hash: 0,
+            from_port: true,
+        });
+    }
+    hear_other_workers(work, burst);
+    work.busy |= !burst.arrived.is_empty();
+    for arrived in &mut burst.arrived {
+        if let Ok(Packet {
+            kind: PacketKind::Tcp(segment),
+            ..
+        }) = &arrived.parsed
+        {
+            arrived.hash = work.records.table.hash(&segment.tuple);
+            work.records.prefetch(arrived.hash);
+        }
+    }
+    for arrived in burst.arrived.drain(..) {
+        let verdict = work.dispatch(arrived);
+        work.verdict(verdict);
+    }
+}
+
+fn hear_other_workers<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
+    for _ in 0..MESH_BUDGET {
+        let Some((from, message)) = work.mesh.poll() else {
+            return;
+        };
+        work.busy = true;
+        match message {
+            MeshMessage::Frame(frame) => {
+                work.counters.steered_in += 1;
+                let parsed = work.parse(&frame);
+                burst.arrived.push(Arrived {
+                    frame,
+                    parsed,
+                    hash: 0,
+                    from_port: false,
+                });
+            }
+            MeshMessage::Neighbour(ip, ether) => work.learn_neighbour(ip, ether),
+            MeshMessage::Resolve(ip) => work.resolve_for(from, ip),
+            MeshMessage::WantShare(listener) => work.give_share(from, listener),
+            MeshMessage::Share(listener, count) => work.take_share(listener, count),
+        }
+    }
+}
+
+impl<Q: Queue> Work<Q> {
+    fn parse(&self, frame: &Q::Rx) -> Result<Packet, DropReason> {
+        let promises = self.queue.promises();
+        let checksum = match frame.checksum() {
+            RxChecksum::Good => ChecksumCheck::Trust,
+            RxChecksum::Bad => return Err(DropReason::BadTcpChecksum),
+            RxChecksum::Unchecked if promises.kernel_peer => ChecksumCheck::VerifyOrPartial,
+            RxChecksum::Unchecked => ChecksumCheck::Verify,
+        };
+        parse(
+            frame.bytes(),
+            &Expect {
+                checksum,
+                vlan: self.host.vlan(),
+            },
+        )
+    }
+
+    /// Counts the one verdict that every received packet has.
+    fn verdict(&mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::Consumed => self.counters.consumed += 1,
+            Verdict::Steered => self.counters.steered_out += 1,
+            Verdict::Dropped(reason) => self.counters.dropped.count(reason),
+        }
+    }
+
+    fn dispatch(&mut self, arrived: Arrived<Q>) -> Verdict {
+        let packet = match arrived.parsed {
+            Ok(packet) => packet,
+            Err(reason) => return Verdict::Dropped(reason),
+        };
+        let owner = if arrived.from_port {
+            self.owner_of(&packet)
+        } else {
+            self.worker
+        };
+        if owner != self.worker {
+            return self.steer(owner, arrived.frame);
+        }
+        if let PacketKind::Tcp(segment) = &packet.kind {
+            if let Err(reason) = self
+                .host
+                .addresses
+                .admit_segment(packet.ether_destination, &segment.tuple)
+            {
+                return Verdict::Dropped(reason);
+            }
+            self.counters.partial_checksums += u64::from(segment.partial_checksum);
+            self.segment(arrived.hash, &packet, segment, arrived.frame)
+        } else {
+            self.answer_for_host(&packet, &arrived.frame).into()
+        }
+    }
+
+    /// Worker 0 answers for the host; TCP belongs to whom `owner(four-tuple)` says (D8).
+    fn owner_of(&self, packet: &Packet) -> u16 {
+        match &packet.kind {
+            PacketKind::Tcp(segment) if self.workers > 1 => self.steering.owner(&segment.tuple),
+            PacketKind::Tcp(_) => self.worker,
+            PacketKind::Arp(_) | PacketKind::Icmpv4(_) | PacketKind::Icmpv6(_) | PacketKind::Udp(_) => 0,
+        }
+    }
+
+    fn steer(&mut self, owner: u16, frame: Q::Rx) -> Verdict {
+        match self.mesh.try_say(owner, MeshMessage::Frame(frame)) {
+            Ok(()) => Verdict::Steered,
+            Err(_) => Verdict::Dropped(DropReason::SteerRingFull),
+        }
+    }
+
+    /// One TCP segment: to its connection, to a listener, to a TIME_WAIT record, or to nobody.
+    fn segment(&mut self, hash: u64, packet: &Packet, segment: &TcpPacket, frame: Q::Rx) -> Verdict {
+        let Some(slot) = self.records.find_hashed(hash, &segment.tuple) else {
+            return self.segment_without_record(packet, segment);
+        };
+        match slot.kind() {
+            SlotKind::Tcb => self.segment_of_connection(slot, packet, segment, frame),
+            SlotKind::Syn => self.segment_of_half_open(slot, packet, segment, frame),
+            SlotKind::TimeWait => self.segment_of_time_wait(slot, packet, segment),
+        }
+    }
+
+    /// RFC 9293 §3.10.7.3 and .4 are TCP's; here its decisions are carried out.
+    pub(crate) fn segment_of_connection(
+        &mut self,
+        slot: SlotRef,
+        packet: &Packet,
+        segment: &TcpPacket,
+        frame: Q::Rx,
+    ) -> Verdict {
+        let payload = (segment.payload.len > 0).then(|| {
+            let mut frame = frame;
+            let range = segment.payload.range();
+            frame.truncate(range.end);
+            frame.trim_front(range.start);
+            RxChunk(frame)
+        });
+        let Some(arrival) = self.with_tcb(slot, |tcb, env| {
+            tcb.segment_arrives(&segment.header, payload, env)
+        }) else {
+            return Verdict::Dropped(DropReason::NoConnection);
+        };
+        self.tell(slot, arrival.signals, arrival.ended);
+        if let Some(reply) = arrival.reply {
+            self.answer_segment(packet, &segment.tuple, &reply);
+        }
+        arrival.verdict.into()
+    }
+
+    /// No record: a listener's business (§3.10.7.2), or nobody's (§3.10.7.1).
+    fn segment_without_record(&mut self, packet: &Packet, segment: &TcpPacket) -> Verdict {
+        let local = segment.tuple.local();
+        match self.listeners.find(local.ip(), local.port()) {
+            Some(listener) => self.segment_of_listener(listener, packet, segment),
+            None => self.segment_of_nobody(packet, segment),
+        }
+    }
+
+    /// RFC 9293 §3.10.7.1: a RST for what belongs to nothing, never for a RST.
+    pub(crate) fn segment_of_nobody(&mut self, packet: &Packet, segment: &TcpPacket) -> Verdict {
+        if segment.header.flags.contains(TcpFlags::RST) {
+            return Verdict::Dropped(DropReason::StrayReset);
+        }
+        if let Some(reset) = reset_for(&segment.header, usize::from(segment.payload.len)) {
+            if !self.host.limits.resets.try_take(self.now) {
+                return Verdict::Dropped(DropReason::RateLimited);
+            }
+            self.answer_segment(packet, &segment.tuple, &reset);
+        }
+        Verdict::Dropped(DropReason::NoConnection)
+    }
+}

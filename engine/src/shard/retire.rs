@@ -1,0 +1,112 @@
+//! The end of a connection: TCP has ended *and* its owner knows or let go. Then the record goes, or becomes a TIME_WAIT record.
+
+use fourtuple_nic::Queue;
+use fourtuple_tcp::{Ending, State};
+
+use super::work::Work;
+use crate::conn_id::SlotRef;
+use crate::error::ConnectionError;
+use crate::records::Owner;
+
+/// What is left to do with a connection that may be over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// It is not over, or still owes a segment or an event.
+    NotYet,
+    /// Its owner has to be told before the record goes.
+    Tell,
+    /// Nobody needs it.
+    Gone,
+}
+
+impl<Q: Queue> Work<Q> {
+    /// Whether a connection is over for TCP and for its owner.
+    pub(crate) fn over(&mut self, slot: SlotRef) -> Over {
+        let Some(conn) = self.records.conn(slot) else {
+            return Over::NotYet;
+        };
+        let ended = match conn.tcb.state() {
+            State::Closed => conn.tcb.is_closed(),
+            // Everything was read and acknowledged: the compact record knows all that is left to know.
+            State::TimeWait => !conn.tcb.owes() && !conn.tcb.has_unread(),
+            State::Listen
+            | State::SynSent
+            | State::SynReceived
+            | State::Established
+            | State::FinWait1
+            | State::FinWait2
+            | State::CloseWait
+            | State::Closing
+            | State::LastAck => false,
+        };
+        if !ended {
+            return Over::NotYet;
+        }
+        match conn.owner {
+            Owner::Orphan => Over::Gone,
+            Owner::Queue => match conn.ended {
+                // It closed in an orderly way before it was accepted: the application still gets what was sent.
+                Some(Ending::Closed | Ending::TimeWait) | None => Over::NotYet,
+                Some(Ending::Reset | Ending::Refused | Ending::TimedOut | Ending::Aborted) => Over::Gone,
+            },
+            Owner::Handler | Owner::Endpoint(_) if conn.flags.told_ended => Over::Gone,
+            Owner::Handler | Owner::Endpoint(_) => Over::Tell,
+        }
+    }
+
+    /// Takes out what is over and nobody needs; the rest comes back when more has happened to it.
+    pub(crate) fn retire(&mut self, mut gone: impl FnMut(&Self, SlotRef)) {
+        while let Some(slot) = self.retire.pop_front() {
+            match self.over(slot) {
+                Over::NotYet => self.unlist_if_closed(slot),
+                Over::Tell => self.deliver_again(slot),
+                Over::Gone => {
+                    gone(self, slot);
+                    self.bury(slot);
+                }
+            }
+        }
+    }
+
+    /// A connection that is CLOSED may wait for its owner, but its four-tuple is free.
+    fn unlist_if_closed(&mut self, slot: SlotRef) {
+        if let Some(conn) = self.records.conn(slot)
+            && conn.tcb.is_closed()
+            && !conn.flags.unlisted
+        {
+            self.records.unlist(slot);
+            if let Some(conn) = self.records.conn_mut(slot) {
+                conn.flags.unlisted = true;
+            }
+        }
+    }
+
+    /// The TCB goes; in TIME_WAIT a compact record takes its place.
+    fn bury(&mut self, slot: SlotRef) {
+        let tuple = self.records.tuple(slot);
+        let time_wait = self.with_tcb(slot, |tcb, env| tcb.time_wait(env)).flatten();
+        self.discard(slot);
+        let (Some(tuple), Some(time_wait)) = (tuple, time_wait) else {
+            return;
+        };
+        // At the bound the oldest goes: a server that closes first at full rate keeps serving.
+        while !self.records.has_time_wait_room(tuple.family()) {
+            if !self.records.end_oldest_time_wait(self.now, true) {
+                return;
+            }
+            self.counters.time_wait_evicted += 1;
+        }
+        self.records.insert_time_wait(&tuple, time_wait);
+    }
+}
+
+/// What the application is told of an ending.
+pub(crate) fn outcome(ending: Ending) -> Result<(), ConnectionError> {
+    match ending {
+        Ending::Closed | Ending::TimeWait => Ok(()),
+        Ending::Reset => Err(ConnectionError::Reset),
+        Ending::Refused => Err(ConnectionError::Refused),
+        Ending::TimedOut => Err(ConnectionError::TimedOut),
+        Ending::Aborted => Err(ConnectionError::Aborted),
+    }
+}

@@ -1,0 +1,325 @@
+//! Debts are paid: connections that owe an ACK, data or a FIN get their frames now, while there are slots (D1).
+//!
+//! A frame is made fresh for each transmission: headers and small payload in its linear part, large payload attached (D3). What
+//! finds no frame or no slot stays owed for the next turn.
+
+use std::net::IpAddr;
+
+use fourtuple_nic::{Queue, TxChecksum, TxFrame};
+use fourtuple_tcp::{Env, Outgoing, Pools, Tcb};
+use fourtuple_wire::{
+    EmitChecksum, EtherAddr, Family, FourTuple, IpFields, Link, Payload, Sum, TcpFlags, TcpHeader, emit_tcp,
+    tcp_frame_header_len,
+};
+
+use super::limits::{COPY_UP_TO, SEGMENTS_A_CONNECTION, TX_BACKLOG};
+use super::work::Work;
+use crate::buffer::PortBuffers;
+use crate::conn_id::{SlotKind, SlotRef};
+use crate::host::Resolution;
+
+/// What came of paying one debtor.
+enum Paid {
+    /// It owes nothing more.
+    All,
+    /// It still owes: others first.
+    Part,
+    /// There is no frame or no slot: the rest of the list waits for the next turn.
+    NoRoom,
+}
+
+impl<Q: Queue> Work<Q> {
+    /// Pays debts in the order in which they were noted, then hands the frames to the port.
+    pub(crate) fn transmit(&mut self) {
+        let mut left = self.transmit.len();
+        while left > 0 {
+            left -= 1;
+            if self.tx.len() >= TX_BACKLOG {
+                self.flush();
+                if self.tx.len() >= TX_BACKLOG {
+                    self.counters.tx_deferred += 1;
+                    break;
+                }
+            }
+            let Some(slot) = self.transmit.pop_front() else {
+                break;
+            };
+            let paid = match slot.kind() {
+                SlotKind::Tcb => self.pay_connection(slot),
+                SlotKind::Syn => self.pay_half_open(slot),
+                SlotKind::TimeWait => Paid::All,
+            };
+            match paid {
+                Paid::All => {}
+                Paid::Part => self.transmit.push_back(slot),
+                Paid::NoRoom => {
+                    self.counters.tx_deferred += 1;
+                    self.transmit.push_front(slot);
+                    break;
+                }
+            }
+        }
+        self.flush();
+    }
+
+    /// Hands what is built to the port, as far as it takes it.
+    pub(crate) fn flush(&mut self) {
+        if self.tx.is_empty() {
+            return;
+        }
+        let bytes = |tx: &[Q::Tx]| tx.iter().map(|frame| frame.frame_len() as u64).sum::<u64>();
+        let before = bytes(&self.tx);
+        let taken = self.queue.tx_burst(&mut self.tx);
+        self.counters.tx_packets += taken as u64;
+        self.counters.tx_bytes += before - bytes(&self.tx);
+        self.busy |= taken > 0;
+    }
+
+    fn pay_connection(&mut self, slot: SlotRef) -> Paid {
+        let Some(tuple) = self.records.tuple(slot) else {
+            return Paid::All;
+        };
+        // A place that was reused since it was noted owes for itself, and stands on the list for itself.
+        if !self.records.conn(slot).is_some_and(|conn| conn.flags.transmit) {
+            return Paid::All;
+        }
+        let mut sent = 0;
+        let paid = loop {
+            if self.tx.len() >= TX_BACKLOG {
+                break Paid::Part;
+            }
+            if sent >= SEGMENTS_A_CONNECTION {
+                break Paid::Part;
+            }
+            let Some(frame) = self.queue.tx_frame() else {
+                break Paid::NoRoom;
+            };
+            match self.next_segment(slot, &tuple, frame) {
+                Some(()) => sent += 1,
+                None => break Paid::All,
+            }
+        };
+        let Some(conn) = self.records.conn_mut(slot) else {
+            return Paid::All;
+        };
+        let paid = if conn.tcb.owes() { paid } else { Paid::All };
+        if matches!(paid, Paid::All) {
+            conn.flags.transmit = false;
+            if conn.tcb.is_closed() || conn.tcb.state() == fourtuple_tcp::State::TimeWait {
+                self.retire.push_back(slot);
+            }
+        }
+        self.arm(slot);
+        paid
+    }
+
+    /// Builds the next segment of a connection into `frame`; `None` when it owes nothing.
+    fn next_segment(&mut self, slot: SlotRef, tuple: &FourTuple, frame: Q::Tx) -> Option<()> {
+        let hop = self.next_hop(slot, tuple);
+        let conn = self.records.conn_mut(slot)?;
+        let profile = self.profiles.get(usize::from(conn.profile))?;
+        let mut env = Env {
+            now: self.now,
+            profile,
+            pools: &mut self.pools,
+            counters: &mut self.counters.tcp,
+        };
+        let before = conn.tcb.state();
+        let outgoing = conn.tcb.poll_transmit(&mut env);
+        let after = conn.tcb.state();
+        if before != after {
+            self.counters.by_state.moved(Some(before), Some(after));
+        }
+        let outgoing = outgoing?;
+        let ip = IpFields {
+            ttl: profile.ttl,
+            traffic_class: profile.dscp << 2,
+            identification: 0,
+        };
+        let frame_of = FrameOf {
+            link: self.host.link_to(hop.ether()),
+            tuple,
+            ip,
+            hardware: self.queue.promises().tx_checksum,
+        };
+        self.counters.resets_sent += u64::from(outgoing.header.flags.contains(TcpFlags::RST));
+        let (built, copied) = frame_of.segment(frame, &outgoing, &conn.tcb, &self.pools);
+        self.counters.tx_copied_bytes += copied as u64;
+        match (built, hop) {
+            (None, _) => self.counters.tx_deferred += 1,
+            (Some(frame), NextHop::Known(_)) => self.tx.push(frame),
+            (Some(frame), NextHop::Wait(ip)) => {
+                // What may not wait is lost as on any link; TCP sends it again.
+                let _given_up = self.neighbours.try_wait(ip, frame);
+            }
+        }
+        Some(())
+    }
+
+    /// A half-open connection owes a SYN+ACK.
+    fn pay_half_open(&mut self, slot: SlotRef) -> Paid {
+        let Some(tuple) = self.records.tuple(slot) else {
+            return Paid::All;
+        };
+        let now = self.now;
+        let Some(half_open) = self.records.half_open_mut(slot) else {
+            return Paid::All;
+        };
+        if !half_open.transmit {
+            return Paid::All;
+        }
+        let Some(mut frame) = self.queue.tx_frame() else {
+            return Paid::NoRoom;
+        };
+        half_open.transmit = false;
+        let Some(listener) = self.listeners.at(half_open.listener) else {
+            return Paid::All;
+        };
+        let profile = &self.profiles[usize::from(listener.profile)];
+        let header = half_open.record.syn_ack(profile, now);
+        let frame_of = FrameOf {
+            link: self.host.link_to(half_open.ether_source),
+            tuple: &tuple,
+            ip: IpFields {
+                ttl: profile.ttl,
+                traffic_class: profile.dscp << 2,
+                identification: 0,
+            },
+            hardware: self.queue.promises().tx_checksum,
+        };
+        if frame_of.headers(&mut frame, &header, 0, Sum::default()) {
+            self.counters.syn_acks_sent += 1;
+            self.tx.push(frame);
+        }
+        Paid::All
+    }
+
+    /// Where frames of this connection go, by the hop that it keeps or by asking.
+    fn next_hop(&mut self, slot: SlotRef, tuple: &FourTuple) -> NextHop {
+        let now = self.now;
+        if let Some(ether) = self
+            .records
+            .conn(slot)
+            .and_then(|conn| conn.hop)
+            .and_then(|hop| self.neighbours.ether(hop, now))
+        {
+            return NextHop::Known(ether);
+        }
+        let remote = tuple.remote().ip();
+        let next = self.host.addresses.next_hop(remote).unwrap_or(remote);
+        match self.neighbours.resolve(next, now) {
+            Resolution::Known(ether, hop) => {
+                if let Some(conn) = self.records.conn_mut(slot) {
+                    conn.hop = Some(hop);
+                }
+                NextHop::Known(ether)
+            }
+            Resolution::Pending | Resolution::Failed | Resolution::Full => NextHop::Wait(next),
+        }
+    }
+}
+
+/// Where a frame goes.
+#[derive(Clone, Copy, Debug)]
+enum NextHop {
+    /// To this station.
+    Known(EtherAddr),
+    /// To whoever has this address, once that is known.
+    Wait(IpAddr),
+}
+
+impl NextHop {
+    /// The station, or a placeholder that is filled in when it is known.
+    fn ether(&self) -> EtherAddr {
+        match self {
+            Self::Known(ether) => *ether,
+            Self::Wait(_) => EtherAddr::default(),
+        }
+    }
+}
+
+/// What all frames of a connection have in common.
+struct FrameOf<'a> {
+    link: Link,
+    tuple: &'a FourTuple,
+    ip: IpFields,
+    /// The port fills in checksums.
+    hardware: bool,
+}
+
+impl FrameOf<'_> {
+    /// The frame of a segment with its payload, and how many payload bytes were copied; no frame when there was no room for it.
+    fn segment<Q: Queue>(
+        &self,
+        mut frame: Q::Tx,
+        outgoing: &Outgoing,
+        tcb: &Tcb<PortBuffers<Q>>,
+        pools: &Pools<PortBuffers<Q>>,
+    ) -> (Option<Q::Tx>, usize) {
+        let len = usize::from(outgoing.payload_len);
+        let mut sum = Sum::default();
+        if len > 0 && !self.hardware {
+            tcb.each_payload(outgoing, pools, |chunk, range| {
+                sum.add(chunk.bytes().get(range).unwrap_or(&[]));
+            });
+        }
+        if !self.headers(&mut frame, &outgoing.header, len, sum) {
+            return (None, 0);
+        }
+        let (mut fits, mut copied) = (true, 0);
+        if len > 0 {
+            tcb.each_payload(outgoing, pools, |chunk, range| {
+                if len <= COPY_UP_TO {
+                    copied += range.len();
+                    fits &= copy(&mut frame, chunk.bytes().get(range).unwrap_or(&[]));
+                } else {
+                    fits &= frame.attach(&chunk.slice(range).0);
+                }
+            });
+        }
+        (fits.then_some(frame), copied)
+    }
+
+    /// Writes the headers at the front of an empty frame.
+    fn headers(&self, frame: &mut impl TxFrame, header: &TcpHeader, payload_len: usize, sum: Sum) -> bool {
+        let len = tcp_frame_header_len(self.tuple.family(), self.link.vlan, &header.options);
+        let checksum = if self.hardware {
+            EmitChecksum::Hardware
+        } else {
+            EmitChecksum::Software(sum)
+        };
+        let Some(room) = frame.append(len) else {
+            return false;
+        };
+        if emit_tcp(
+            room,
+            &self.link,
+            self.tuple,
+            &self.ip,
+            header,
+            payload_len,
+            checksum,
+        ) != len
+        {
+            return false;
+        }
+        if self.hardware {
+            frame.request_checksum(TxChecksum {
+                l2_len: if self.link.vlan.is_some() { 18 } else { 14 },
+                l3_len: if self.tuple.family() == Family::V4 { 20 } else { 40 },
+                ipv6: self.tuple.family() == Family::V6,
+            });
+        }
+        true
+    }
+}
+
+fn copy(frame: &mut impl TxFrame, bytes: &[u8]) -> bool {
+    match frame.append(bytes.len()) {
+        Some(room) => {
+            room.copy_from_slice(bytes);
+            true
+        }
+        None => false,
+    }
+}

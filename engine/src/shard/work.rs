@@ -1,0 +1,325 @@
+//! What the stages of a turn share: everything a worker owns but the application.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use fourtuple_nic::{Queue, Reta, Toeplitz};
+use fourtuple_tcp::{Ending, Env, Pools, Profile, Signals, State, Tcb};
+use fourtuple_wire::{FourTuple, Instant};
+
+use crate::ConnId;
+use crate::buffer::PortBuffers;
+use crate::conn_id::SlotRef;
+use crate::handoff::Hub;
+use crate::host::{Host, Neighbours};
+use crate::mesh::Mesh;
+use crate::records::{Conn, Owner, Records};
+use crate::secrets::Secrets;
+use crate::shard::limits::Limits;
+use crate::shard::listeners::Listeners;
+use crate::stats::Counters;
+use crate::wheel::Wheel;
+
+/// How far away an entry of the wheel must be to be remembered when an earlier one is made: those that are nearer come up soon
+/// enough to be forgotten. In ticks (ms).
+const FAR: u32 = 10_000;
+
+/// Who owns a four-tuple: one pure function, the same on all workers (D8).
+#[derive(Debug)]
+pub(crate) struct Steering {
+    pub(crate) toeplitz: Toeplitz,
+    pub(crate) reta: Reta,
+}
+
+impl Steering {
+    /// The worker that owns this four-tuple.
+    pub(crate) fn owner(&self, tuple: &FourTuple) -> u16 {
+        // As the receiver of the frame sees it: the peer is the source.
+        let hash = match tuple {
+            FourTuple::V4(t) => {
+                self.toeplitz
+                    .hash_v4(t.remote.octets(), t.local.octets(), t.remote_port, t.local_port)
+            }
+            FourTuple::V6(t) => {
+                self.toeplitz
+                    .hash_v6(t.remote.octets(), t.local.octets(), t.remote_port, t.local_port)
+            }
+        };
+        self.reta.owner(hash)
+    }
+}
+
+/// Everything a worker owns but the application.
+pub(crate) struct Work<Q: Queue> {
+    pub(crate) worker: u16,
+    pub(crate) workers: u16,
+    pub(crate) now: Instant,
+    pub(crate) queue: Q,
+    pub(crate) limits: Limits,
+    pub(crate) records: Records<Q>,
+    pub(crate) pools: Pools<PortBuffers<Q>>,
+    pub(crate) profiles: Vec<Profile>,
+    pub(crate) wheel: Wheel,
+    pub(crate) listeners: Listeners,
+    pub(crate) hub: Hub<Q>,
+    pub(crate) host: Host,
+    pub(crate) neighbours: Neighbours<Q::Tx>,
+    /// Largest IP packet, in bytes.
+    pub(crate) mtu: u16,
+    pub(crate) mesh: Mesh<Q>,
+    pub(crate) steering: Arc<Steering>,
+    pub(crate) secrets: Arc<Secrets>,
+    pub(crate) counters: Counters,
+    /// Frames that wait for the port's descriptor ring.
+    pub(crate) tx: Vec<Q::Tx>,
+    /// Connections and half-open ones that owe something (D1).
+    pub(crate) transmit: VecDeque<SlotRef>,
+    /// Connections whose owner is to be told something.
+    pub(crate) deliver: VecDeque<SlotRef>,
+    /// Connections that may be over.
+    pub(crate) retire: VecDeque<SlotRef>,
+    /// The wheel's pool was exhausted: records are swept from here on until all are armed again.
+    pub(crate) sweep: Option<u32>,
+    /// Next ephemeral port to try (RFC 6056).
+    pub(crate) port_cursor: u32,
+    /// Orphans now.
+    pub(crate) orphans: u32,
+    /// New connections are refused silently until then (quiet time).
+    pub(crate) quiet_until: Instant,
+    pub(crate) draining: bool,
+    /// When the application wants `on_turn` at the latest.
+    pub(crate) wake_at: Option<Instant>,
+    /// Something happened in this turn.
+    pub(crate) busy: bool,
+}
+
+impl<Q: Queue> Work<Q> {
+    /// Lets TCP do something to a connection, and takes note of everything that follows from it: the count by state, debts,
+    /// the next deadline. All calls into a TCB go through here.
+    pub(crate) fn with_tcb<R>(
+        &mut self,
+        slot: SlotRef,
+        act: impl FnOnce(&mut Tcb<PortBuffers<Q>>, &mut Env<'_, PortBuffers<Q>>) -> R,
+    ) -> Option<R> {
+        let conn = self.records.conn_mut(slot)?;
+        let profile = self.profiles.get(usize::from(conn.profile))?;
+        let before = conn.tcb.state();
+        let mut env = Env {
+            now: self.now,
+            profile,
+            pools: &mut self.pools,
+            counters: &mut self.counters.tcp,
+        };
+        let result = act(&mut conn.tcb, &mut env);
+        let after = conn.tcb.state();
+        if before != after {
+            self.counters.by_state.moved(Some(before), Some(after));
+            if matches!(after, State::Closed | State::TimeWait) {
+                self.retire.push_back(slot);
+            }
+            if before == State::SynSent && after == State::Established {
+                self.counters.active_established += 1;
+            }
+        }
+        if conn.tcb.owes() {
+            if !conn.flags.transmit {
+                conn.flags.transmit = true;
+                self.transmit.push_back(slot);
+            }
+        } else {
+            self.arm(slot);
+        }
+        Some(result)
+    }
+
+    /// Notes what TCP has to tell the owner of a connection.
+    pub(crate) fn tell(&mut self, slot: SlotRef, signals: Signals, ended: Option<Ending>) {
+        if signals.is_empty() && ended.is_none() {
+            return;
+        }
+        let Some(conn) = self.records.conn_mut(slot) else {
+            return;
+        };
+        conn.signals.insert(signals);
+        if let Some(ending) = ended {
+            conn.ended = Some(ending);
+            match ending {
+                Ending::Reset | Ending::Refused => self.counters.resets_received += 1,
+                Ending::TimedOut => {
+                    self.counters.timeouts += 1;
+                    if conn.owner == Owner::Orphan {
+                        self.counters.orphans_reset += 1;
+                    }
+                }
+                Ending::Closed | Ending::TimeWait | Ending::Aborted => {}
+            }
+            self.retire.push_back(slot);
+        }
+        if !conn.flags.deliver {
+            conn.flags.deliver = true;
+            self.deliver.push_back(slot);
+        }
+    }
+
+    /// The application's close, or its abort: how it ends is told to the owner when it is done.
+    pub(crate) fn close(&mut self, slot: SlotRef, abort: bool) {
+        let closed = self.with_tcb(slot, |tcb, env| {
+            if abort {
+                tcb.abort(env);
+            } else {
+                tcb.close(env);
+            }
+            tcb.state() == State::Closed
+        });
+        if closed == Some(true) && self.records.conn(slot).is_some_and(|conn| conn.ended.is_none()) {
+            self.tell(slot, Signals::default(), Some(Ending::Aborted));
+        }
+    }
+
+    /// Puts a connection on the list of those whose owner is to be told something.
+    pub(crate) fn deliver_again(&mut self, slot: SlotRef) {
+        if let Some(conn) = self.records.conn_mut(slot)
+            && !conn.flags.deliver
+        {
+            conn.flags.deliver = true;
+            self.deliver.push_back(slot);
+        }
+    }
+
+    /// Enters a new connection and counts it.
+    pub(crate) fn enter(&mut self, tuple: &FourTuple, conn: Conn<Q>) -> Option<SlotRef> {
+        let state = conn.tcb.state();
+        match self.records.insert_conn(tuple, conn) {
+            Ok(slot) => {
+                self.counters.by_state.moved(None, Some(state));
+                Some(slot)
+            }
+            Err(mut conn) => {
+                let profile = self.profiles.get(usize::from(conn.profile))?;
+                let mut env = Env {
+                    now: self.now,
+                    profile,
+                    pools: &mut self.pools,
+                    counters: &mut self.counters.tcp,
+                };
+                conn.tcb.free(&mut env);
+                None
+            }
+        }
+    }
+
+    /// Takes a connection that is over out of everything.
+    pub(crate) fn discard(&mut self, slot: SlotRef) {
+        let Some(mut conn) = self.records.remove_conn(slot) else {
+            return;
+        };
+        self.counters.by_state.moved(Some(conn.tcb.state()), None);
+        if conn.owner == Owner::Orphan {
+            self.orphans = self.orphans.saturating_sub(1);
+        }
+        if conn.owner == Owner::Queue
+            && let Some(listener) = conn.listener.and_then(|id| self.listeners.at_mut(id))
+        {
+            listener.waiting = listener.waiting.saturating_sub(1);
+        }
+        if let Some(profile) = self.profiles.get(usize::from(conn.profile)) {
+            let mut env = Env {
+                now: self.now,
+                profile,
+                pools: &mut self.pools,
+                counters: &mut self.counters.tcp,
+            };
+            conn.tcb.free(&mut env);
+        }
+    }
+
+    /// The application let go of a connection: what is left of it is TCP's, bounded in number and time (D5).
+    pub(crate) fn orphan(&mut self, slot: SlotRef) {
+        let Some(conn) = self.records.conn_mut(slot) else {
+            return;
+        };
+        conn.flags.let_go = true;
+        if conn.owner == Owner::Orphan {
+            return;
+        }
+        if conn.owner == Owner::Queue
+            && let Some(listener) = conn.listener.and_then(|id| self.listeners.at_mut(id))
+        {
+            listener.waiting = listener.waiting.saturating_sub(1);
+        }
+        conn.owner = Owner::Orphan;
+        self.orphans += 1;
+        self.retire.push_back(slot);
+        if self.orphans > self.limits.orphans {
+            self.counters.orphans_reset += 1;
+            self.close(slot, true);
+        }
+    }
+
+    /// Makes sure that the wheel looks at a connection no later than its deadline.
+    pub(crate) fn arm(&mut self, slot: SlotRef) {
+        let Some(conn) = self.records.conn_mut(slot) else {
+            return;
+        };
+        let deadline = conn.tcb.deadline(self.now);
+        if deadline == Instant::FAR_FUTURE {
+            return;
+        }
+        let tick = tick_at_or_after(deadline);
+        if conn.flags.armed && !before(tick, conn.armed) {
+            return;
+        }
+        if conn.flags.armed_far && !before(tick, conn.armed_far) {
+            // The entry that was made before the nearer ones will do.
+            conn.armed = conn.armed_far;
+            conn.flags.armed = true;
+            conn.flags.armed_far = false;
+            return;
+        }
+        let Some(looked_at) = self.wheel.arm(slot.as_u32(), tick) else {
+            self.sweep.get_or_insert(0);
+            return;
+        };
+        if conn.flags.armed
+            && !conn.flags.armed_far
+            && before(tick_of(self.now).wrapping_add(FAR), conn.armed)
+        {
+            conn.armed_far = conn.armed;
+            conn.flags.armed_far = true;
+        }
+        conn.armed = looked_at;
+        conn.flags.armed = true;
+    }
+
+    /// The name of the connection at `slot`.
+    pub(crate) fn name(&self, slot: SlotRef) -> ConnId {
+        self.records.name(self.worker, slot)
+    }
+
+    /// The number of equal interned options, or that of new ones. Options come from configuration, never from a packet.
+    pub(crate) fn intern(&mut self, profile: &Profile) -> u16 {
+        if let Some(known) = self.profiles.iter().position(|other| other == profile) {
+            return known as u16;
+        }
+        if self.profiles.len() > usize::from(u16::MAX) {
+            return 0;
+        }
+        self.profiles.push(profile.clone());
+        (self.profiles.len() - 1) as u16
+    }
+}
+
+/// The wheel's tick at an instant.
+pub(crate) fn tick_of(instant: Instant) -> u32 {
+    instant.as_millis() as u32
+}
+
+/// The first tick that is not before an instant.
+pub(crate) fn tick_at_or_after(instant: Instant) -> u32 {
+    instant.as_nanos().div_ceil(1_000_000) as u32
+}
+
+/// Order of ticks round their circle.
+pub(crate) fn before(one: u32, other: u32) -> bool {
+    (one.wrapping_sub(other) as i32) < 0
+}

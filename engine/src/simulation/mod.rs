@@ -1,0 +1,290 @@
+//! Two engines' shards over the in-process NIC on virtual time, stepped from one seed (D11). For tests.
+
+mod conservation;
+mod handlers;
+mod hostile;
+mod permutations;
+mod steering;
+mod transfer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fourtuple_nic::{Clock, OrdinaryPages, Queue, Reta, Toeplitz};
+use fourtuple_nic_mem::{MemOptions, MemPort, MemQueue, VirtualClock, Wire, WireConditions};
+use fourtuple_tcp::Profile;
+use fourtuple_wire::Instant;
+
+use crate::handler::Handler;
+use crate::host::{Addresses, Host, Rates};
+use crate::idle::Sleeper;
+use crate::listener::Listen;
+use crate::listener::ListenerId;
+use crate::mesh::Mesh;
+use crate::secrets::Secrets;
+use crate::shard::listeners::{NewListener, deal};
+use crate::shard::{Control, Done, Limits, Shard, ShardParts, Steering};
+
+/// All shards of one end.
+pub(crate) struct Side<H: Handler<MemQueue>> {
+    pub(crate) shards: Vec<Shard<MemQueue, H>>,
+    fresh: Vec<(u32, u32)>,
+}
+
+/// Two ends and the wire between them.
+pub(crate) struct World<S: Handler<MemQueue>, C: Handler<MemQueue>> {
+    pub(crate) server: Side<S>,
+    pub(crate) client: Side<C>,
+    pub(crate) wire: Wire,
+    pub(crate) clock: VirtualClock,
+}
+
+/// What a world is made of.
+#[derive(Clone)]
+pub(crate) struct Plan {
+    pub(crate) conditions: WireConditions,
+    pub(crate) server_workers: u16,
+    pub(crate) connections: u32,
+    pub(crate) profile: Profile,
+    pub(crate) multi_seg: bool,
+    pub(crate) pools: u32,
+    pub(crate) seed: u64,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            conditions: WireConditions {
+                delay: Duration::from_micros(20),
+                ..WireConditions::default()
+            },
+            server_workers: 1,
+            connections: 256,
+            profile: Profile {
+                msl: Duration::from_millis(100),
+                ..Profile::default()
+            },
+            multi_seg: true,
+            pools: 2048,
+            seed: 1,
+        }
+    }
+}
+
+impl<H: Handler<MemQueue>> Side<H> {
+    fn new(
+        plan: &Plan,
+        queues: Vec<MemQueue>,
+        addresses: [&str; 2],
+        seed: u64,
+        mut make: impl FnMut(u16) -> H,
+    ) -> Self {
+        let workers = queues.len() as u16;
+        let secrets = Arc::new(Secrets::from_seed(seed));
+        let steering = Arc::new(Steering {
+            toeplitz: Toeplitz::new(secrets.rss),
+            reta: Reta::round_robin(workers),
+        });
+        let sleepers: Vec<_> = (0..workers)
+            .map(|_| Arc::new(Sleeper::new().expect("a descriptor")))
+            .collect();
+        let nets: Vec<ipnet::IpNet> = addresses
+            .iter()
+            .map(|net| net.parse().expect("a network"))
+            .collect();
+        let fresh = queues
+            .iter()
+            .map(|queue| (queue.pool().rx_free, queue.pool().tx_free))
+            .collect();
+        let shards = queues
+            .into_iter()
+            .zip(Mesh::all(&sleepers))
+            .enumerate()
+            .map(|(worker, (queue, mesh))| {
+                let mac = queue.promises().mac;
+                let parts = ShardParts {
+                    worker: worker as u16,
+                    workers,
+                    host: Host::new(Addresses::new(mac.0, &nets, &[]), &Rates::default(), None),
+                    mtu: queue.promises().mtu,
+                    mesh,
+                    steering: Arc::clone(&steering),
+                    secrets: Arc::clone(&secrets),
+                    limits: Limits {
+                        connections: plan.connections,
+                        half_open: plan.connections,
+                        time_wait: plan.connections,
+                        orphans: plan.connections,
+                        ephemeral_ports: (49_152, 65_535),
+                        low_water: queue.pool().rx_capacity / 16,
+                    },
+                    queue,
+                    v4: true,
+                    v6: true,
+                    profile: plan.profile.clone(),
+                    quiet_until: Instant::ZERO,
+                    started: Instant::ZERO,
+                };
+                Shard::new(parts, make(worker as u16), &OrdinaryPages)
+            })
+            .collect();
+        Self { shards, fresh }
+    }
+
+    /// Listens on all workers, as the engine does.
+    pub(crate) fn listen(&mut self, id: u16, listen: &Listen) -> ListenerId {
+        let workers = self.shards.len() as u16;
+        let done = Done::of(workers);
+        for (worker, shard) in self.shards.iter_mut().enumerate() {
+            let new = NewListener {
+                id: ListenerId(id),
+                share: deal(listen.backlog, workers, worker as u16),
+                syn_share: deal(listen.syn_queue, workers, worker as u16).max(1),
+                listen: listen.clone(),
+            };
+            shard.work.control(Control::Listen(Box::new(new), done.clone()));
+        }
+        assert!(done.is_complete());
+        ListenerId(id)
+    }
+
+    fn turn(&mut self, now: Instant) -> (bool, Instant) {
+        let mut busy = false;
+        let mut next = Instant::FAR_FUTURE;
+        for shard in &mut self.shards {
+            next = next.min(shard.turn(now));
+            busy |= shard.was_busy();
+        }
+        (busy, next)
+    }
+
+    /// Every table, pool, wheel and list is as at the start, and every packet has its verdict.
+    #[track_caller]
+    pub(crate) fn assert_as_at_start(&mut self) {
+        for (shard, (rx_free, tx_free)) in self.shards.iter_mut().zip(&self.fresh) {
+            let counters = shard.counters().clone();
+            let verdicts = counters.consumed + counters.steered_out + counters.dropped.sum();
+            assert_eq!(
+                counters.rx_packets + counters.steered_in,
+                verdicts,
+                "every packet has one verdict"
+            );
+            let work = &shard.work;
+            assert_eq!(work.records.connections(), 0, "connections");
+            assert_eq!(work.records.half_open(), 0, "half-open");
+            assert_eq!(work.records.time_wait(), 0, "TIME_WAIT");
+            assert_eq!(work.records.table.len(), 0, "table");
+            assert_eq!(work.orphans, 0, "orphans");
+            assert_eq!(
+                counters.by_state.as_slice().iter().sum::<u64>(),
+                0,
+                "connections by state"
+            );
+            let in_use = work.pools.in_use();
+            assert_eq!(
+                (in_use.send_chunks, in_use.receive_chunks, in_use.scoreboards),
+                (0, 0, 0),
+                "TCP's pools"
+            );
+            assert!(
+                work.transmit.is_empty() && work.deliver.is_empty() && work.tx.is_empty(),
+                "lists"
+            );
+            let pool = work.queue.pool();
+            assert_eq!((pool.rx_free, pool.tx_free), (*rx_free, *tx_free), "buffers");
+        }
+    }
+}
+
+impl<S: Handler<MemQueue>, C: Handler<MemQueue>> World<S, C> {
+    /// A server at 10.0.0.1 and fd00::1, a client at 10.0.0.2 and fd00::2.
+    pub(crate) fn new(plan: &Plan, server: impl FnMut(u16) -> S, client: impl FnMut(u16) -> C) -> Self {
+        let clock = VirtualClock::new();
+        let options = |queues| MemOptions {
+            queues,
+            multi_seg: plan.multi_seg,
+            receive_pool: plan.pools,
+            payload_pool: plan.pools,
+            transmit_pool: plan.pools,
+            ..MemOptions::default()
+        };
+        let mut ends = [options(plan.server_workers), options(1)];
+        ends[0].mac.0[5] = 0x0a;
+        ends[1].mac.0[5] = 0x0b;
+        ends[0].mac.0[0] = 2;
+        ends[1].mac.0[0] = 2;
+        let (mut a, mut b) = MemPort::join(ends, [plan.conditions; 2], &clock, plan.seed);
+        let wire = a.wire();
+        Self {
+            server: Side::new(
+                plan,
+                a.take_queues(),
+                ["10.0.0.1/24", "fd00::1/64"],
+                plan.seed,
+                server,
+            ),
+            client: Side::new(
+                plan,
+                b.take_queues(),
+                ["10.0.0.2/24", "fd00::2/64"],
+                plan.seed + 1,
+                client,
+            ),
+            wire,
+            clock,
+        }
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        Instant::from_nanos(self.clock.now_ns())
+    }
+
+    /// One turn of every shard; moves time to the next thing that happens when none did anything. `false`: nothing will.
+    pub(crate) fn step(&mut self) -> bool {
+        let now = self.now();
+        let (busy_one, next_one) = self.server.turn(now);
+        let (busy_other, next_other) = self.client.turn(now);
+        if busy_one || busy_other {
+            self.clock.advance(Duration::from_nanos(500));
+            return true;
+        }
+        let arrival = self
+            .wire
+            .next_event_ns()
+            .map_or(Instant::FAR_FUTURE, Instant::from_nanos);
+        let next = next_one.min(next_other).min(arrival);
+        if next == Instant::FAR_FUTURE {
+            return false;
+        }
+        self.clock.advance_to(next.as_nanos().max(now.as_nanos() + 1_000));
+        true
+    }
+
+    /// Steps until `done`, for at most `span` of virtual time.
+    #[track_caller]
+    pub(crate) fn run_until(&mut self, span: Duration, mut done: impl FnMut(&mut Self) -> bool) {
+        let end = self.now() + span;
+        while !done(self) {
+            assert!(self.now() < end, "not done after {span:?} of virtual time");
+            if !self.step() {
+                self.clock.advance(Duration::from_millis(1));
+            }
+        }
+    }
+
+    /// Steps for a span of virtual time.
+    pub(crate) fn run_for(&mut self, span: Duration) {
+        let end = self.now() + span;
+        while self.now() < end {
+            if !self.step() {
+                self.clock.advance_to(end.as_nanos());
+            }
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_as_at_start(&mut self) {
+        self.server.assert_as_at_start();
+        self.client.assert_as_at_start();
+    }
+}

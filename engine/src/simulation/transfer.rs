@@ -1,0 +1,162 @@
+//! Bytes arrive exactly, both ways, over any wire; v4 and v6; one worker and several.
+
+use std::time::Duration;
+
+use fourtuple_nic_mem::WireConditions;
+use fourtuple_tcp::Profile;
+
+use super::handlers::{Client, Echo, Errand};
+use super::{Plan, World};
+use crate::listener::Listen;
+
+#[track_caller]
+fn exchange(plan: &Plan, remote: &str, connections: u32, bytes: usize) -> World<Echo, Client> {
+    let errand = Errand {
+        remote: remote.parse().unwrap(),
+        connections,
+        bytes,
+    };
+    let (client, outcome) = Client::new(vec![errand]);
+    let mut client = Some(client);
+    let mut world = World::new(plan, |_| Echo::default(), |_| client.take().expect("one client"));
+    world.server.listen(
+        0,
+        &Listen {
+            profile: plan.profile.clone(),
+            ..Listen::on(7)
+        },
+    );
+    // A watchdog on progress, not on the whole: loss may take long, standing still may not.
+    let mut last = (0, 0);
+    loop {
+        let before = world.now();
+        world.run_until(Duration::from_secs(300), |world| {
+            let outcome = outcome.lock().unwrap();
+            let done = outcome.finished + outcome.failed.len() as u32 == connections;
+            done || (outcome.received, outcome.finished) != last
+                && world.now() > before + Duration::from_secs(1)
+        });
+        let outcome = outcome.lock().unwrap();
+        if outcome.finished + outcome.failed.len() as u32 == connections {
+            break;
+        }
+        last = (outcome.received, outcome.finished);
+    }
+    {
+        let outcome = outcome.lock().unwrap();
+        assert!(outcome.failed.is_empty(), "{:?}", outcome.failed);
+        assert_eq!(outcome.received, (connections as usize * bytes) as u64);
+    }
+    // 2 MSL and the frames that are under way.
+    world.run_for(Duration::from_secs(2));
+    world.assert_as_at_start();
+    world
+}
+
+#[test]
+fn an_exchange_over_a_perfect_wire() {
+    for remote in ["10.0.0.1:7", "[fd00::1]:7"] {
+        exchange(&Plan::default(), remote, 1, 64);
+        exchange(&Plan::default(), remote, 1, 300_000);
+        exchange(&Plan::default(), remote, 50, 5_000);
+    }
+}
+
+#[test]
+fn without_segments_on_sending_and_without_options() {
+    exchange(
+        &Plan {
+            multi_seg: false,
+            ..Plan::default()
+        },
+        "10.0.0.1:7",
+        3,
+        100_000,
+    );
+    let bare = Profile {
+        sack: false,
+        timestamps: false,
+        window_scaling: false,
+        ..Plan::default().profile
+    };
+    exchange(
+        &Plan {
+            profile: bare,
+            ..Plan::default()
+        },
+        "10.0.0.1:7",
+        3,
+        100_000,
+    );
+}
+
+#[test]
+fn loss_reordering_duplication_and_corruption_lose_nothing() {
+    for seed in 1..9 {
+        let conditions = WireConditions {
+            loss: 30_000,
+            reorder: 20_000,
+            reorder_by: Duration::from_micros(300),
+            duplicate: 10_000,
+            corrupt: 5_000,
+            delay: Duration::from_micros(100),
+            jitter: Duration::from_micros(20),
+            ..WireConditions::default()
+        };
+        let plan = Plan {
+            conditions,
+            seed,
+            server_workers: 1 + (seed % 2) as u16,
+            ..Plan::default()
+        };
+        exchange(
+            &plan,
+            if seed % 2 == 0 {
+                "[fd00::1]:7"
+            } else {
+                "10.0.0.1:7"
+            },
+            4,
+            120_000,
+        );
+    }
+}
+
+#[test]
+fn small_buffers_and_slow_readers_never_stand_still() {
+    let profile = Profile {
+        receive_buffer: 8192,
+        send_buffer: 4096,
+        ..Plan::default().profile
+    };
+    exchange(
+        &Plan {
+            profile,
+            ..Plan::default()
+        },
+        "10.0.0.1:7",
+        2,
+        60_000,
+    );
+}
+
+#[test]
+fn several_workers_share_connections_that_the_port_spreads_as_it_likes() {
+    let world = exchange(
+        &Plan {
+            server_workers: 3,
+            ..Plan::default()
+        },
+        "10.0.0.1:7",
+        60,
+        2_000,
+    );
+    let accepts: Vec<u64> = world
+        .server
+        .shards
+        .iter()
+        .map(|shard| shard.work.counters.accepts)
+        .collect();
+    assert_eq!(accepts.iter().sum::<u64>(), 60);
+    assert!(accepts.iter().all(|count| *count > 0), "{accepts:?}");
+}

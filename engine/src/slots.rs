@@ -1,0 +1,122 @@
+//! Places of one kind of record: a fixed arena, a FIFO free list, and generations that make stale names errors (D6, D7).
+//!
+//! Allocates everything in [`Slots::new`], nothing after. A place whose generation would wrap is retired: it is never used
+//! again, which costs capacity after 16 million connections on the same place and never another user's connection.
+
+use std::collections::VecDeque;
+
+use fourtuple_nic::{Arena, HugePages};
+
+use crate::conn_id::MAX_GENERATION;
+
+/// A fixed number of places for records of type `T`.
+#[derive(Debug)]
+pub(crate) struct Slots<T> {
+    places: Arena<Option<T>>,
+    generations: Arena<u32>,
+    free: VecDeque<u32>,
+    used: u32,
+}
+
+impl<T> Slots<T> {
+    /// Reserves and touches `capacity` places.
+    pub(crate) fn new(capacity: u32, pages: &dyn HugePages) -> Self {
+        Self {
+            places: Arena::new(capacity as usize, pages, || None),
+            generations: Arena::new(capacity as usize, pages, || 1),
+            free: (0..capacity).collect(),
+            used: 0,
+        }
+    }
+
+    /// Puts a record into the place that has been free for longest; gives it back when none is free.
+    pub(crate) fn insert(&mut self, record: T) -> Result<u32, T> {
+        let Some(index) = self.free.pop_front() else {
+            return Err(record);
+        };
+        self.places[index] = Some(record);
+        self.used += 1;
+        Ok(index)
+    }
+
+    /// Empties a place and ends its generation.
+    pub(crate) fn remove(&mut self, index: u32) -> Option<T> {
+        let record = self.places.get_mut(index)?.take()?;
+        self.used -= 1;
+        let generation = &mut self.generations[index];
+        if *generation < MAX_GENERATION {
+            *generation += 1;
+            self.free.push_back(index);
+        }
+        Some(record)
+    }
+
+    /// The record at `index`.
+    pub(crate) fn at(&self, index: u32) -> Option<&T> {
+        self.places.get(index)?.as_ref()
+    }
+
+    /// The record at `index`, for writing.
+    pub(crate) fn at_mut(&mut self, index: u32) -> Option<&mut T> {
+        self.places.get_mut(index)?.as_mut()
+    }
+
+    /// The generation that the place is in.
+    pub(crate) fn generation(&self, index: u32) -> u32 {
+        self.generations.get(index).copied().unwrap_or(0)
+    }
+
+    /// Places in use.
+    pub(crate) fn used(&self) -> u32 {
+        self.used
+    }
+
+    /// A record could be inserted.
+    pub(crate) fn has_room(&self) -> bool {
+        !self.free.is_empty()
+    }
+
+    /// Places in all.
+    pub(crate) fn capacity(&self) -> u32 {
+        self.places.capacity() as u32
+    }
+
+    /// Bytes reserved.
+    pub(crate) fn reserved_bytes(&self) -> usize {
+        self.places.reserved_bytes()
+            + self.generations.reserved_bytes()
+            + self.free.capacity() * size_of::<u32>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fourtuple_nic::OrdinaryPages;
+
+    use super::*;
+
+    #[test]
+    fn places_are_reused_oldest_first_under_a_new_generation() {
+        let mut slots = Slots::new(2, &OrdinaryPages);
+        let first = slots.insert('a').unwrap();
+        let second = slots.insert('b').unwrap();
+        assert_eq!(slots.insert('c'), Err('c'));
+        let before = slots.generation(first);
+        assert_eq!(slots.remove(first), Some('a'));
+        assert_eq!(slots.remove(first), None);
+        assert_eq!(slots.remove(second), Some('b'));
+        assert_eq!(slots.insert('d'), Ok(first));
+        assert_eq!(slots.generation(first), before + 1);
+        assert_eq!((slots.used(), slots.at(first)), (1, Some(&'d')));
+    }
+
+    #[test]
+    fn a_place_whose_generation_would_wrap_is_retired() {
+        let mut slots = Slots::new(1, &OrdinaryPages);
+        slots.generations[0] = MAX_GENERATION;
+        let index = slots.insert(()).unwrap();
+        slots.remove(index);
+        assert!(!slots.has_room());
+        assert_eq!(slots.used(), 0);
+    }
+}

@@ -1,0 +1,343 @@
+//! How a worker's numbers leave it: one block under a sequence lock, published between turns, at most once a millisecond (D11).
+//!
+//! ```text
+//!   word 0        1 …            then              then           then             then
+//!   turned_at     plain fields   dropped           by_state       tcp              port
+//!                 (PLAIN)        (DropReason::ALL) (State::ALL)   (tcp_metrics())  (PORT)
+//! ```
+//!
+//! Publishing is wait-free and allocates nothing; the worker does not notice who reads. What holds between the numbers of a
+//! worker between two turns (packets in = Σ verdicts) holds within a block.
+
+use std::sync::{Arc, OnceLock};
+
+use fourtuple_nic::PortStats;
+use fourtuple_tcp::{State, TcpCounters};
+use fourtuple_wire::{DropReason, Instant};
+
+use super::counters::{Counters, Kind, Metric, PLAIN};
+use super::sequence_lock::{SequenceLock, Words};
+
+/// A fresh place for one worker's numbers: the end that writes and one that reads.
+pub(crate) fn published() -> (Publisher, Reader) {
+    let lock = Arc::new(SequenceLock::new(Layout::of_block().len));
+    (
+        Publisher {
+            lock: Arc::clone(&lock),
+        },
+        Reader { lock },
+    )
+}
+
+/// The worker's end. There is one for each block.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    lock: Arc<SequenceLock>,
+}
+
+impl Publisher {
+    /// Publishes the numbers as they stand after the turn at `now`. Wait-free.
+    pub(crate) fn publish(&mut self, counters: &Counters, port: &PortStats, now: Instant) {
+        self.lock.write(|words| put(words, counters, port, now));
+    }
+}
+
+fn put(words: &mut Words<'_>, counters: &Counters, port: &PortStats, now: Instant) {
+    words.put(now.as_nanos());
+    counters.each_plain(|_, value| words.put(value));
+    counters
+        .dropped
+        .as_slice()
+        .iter()
+        .for_each(|value| words.put(*value));
+    counters
+        .by_state
+        .as_slice()
+        .iter()
+        .for_each(|value| words.put(*value));
+    counters.tcp.each(|_, _, value| words.put(value));
+    port_values(port).iter().for_each(|value| words.put(*value));
+}
+
+/// The end that reads.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    lock: Arc<SequenceLock>,
+}
+
+impl Reader {
+    /// The latest block.
+    pub fn read(&self) -> Block {
+        let mut values = vec![0; self.lock.len()].into_boxed_slice();
+        self.lock.read(&mut values);
+        Block { values }
+    }
+}
+
+/// One worker's numbers between two turns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    values: Box<[u64]>,
+}
+
+impl Block {
+    /// All numbers zero: the start of a sum.
+    pub fn zero() -> Self {
+        Self {
+            values: vec![0; Layout::of_block().len].into(),
+        }
+    }
+
+    /// When the worker last turned, by the engine's clock; zero before its first turn.
+    pub fn turned_at(&self) -> Instant {
+        Instant::from_nanos(self.values[0])
+    }
+
+    /// A plain field by its name in [`PLAIN`].
+    pub fn plain(&self, name: &str) -> Option<u64> {
+        let at = PLAIN.iter().position(|metric| metric.name == name)?;
+        Some(self.part(Part::Plain)[at])
+    }
+
+    /// Packets dropped for this reason.
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.part(Part::Dropped)[reason as usize]
+    }
+
+    /// Connections in this state.
+    pub fn in_state(&self, state: State) -> u64 {
+        self.part(Part::ByState)[state as usize]
+    }
+
+    /// What TCP counted under this name.
+    pub fn tcp(&self, name: &str) -> Option<u64> {
+        let at = tcp_metrics().iter().position(|metric| metric.name == name)?;
+        Some(self.part(Part::Tcp)[at])
+    }
+
+    /// The plain fields with their values, in the order of [`PLAIN`].
+    pub fn each_plain(&self) -> impl Iterator<Item = (&'static Metric, u64)> + Clone + '_ {
+        PLAIN.iter().zip(self.part(Part::Plain).iter().copied())
+    }
+
+    /// What TCP counted, with its values.
+    pub fn each_tcp(&self) -> impl Iterator<Item = (&'static Metric, u64)> + Clone + '_ {
+        tcp_metrics().iter().zip(self.part(Part::Tcp).iter().copied())
+    }
+
+    /// What the port counted, all queues together, with its values.
+    pub fn each_port(&self) -> impl Iterator<Item = (&'static Metric, u64)> + Clone + '_ {
+        PORT.iter().zip(self.part(Part::Port).iter().copied())
+    }
+
+    /// Adds another worker's numbers: counters and gauges by sum, peaks by the larger one.
+    ///
+    /// What the port counted is the same for all workers and is not summed: the later block's stands.
+    pub fn add(&mut self, other: &Self) {
+        let later = other.turned_at() > self.turned_at();
+        let layout = Layout::of_block();
+        for (at, (sum, value)) in self.values.iter_mut().zip(&other.values).enumerate() {
+            *sum = match () {
+                () if at == 0 => (*sum).max(*value),
+                () if at >= layout.port && !later => *sum,
+                () if at >= layout.port => *value,
+                () if PLAIN.get(at - 1).is_some_and(|metric| metric.kind == Kind::Peak) => (*sum).max(*value),
+                () => sum.wrapping_add(*value),
+            };
+        }
+    }
+
+    fn part(&self, part: Part) -> &[u64] {
+        let Layout {
+            dropped,
+            by_state,
+            tcp,
+            port,
+            len,
+        } = *Layout::of_block();
+        &self.values[match part {
+            Part::Plain => 1..dropped,
+            Part::Dropped => dropped..by_state,
+            Part::ByState => by_state..tcp,
+            Part::Tcp => tcp..port,
+            Part::Port => port..len,
+        }]
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Part {
+    Plain,
+    Dropped,
+    ByState,
+    Tcp,
+    Port,
+}
+
+/// Where the parts of a block start.
+struct Layout {
+    dropped: usize,
+    by_state: usize,
+    tcp: usize,
+    port: usize,
+    len: usize,
+}
+
+impl Layout {
+    fn of_block() -> &'static Self {
+        static LAYOUT: OnceLock<Layout> = OnceLock::new();
+        LAYOUT.get_or_init(|| {
+            let dropped = 1 + PLAIN.len();
+            let by_state = dropped + DropReason::ALL.len();
+            let tcp = by_state + State::ALL.len();
+            let port = tcp + tcp_metrics().len();
+            Layout {
+                dropped,
+                by_state,
+                tcp,
+                port,
+                len: port + PORT.len(),
+            }
+        })
+    }
+}
+
+/// What TCP counts: names and meanings, in the order of [`TcpCounters::each`].
+pub fn tcp_metrics() -> &'static [Metric] {
+    static METRICS: OnceLock<Vec<Metric>> = OnceLock::new();
+    METRICS.get_or_init(|| {
+        let mut metrics = Vec::new();
+        TcpCounters::default().each(|name, meaning, _| {
+            metrics.push(Metric {
+                name,
+                meaning: meaning.trim_ascii(),
+                kind: Kind::Counter,
+            })
+        });
+        metrics
+    })
+}
+
+macro_rules! port_metrics {
+    ($($field:ident: $meaning:literal,)+) => {
+        /// What a port counts: names and meanings.
+        pub const PORT: &[Metric] =
+            &[$(Metric { name: stringify!($field), meaning: $meaning, kind: Kind::Counter },)+];
+
+        fn port_values(stats: &PortStats) -> [u64; PORT.len()] {
+            let PortStats { $($field,)+ } = *stats;
+            [$($field,)+]
+        }
+    };
+}
+
+port_metrics! {
+    rx_packets: "Frames received.",
+    tx_packets: "Frames sent.",
+    rx_bytes: "Bytes received.",
+    tx_bytes: "Bytes sent.",
+    rx_missed: "Frames that the port dropped because no descriptor was free.",
+    rx_errors: "Frames received with an error of layer 1 or 2.",
+    tx_errors: "Frames that could not be sent.",
+    rx_no_buffer: "Frames that the port could not store because its pool was empty.",
+    rx_flattened: "Received frames that came as several segments and were copied into one.",
+    tx_linearised: "Payload bytes copied on sending because the port takes one segment a frame.",
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// Numbers that are all different.
+    fn counters() -> Counters {
+        let mut counters = Counters {
+            rx_packets: 50,
+            steered_in: 7,
+            consumed: 30,
+            steered_out: 4,
+            ..Counters::default()
+        };
+        for _ in 0..23 {
+            counters.dropped.count(DropReason::NoConnection);
+        }
+        counters.by_state.moved(None, Some(State::TimeWait));
+        counters.longest_turn_ns = 900;
+        counters.reserved_bytes = 77;
+        counters
+    }
+
+    #[test]
+    fn a_block_has_room_for_exactly_what_is_published() {
+        let lock = SequenceLock::new(Layout::of_block().len);
+        lock.write(|words| {
+            put(words, &Counters::default(), &PortStats::default(), Instant::ZERO);
+            assert_eq!(words.left(), 0);
+        });
+    }
+
+    #[test]
+    fn a_block_says_what_the_worker_counted() {
+        let (mut publisher, reader) = published();
+        assert_eq!(reader.read(), Block::zero());
+        let port = PortStats {
+            rx_missed: 5,
+            tx_linearised: 6,
+            ..PortStats::default()
+        };
+        publisher.publish(&counters(), &port, Instant::from_millis(3));
+        let block = reader.clone().read();
+        assert_eq!(block.turned_at(), Instant::from_millis(3));
+        assert_eq!(block.plain("rx_packets"), Some(50));
+        assert_eq!(block.plain("reserved_bytes"), Some(77), "the last of its part");
+        assert_eq!(block.plain("nonsense"), None);
+        assert_eq!(block.dropped(DropReason::NoConnection), 23);
+        assert_eq!(block.dropped(DropReason::Truncated), 0);
+        assert_eq!(
+            (block.in_state(State::TimeWait), block.in_state(State::Closed)),
+            (1, 0)
+        );
+        assert_eq!(block.tcp(tcp_metrics()[0].name), Some(0));
+        let named = |name| {
+            block
+                .each_port()
+                .find(|(metric, _)| metric.name == name)
+                .map(|(_, value)| value)
+        };
+        assert_eq!((named("rx_missed"), named("tx_linearised")), (Some(5), Some(6)));
+        let dropped: u64 = DropReason::ALL.iter().map(|reason| block.dropped(*reason)).sum();
+        let of = |name| block.plain(name).unwrap();
+        assert_eq!(
+            of("rx_packets") + of("steered_in"),
+            of("consumed") + of("steered_out") + dropped
+        );
+    }
+
+    #[test]
+    fn blocks_add_up_but_for_peaks_and_what_the_port_counted() {
+        let (mut publisher, reader) = published();
+        let port = |rx_missed| PortStats {
+            rx_missed,
+            ..PortStats::default()
+        };
+        publisher.publish(&counters(), &port(5), Instant::from_millis(3));
+        let (first, mut sum) = (reader.read(), Block::zero());
+        let other = Counters {
+            longest_turn_ns: 800,
+            ..counters()
+        };
+        publisher.publish(&other, &port(4), Instant::from_millis(2));
+        sum.add(&first);
+        sum.add(&reader.read());
+        assert_eq!(sum.plain("rx_packets"), Some(100));
+        assert_eq!(sum.dropped(DropReason::NoConnection), 46);
+        assert_eq!(sum.in_state(State::TimeWait), 2);
+        assert_eq!(sum.plain("longest_turn_ns"), Some(900));
+        assert_eq!(
+            sum.each_port()
+                .find(|(metric, _)| metric.name == "rx_missed")
+                .map(|(_, value)| value),
+            Some(5)
+        );
+        assert_eq!(sum.turned_at(), Instant::from_millis(3));
+    }
+}

@@ -1,0 +1,183 @@
+//! The one table of a shard (D7): from a four-tuple to the slot of its SYN, TCB or TIME_WAIT record, both families.
+//!
+//! `hashbrown::HashTable` of [`SlotRef`]s at fixed capacity. The hash is SipHash-1-3 under a secret key, because Toeplitz and
+//! CRC are linear and a peer could choose four-tuples that pile up. The table is made for twice the entries that it may
+//! hold, so that erased places never fill a probe window and it never rehashes; `rehashes` counts, and a churn test holds it
+//! at zero.
+
+use std::cell::Cell;
+use std::hash::Hasher;
+
+use fourtuple_wire::FourTuple;
+use hashbrown::HashTable;
+use siphasher::sip::SipHasher13;
+
+use crate::conn_id::SlotRef;
+
+/// Four-tuple → slot.
+pub(crate) struct Table {
+    slots: HashTable<u32>,
+    keys: (u64, u64),
+    capacity: usize,
+    rehashes: u64,
+}
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Table")
+            .field("len", &self.slots.len())
+            .field("capacity", &self.capacity)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Table {
+    /// A table for at most `capacity` entries under a secret key.
+    pub(crate) fn new(capacity: usize, keys: (u64, u64)) -> Self {
+        let mut slots = HashTable::with_capacity(capacity.saturating_mul(2));
+        // Touched at start (D6): filling half of it writes to every group; clearing keeps the memory.
+        for entry in 0..capacity as u32 {
+            slots.insert_unique(u64::from(entry).wrapping_mul(0x9e37_79b9_7f4a_7c15), entry, |_| 0);
+        }
+        slots.clear();
+        Self {
+            slots,
+            keys,
+            capacity,
+            rehashes: 0,
+        }
+    }
+
+    /// The keyed hash of a four-tuple.
+    pub(crate) fn hash(&self, tuple: &FourTuple) -> u64 {
+        hash_tuple(self.keys, tuple)
+    }
+
+    /// The slot that `is_it` recognises among the candidates for this hash. `is_it` may prefetch and refuse them all.
+    pub(crate) fn find(&self, hash: u64, mut is_it: impl FnMut(SlotRef) -> bool) -> Option<SlotRef> {
+        self.slots
+            .find(hash, |raw| is_it(SlotRef::from_u32(*raw)))
+            .map(|raw| SlotRef::from_u32(*raw))
+    }
+
+    /// Enters a slot; `false` when the table is at its capacity.
+    #[must_use]
+    pub(crate) fn insert(&mut self, hash: u64, slot: SlotRef, hash_of: impl Fn(SlotRef) -> u64) -> bool {
+        if self.slots.len() >= self.capacity {
+            return false;
+        }
+        let moved = Cell::new(0);
+        self.slots.insert_unique(hash, slot.as_u32(), |raw| {
+            moved.set(moved.get() + 1);
+            hash_of(SlotRef::from_u32(*raw))
+        });
+        self.rehashes += moved.get();
+        true
+    }
+
+    /// Takes exactly this slot out.
+    pub(crate) fn remove(&mut self, hash: u64, slot: SlotRef) -> bool {
+        match self.slots.find_entry(hash, |raw| *raw == slot.as_u32()) {
+            Ok(entry) => {
+                entry.remove();
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Lets another record answer for the same four-tuple.
+    pub(crate) fn replace(&mut self, hash: u64, old: SlotRef, new: SlotRef) -> bool {
+        match self.slots.find_mut(hash, |raw| *raw == old.as_u32()) {
+            Some(raw) => {
+                *raw = new.as_u32();
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Entries now.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Bytes reserved.
+    pub(crate) fn reserved_bytes(&self) -> usize {
+        self.slots.allocation_size()
+    }
+
+    /// Entries that were moved since the start; stays zero.
+    #[cfg(test)]
+    fn rehashes(&self) -> u64 {
+        self.rehashes
+    }
+}
+
+/// SipHash-1-3 of a four-tuple under `keys`.
+pub(crate) fn hash_tuple(keys: (u64, u64), tuple: &FourTuple) -> u64 {
+    let hasher = SipHasher13::new_with_keys(keys.0, keys.1);
+    match tuple {
+        FourTuple::V4(t) => {
+            let mut octets = [0u8; 12];
+            octets[..4].copy_from_slice(&t.local.octets());
+            octets[4..8].copy_from_slice(&t.remote.octets());
+            octets[8..10].copy_from_slice(&t.local_port.to_be_bytes());
+            octets[10..].copy_from_slice(&t.remote_port.to_be_bytes());
+            hasher.hash(&octets)
+        }
+        FourTuple::V6(t) => {
+            let mut hasher = hasher;
+            hasher.write(&t.local.octets());
+            hasher.write(&t.remote.octets());
+            hasher.write_u32(u32::from(t.local_port) << 16 | u32::from(t.remote_port));
+            hasher.finish()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fourtuple_wire::{Family, TupleV4};
+
+    use super::*;
+    use crate::conn_id::SlotKind;
+
+    fn tuple(n: u32) -> FourTuple {
+        FourTuple::V4(TupleV4 {
+            local: std::net::Ipv4Addr::new(10, 0, 0, 1),
+            remote: std::net::Ipv4Addr::from(0x0b00_0000 | n >> 8),
+            local_port: 80,
+            remote_port: 1024 + (n & 0xff) as u16,
+        })
+    }
+
+    fn slot(n: u32) -> SlotRef {
+        SlotRef::new(SlotKind::Tcb, Family::V4, n)
+    }
+
+    #[test]
+    fn churn_at_full_capacity_never_rehashes() {
+        const CAPACITY: u32 = 20_000;
+        let mut table = Table::new(CAPACITY as usize, (1, 2));
+        for n in 0..CAPACITY {
+            assert!(table.insert(table.hash(&tuple(n)), slot(n), |_| unreachable!()));
+        }
+        assert!(
+            !table.insert(0, slot(CAPACITY), |_| 0),
+            "at capacity nothing more is taken"
+        );
+        for n in CAPACITY..CAPACITY * 40 {
+            let gone = n - CAPACITY;
+            assert!(table.remove(table.hash(&tuple(gone)), slot(gone)));
+            assert!(table.insert(table.hash(&tuple(n)), slot(n), |_| 0));
+        }
+        assert_eq!((table.len(), table.rehashes()), (CAPACITY as usize, 0));
+        let last = CAPACITY * 40 - 1;
+        assert_eq!(
+            table.find(table.hash(&tuple(last)), |s| s == slot(last)),
+            Some(slot(last))
+        );
+        assert_eq!(table.find(table.hash(&tuple(5)), |s| s == slot(5)), None);
+    }
+}

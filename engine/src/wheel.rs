@@ -1,0 +1,313 @@
+//! The timer wheel of a shard: three levels of 256 slots, in ticks of one millisecond (D6).
+//!
+//! ```text
+//!   level 0   256 × 1 ms        due within 256 ms
+//!   level 1   256 × 256 ms      within 65 s
+//!   level 2   256 × 65.5 s      within 4.6 h; later ones are looked at again then
+//! ```
+//!
+//! A slot is a list of chunks of `u32` from one pool: arrays, because walking intrusive chains costs six times as much. An
+//! entry is never cancelled: when its slot is due the record is asked for its deadline, and re-armed if that is later.
+//! Everything is allocated in [`Wheel::new`]. When the pool is exhausted [`Wheel::arm`] says so, and the shard sweeps its
+//! records instead until entries came free: late, never lost.
+
+const SLOTS: usize = 256;
+const LEVELS: usize = 3;
+/// Entries of a chunk: with its link and its length a chunk is 64 bytes.
+const CHUNK: usize = 14;
+const NONE: u32 = u32::MAX;
+
+#[derive(Clone, Copy, Debug)]
+struct Chunk {
+    entries: [u32; CHUNK],
+    len: u32,
+    next: u32,
+}
+
+/// Deadlines of records, by `u32` names.
+#[derive(Debug)]
+pub(crate) struct Wheel {
+    chunks: Vec<Chunk>,
+    free: u32,
+    heads: [[u32; SLOTS]; LEVELS],
+    occupied: [[u64; SLOTS / 64]; LEVELS],
+    /// The last tick whose slot was drained completely.
+    now: u32,
+    /// A slot that the budget left half drained.
+    draining: u32,
+    entries: usize,
+}
+
+impl Wheel {
+    /// A wheel for `capacity` entries that stands at tick `now`.
+    ///
+    /// Chunks are shared by slots, so in the worst case (every entry in a slot of its own) fewer than `capacity` could fit;
+    /// one more chunk a slot makes up for it.
+    pub(crate) fn new(capacity: usize, now: u32) -> Self {
+        let count = capacity.div_ceil(CHUNK) + SLOTS * LEVELS;
+        let chunks: Vec<Chunk> = (0..count as u32)
+            .map(|at| Chunk {
+                entries: [0; CHUNK],
+                len: 0,
+                next: if at as usize + 1 < count { at + 1 } else { NONE },
+            })
+            .collect();
+        Self {
+            chunks,
+            free: 0,
+            heads: [[NONE; SLOTS]; LEVELS],
+            occupied: [[0; SLOTS / 64]; LEVELS],
+            now,
+            draining: NONE,
+            entries: 0,
+        }
+    }
+
+    /// Enters `name` for `tick` and returns the tick at which it comes up: never later, and earlier on the upper levels, whose
+    /// slots come up when they begin. One that is due already comes up at the next tick. `None` when the pool is exhausted.
+    #[must_use]
+    pub(crate) fn arm(&mut self, name: u32, tick: u32) -> Option<u32> {
+        let (level, slot, comes_up) = self.place(tick);
+        let head = self.heads[level][slot];
+        let target = match self.chunks.get(head as usize) {
+            Some(chunk) if (chunk.len as usize) < CHUNK => head,
+            _ => {
+                let fresh = self.free;
+                let chunk = self.chunks.get_mut(fresh as usize)?;
+                self.free = chunk.next;
+                *chunk = Chunk {
+                    entries: [0; CHUNK],
+                    len: 0,
+                    next: head,
+                };
+                self.heads[level][slot] = fresh;
+                self.occupied[level][slot / 64] |= 1 << (slot % 64);
+                fresh
+            }
+        };
+        let chunk = &mut self.chunks[target as usize];
+        chunk.entries[chunk.len as usize] = name;
+        chunk.len += 1;
+        self.entries += 1;
+        Some(comes_up)
+    }
+
+    /// Takes out at most `budget` names whose slot is due at `now`, in `due`. Entries of the upper levels come out when their
+    /// slot begins: the caller looks at the deadline and arms them again.
+    ///
+    /// `true` when the wheel has reached `now`; else the rest is due next turn.
+    pub(crate) fn advance(&mut self, now: u32, budget: usize, due: &mut Vec<u32>) -> bool {
+        let mut left = budget;
+        if !self.drain(&mut left, due) {
+            return false;
+        }
+        while (now.wrapping_sub(self.now) as i32) > 0 {
+            if self.entries == 0 {
+                self.now = now;
+                return true;
+            }
+            self.skip_empty(now);
+            if (now.wrapping_sub(self.now) as i32) <= 0 {
+                return true;
+            }
+            self.now = self.now.wrapping_add(1);
+            let tick = self.now;
+            if tick & 0xffff == 0 {
+                self.unhook(2, (tick >> 16) as usize % SLOTS);
+            }
+            if tick & 0xff == 0 {
+                self.unhook(1, (tick >> 8) as usize % SLOTS);
+            }
+            self.unhook(0, tick as usize % SLOTS);
+            if !self.drain(&mut left, due) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The next tick at which something may come up, if anything is entered. Never later than the true one.
+    pub(crate) fn next_tick(&self) -> Option<u32> {
+        if self.draining != NONE {
+            return Some(self.now);
+        }
+        if self.entries == 0 {
+            return None;
+        }
+        // Within the current round of level 0, else at its end, where the upper levels are looked at.
+        let here = self.now as usize % SLOTS;
+        let ahead = (here + 1..SLOTS).find(|slot| self.is_occupied(0, *slot));
+        let slot = ahead.unwrap_or(SLOTS);
+        Some(self.now.wrapping_add((slot - here) as u32))
+    }
+
+    /// Entries in all, with those that are void.
+    pub(crate) fn len(&self) -> usize {
+        self.entries
+    }
+
+    /// Bytes reserved.
+    pub(crate) fn reserved_bytes(&self) -> usize {
+        self.chunks.capacity() * size_of::<Chunk>()
+    }
+
+    /// Level, slot, and the tick at which that slot comes up.
+    fn place(&self, tick: u32) -> (usize, usize, u32) {
+        let ahead = tick.wrapping_sub(self.now) as i32;
+        if ahead <= 0 {
+            let next = self.now.wrapping_add(1);
+            return (0, next as usize % SLOTS, next);
+        }
+        match ahead as u32 {
+            0..=0xff => (0, tick as usize % SLOTS, tick),
+            0x100..=0xffff => (1, (tick >> 8) as usize % SLOTS, tick & !0xff),
+            // Beyond the horizon: as far as the wheel reaches, to be looked at again then.
+            far => {
+                let tick = self.now.wrapping_add(far.min(0xff_0000));
+                (2, (tick >> 16) as usize % SLOTS, tick & !0xffff)
+            }
+        }
+    }
+
+    /// Moves over ticks whose slots are empty on all levels, up to the end of this round of level 0.
+    fn skip_empty(&mut self, now: u32) {
+        let here = self.now as usize % SLOTS;
+        if here + 1 >= SLOTS {
+            return;
+        }
+        let next = (here + 1..SLOTS)
+            .find(|slot| self.is_occupied(0, *slot))
+            .unwrap_or(SLOTS);
+        let skip = ((next - here - 1) as u32).min(now.wrapping_sub(self.now));
+        self.now = self.now.wrapping_add(skip);
+    }
+
+    fn is_occupied(&self, level: usize, slot: usize) -> bool {
+        self.occupied[level][slot / 64] >> (slot % 64) & 1 == 1
+    }
+
+    /// Puts a slot's chunks on the list that is being drained.
+    fn unhook(&mut self, level: usize, slot: usize) {
+        let head = self.heads[level][slot];
+        if head == NONE {
+            return;
+        }
+        self.heads[level][slot] = NONE;
+        self.occupied[level][slot / 64] &= !(1 << (slot % 64));
+        let mut tail = head;
+        while self.chunks[tail as usize].next != NONE {
+            tail = self.chunks[tail as usize].next;
+        }
+        self.chunks[tail as usize].next = self.draining;
+        self.draining = head;
+    }
+
+    /// `true` when all that was unhooked is drained.
+    fn drain(&mut self, left: &mut usize, due: &mut Vec<u32>) -> bool {
+        while self.draining != NONE {
+            let at = self.draining as usize;
+            while self.chunks[at].len > 0 {
+                if *left == 0 {
+                    return false;
+                }
+                self.chunks[at].len -= 1;
+                let name = self.chunks[at].entries[self.chunks[at].len as usize];
+                self.entries -= 1;
+                *left -= 1;
+                due.push(name);
+            }
+            self.draining = self.chunks[at].next;
+            self.chunks[at].next = self.free;
+            self.free = at as u32;
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Runs the wheel as a shard does: what comes up early is armed again.
+    fn run(
+        wheel: &mut Wheel,
+        deadlines: &[u32],
+        from: u32,
+        step: u32,
+        until: u32,
+        budget: usize,
+    ) -> Vec<Option<u32>> {
+        let mut fired = vec![None; deadlines.len()];
+        let mut now = from;
+        let mut due = Vec::new();
+        while (until.wrapping_sub(now) as i32) > 0 {
+            now = now.wrapping_add(step);
+            loop {
+                let done = wheel.advance(now, budget, &mut due);
+                for name in due.drain(..) {
+                    let deadline = deadlines[name as usize];
+                    if (now.wrapping_sub(deadline) as i32) >= 0 {
+                        assert_eq!(fired[name as usize].replace(now), None, "fired twice");
+                    } else {
+                        assert!(wheel.arm(name, deadline).is_some());
+                    }
+                }
+                if done {
+                    break;
+                }
+            }
+        }
+        fired
+    }
+
+    #[test]
+    fn every_deadline_comes_up_at_its_tick_on_every_level_and_round_the_circle() {
+        for start in [0, 0x00ff_fff0, u32::MAX - 100] {
+            let spans = [
+                0u32, 1, 2, 255, 256, 257, 511, 65_535, 65_536, 65_537, 200_000, 7_200_000,
+            ];
+            let deadlines: Vec<u32> = spans.iter().map(|span| start.wrapping_add(*span)).collect();
+            let mut wheel = Wheel::new(100, start);
+            for (name, deadline) in deadlines.iter().enumerate() {
+                let comes_up = wheel.arm(name as u32, *deadline).unwrap();
+                assert!(comes_up.wrapping_sub(*deadline) as i32 <= 1);
+            }
+            let fired = run(&mut wheel, &deadlines, start, 1, start.wrapping_add(7_300_000), 3);
+            for (span, fired) in spans.iter().zip(fired) {
+                let late = fired.expect("fired").wrapping_sub(start.wrapping_add(*span));
+                assert!(late <= 1, "span {span} late by {late}");
+            }
+            assert_eq!(wheel.len(), 0);
+        }
+    }
+
+    #[test]
+    fn an_exhausted_pool_is_told() {
+        let mut wheel = Wheel::new(10, 0);
+        let taken = (0..100_000).take_while(|n| wheel.arm(*n, 5).is_some()).count();
+        assert!((10..100_000).contains(&taken));
+        let mut due = Vec::new();
+        assert!(wheel.advance(5, usize::MAX, &mut due));
+        assert_eq!((due.len(), wheel.len()), (taken, 0));
+        assert!(wheel.arm(0, 6).is_some(), "all chunks are free again");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_lost_or_early(spans in prop::collection::vec(0u32..400_000, 1..200), step in 1u32..700, start: u32) {
+            let deadlines: Vec<u32> = spans.iter().map(|span| start.wrapping_add(*span)).collect();
+            let mut wheel = Wheel::new(spans.len(), start);
+            for (name, deadline) in deadlines.iter().enumerate() {
+                let comes_up = wheel.arm(name as u32, *deadline).unwrap();
+                assert!(comes_up.wrapping_sub(*deadline) as i32 <= 1);
+            }
+            let fired = run(&mut wheel, &deadlines, start, step, start.wrapping_add(402_000), 7);
+            for (span, fired) in spans.iter().zip(fired) {
+                let late = fired.expect("fired").wrapping_sub(start.wrapping_add(*span));
+                prop_assert!(late <= step + 1, "span {} late by {}", span, late);
+            }
+        }
+    }
+}

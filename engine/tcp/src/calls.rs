@@ -1,0 +1,219 @@
+//! The application's calls (RFC 9293 §3.10.1–§3.10.6), each in the order of the states as the RFC lists them.
+//!
+//! OPEN is [`Tcb::connect`] (a passive OPEN is the engine's listener), SEND `send`, RECEIVE `receive` with `release`,
+//! CLOSE `shutdown` (this end's direction) and `close` (both), ABORT `abort`, STATUS `status`.
+
+use crate::profile::millis;
+use crate::tcb::{Debts, Flags};
+use crate::timers::Timer;
+use crate::{Buffers, Env, Path, Profile, Seeds, State, Tcb};
+
+/// Why bytes were not taken; it gives them back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendRefused<Tx> {
+    /// There is no room now; `WRITABLE` is told when there is.
+    Full(Tx),
+    /// This direction is closed.
+    Closed(Tx),
+}
+
+impl<Tx> SendRefused<Tx> {
+    /// What was refused.
+    pub fn into_payload(self) -> Tx {
+        match self {
+            Self::Full(payload) | Self::Closed(payload) => payload,
+        }
+    }
+}
+
+impl<B: Buffers> Tcb<B> {
+    /// Active OPEN (§3.10.1): in SYN_SENT, and owes its SYN.
+    pub fn connect(seeds: Seeds, path: &Path, env: &mut Env<'_, B>) -> Self {
+        let mut tcb = Self::new(seeds, path, env.profile, env.tick());
+        tcb.enter(State::SynSent, env);
+        tcb.debts.insert(Debts::SYN);
+        tcb.timers
+            .arm(Timer::Life, millis(env.profile.connect_timeout), env.tick());
+        tcb
+    }
+
+    /// SEND (§3.10.2): queues bytes behind those that are queued.
+    ///
+    /// # Errors
+    /// [`SendRefused::Full`] when the queue holds `send_buffer` bytes or the pool is empty; [`SendRefused::Closed`] after
+    /// a close, from either call, and when there is no connection.
+    pub fn send(&mut self, payload: B::Tx, env: &mut Env<'_, B>) -> Result<(), SendRefused<B::Tx>> {
+        use fourtuple_wire::Payload;
+        match self.state {
+            // Before ESTABLISHED data is queued for transmission after it.
+            State::SynSent | State::SynReceived | State::Established | State::CloseWait => {}
+            State::Closed
+            | State::Listen
+            | State::FinWait1
+            | State::FinWait2
+            | State::Closing
+            | State::LastAck
+            | State::TimeWait => return Err(SendRefused::Closed(payload)),
+        }
+        if self.flags.contains(Flags::FIN_QUEUED) {
+            return Err(SendRefused::Closed(payload));
+        }
+        let len = payload.len();
+        if len > self.send_room(env.profile) {
+            return Err(SendRefused::Full(payload));
+        }
+        self.queue.push(payload, &mut env.pools.send).map_err(|payload| {
+            env.counters.pool_empty += 1;
+            SendRefused::Full(payload)
+        })?;
+        self.consider_text(env);
+        Ok(())
+    }
+
+    /// Bytes that `send` would take now. An empty queue takes a chunk of any size up to the whole buffer.
+    pub fn send_room(&self, profile: &Profile) -> usize {
+        profile.send_buffer.saturating_sub(self.queue.len()) as usize
+    }
+
+    /// RECEIVE (§3.10.3): the next chunk in order. Its space stays charged to the window until it is released.
+    pub fn receive(&mut self, env: &mut Env<'_, B>) -> Option<B::Rx> {
+        self.received.take(&mut env.pools.receive)
+    }
+
+    /// The application gives back the buffer space of a chunk that it took; a window update may be owed.
+    pub fn release(&mut self, space: usize, env: &mut Env<'_, B>) {
+        self.received.discharge(space);
+        self.consider_window_update(env);
+    }
+
+    /// Bytes in order that were not taken.
+    pub fn unread(&self) -> usize {
+        self.received.unread() as usize
+    }
+
+    /// Bytes queued for sending that are not acknowledged, sent or not.
+    pub fn queued_bytes(&self) -> u32 {
+        self.queue.len()
+    }
+
+    /// There is payload in order that was not taken.
+    pub fn has_unread(&self) -> bool {
+        !self.received.is_empty()
+    }
+
+    /// The peer's FIN came, and everything before it was taken.
+    pub fn at_end(&self) -> bool {
+        self.flags.contains(Flags::PEER_FIN) && self.received.is_empty()
+    }
+
+    /// Octets of urgent data that are still ahead of what was received or taken (RFC 9293 §3.8.5, MUST-33).
+    pub fn urgent_ahead(&self) -> Option<u32> {
+        let taken = self.rcv.nxt.back(self.received.unread());
+        let ahead = self.urgent.distance_from(taken);
+        (self.flags.contains(Flags::URGENT) && ahead as i32 > 0).then_some(ahead)
+    }
+
+    /// CLOSE of this end's direction (§3.10.4): a FIN follows what is queued; receiving goes on.
+    pub fn shutdown(&mut self, env: &mut Env<'_, B>) {
+        match self.state {
+            // Queued for after the handshake, as the data is.
+            State::SynSent | State::SynReceived => self.flags.insert(Flags::FIN_QUEUED),
+            State::Established => {
+                self.flags.insert(Flags::FIN_QUEUED);
+                self.enter(State::FinWait1, env);
+                self.consider_text(env);
+            }
+            State::CloseWait => {
+                self.flags.insert(Flags::FIN_QUEUED);
+                self.enter(State::LastAck, env);
+                self.consider_text(env);
+            }
+            State::Closed
+            | State::Listen
+            | State::FinWait1
+            | State::FinWait2
+            | State::Closing
+            | State::LastAck
+            | State::TimeWait => {}
+        }
+    }
+
+    /// CLOSE of both directions (§3.10.4): nobody will read any more. From here on the connection is an orphan.
+    pub fn close(&mut self, env: &mut Env<'_, B>) {
+        // RFC 2525 §2.17, RFC 9293 §3.6.1 SHLD-3: closing upon unread data tells the peer that it is lost.
+        if self.has_unread() {
+            env.counters.unread_aborts += 1;
+            self.abort(env);
+            return;
+        }
+        match self.state {
+            State::Closed | State::Listen => return,
+            // RFC 9293 §3.10.4: in SYN_SENT the TCB is deleted.
+            // Deviation: when data was queued, it is sent first (nothing queued before a close is lost).
+            State::SynSent if self.queue.len() == 0 => {
+                self.enter(State::Closed, env);
+                return;
+            }
+            State::SynSent
+            | State::SynReceived
+            | State::Established
+            | State::FinWait1
+            | State::FinWait2
+            | State::CloseWait
+            | State::Closing
+            | State::LastAck
+            | State::TimeWait => {}
+        }
+        self.flags.insert(Flags::ORPHAN);
+        self.shutdown(env);
+        self.arm_orphan(env);
+    }
+
+    /// ABORT (§3.10.5): a RST, where the peer would understand one, and all queues are flushed.
+    pub fn abort(&mut self, env: &mut Env<'_, B>) {
+        let reset = match self.state {
+            State::SynReceived
+            | State::Established
+            | State::FinWait1
+            | State::FinWait2
+            | State::CloseWait => true,
+            // §3.10.5: no reset is sent here, for only the peer's last ACK is missing; but our FIN may not be sent yet.
+            State::Closing | State::LastAck => !self.fin_sent() || self.queue.len() > 0,
+            State::Closed | State::Listen | State::SynSent | State::TimeWait => false,
+        };
+        self.end(env);
+        if reset {
+            self.debts = Debts::RESET;
+        }
+    }
+
+    /// All is over, now: every queue is flushed.
+    pub(crate) fn end(&mut self, env: &mut Env<'_, B>) {
+        self.enter(State::Closed, env);
+        self.free(env);
+    }
+
+    /// Gives every piece of cold state back; the connection is of no use afterwards.
+    pub fn free(&mut self, env: &mut Env<'_, B>) {
+        self.queue.clear(&mut env.pools.send);
+        self.received.clear(&mut env.pools.receive);
+        self.drop_reassembly(env);
+        self.drop_scoreboard(env);
+    }
+
+    /// How long nobody's connection may be without progress, by its state.
+    pub(crate) fn arm_orphan(&mut self, env: &mut Env<'_, B>) {
+        let span = match self.state {
+            State::SynReceived
+            | State::Established
+            | State::FinWait1
+            | State::CloseWait
+            | State::Closing
+            | State::LastAck => env.profile.orphan_timeout,
+            State::FinWait2 => env.profile.fin_wait_2_timeout,
+            // The connect timeout and TIME_WAIT stand already.
+            State::Closed | State::Listen | State::SynSent | State::TimeWait => return,
+        };
+        self.timers.arm(Timer::Life, millis(span), env.tick());
+    }
+}

@@ -1,0 +1,179 @@
+//! Deadlines (RFC 9293 §3.10.8; RFC 6298 §5; R1 and R2 of RFC 9293 §3.8.3).
+
+use fourtuple_wire::Instant;
+
+use crate::congestion::{Algorithm, Congestion};
+use crate::profile::millis;
+use crate::tcb::{Debts, Flags};
+use crate::timers::Timer;
+use crate::{Arrival, Buffers, Ending, Env, Profile, Signals, State, Tcb};
+
+impl<B: Buffers> Tcb<B> {
+    /// When `on_deadline` has something to do; [`Instant::FAR_FUTURE`] when never.
+    #[inline]
+    pub fn deadline(&self, now: Instant) -> Instant {
+        self.timers.deadline(now)
+    }
+
+    /// Does what is due at `env.now`.
+    pub fn on_deadline(&mut self, env: &mut Env<'_, B>) -> Arrival {
+        let mut arrival = Arrival::new();
+        let now = env.tick();
+        for timer in Timer::ALL {
+            if self.timers.take_due(timer, now) {
+                let ended = match timer {
+                    Timer::Retransmit => self.on_retransmit(&mut arrival.signals, env),
+                    Timer::DelayedAck => {
+                        self.debts.insert(Debts::ACK);
+                        None
+                    }
+                    Timer::Life => self.on_life(env),
+                };
+                arrival.ended = arrival.ended.or(ended);
+            }
+        }
+        arrival
+    }
+
+    /// The slot of retransmission and persist.
+    fn on_retransmit(&mut self, signals: &mut Signals, env: &mut Env<'_, B>) -> Option<Ending> {
+        if matches!(self.state, State::SynSent | State::SynReceived) {
+            return self.on_syn_timeout(env);
+        }
+        if self.snd.flight() == 0 && !self.has_unsent() {
+            return None;
+        }
+        // RFC 9293 §3.8.3, MUST-20 (b), MUST-21: R2, or the user timeout of RFC 5482.
+        if self.stalled_ms(env) >= env.profile.give_up_ms() {
+            return Some(self.give_up(env));
+        }
+        if self.snd.wnd == 0 || self.snd.flight() == 0 {
+            self.on_persist(env);
+            return None;
+        }
+        self.begin_loss(env);
+        self.rto.stop();
+        self.timers.backoff = self.timers.backoff.saturating_add(1);
+        self.timers.retransmits = self.timers.retransmits.saturating_add(1);
+        // RFC 9293 §3.8.3, MUST-20 (a), SHLD-9: R1 is told once; the engine may ask for another route.
+        if self.timers.retransmits >= env.profile.r1 && !self.flags.contains(Flags::R1_TOLD) {
+            self.flags.insert(Flags::R1_TOLD);
+            signals.insert(Signals::R1_EXCEEDED);
+        }
+        self.arm_retransmit(env);
+        None
+    }
+
+    /// RFC 9293 §3.8.3, MUST-22: a SYN is retransmitted as any segment is, with an R2 of its own (MUST-23).
+    fn on_syn_timeout(&mut self, env: &mut Env<'_, B>) -> Option<Ending> {
+        if self.stalled_ms(env) >= millis(env.profile.syn_timeout) {
+            return Some(self.give_up(env));
+        }
+        self.rto.stop();
+        self.rto.after_lost_syn();
+        self.rcv.syn_retransmits = self.rcv.syn_retransmits.saturating_add(1);
+        self.debts.insert(Debts::SYN);
+        self.arm_syn_timer(env);
+        None
+    }
+
+    /// The peer makes no progress; where it knows of us, it is told.
+    fn give_up(&mut self, env: &mut Env<'_, B>) -> Ending {
+        env.counters.timeouts += 1;
+        let known = self.state != State::SynSent;
+        self.end(env);
+        if known {
+            self.debts = Debts::RESET;
+        }
+        Ending::TimedOut
+    }
+
+    /// The slot of the bounds that states have, and of keep-alive.
+    fn on_life(&mut self, env: &mut Env<'_, B>) -> Option<Ending> {
+        match self.state {
+            State::Closed | State::Listen => None,
+            State::SynSent => Some(self.give_up(env)),
+            State::TimeWait => {
+                // §3.10.8, TIME-WAIT timeout: the end was told when it began.
+                self.enter(State::Closed, env);
+                None
+            }
+            State::FinWait2 if self.flags.contains(Flags::ORPHAN) => {
+                // The peer was told all we had to say; a segment of it will meet a RST.
+                env.counters.fin_wait_2_timeouts += 1;
+                self.end(env);
+                Some(Ending::TimedOut)
+            }
+            State::SynReceived
+            | State::Established
+            | State::FinWait1
+            | State::FinWait2
+            | State::CloseWait
+            | State::Closing
+            | State::LastAck => {
+                if !self.flags.contains(Flags::ORPHAN) {
+                    return self.on_keepalive(env);
+                }
+                env.counters.orphan_timeouts += 1;
+                self.end(env);
+                self.debts = Debts::RESET;
+                Some(Ending::TimedOut)
+            }
+        }
+    }
+
+    /// Time without progress.
+    fn stalled_ms(&self, env: &Env<'_, B>) -> u32 {
+        env.tick().wrapping_sub(self.progress_at)
+    }
+
+    /// RFC 6298 §5: one timeout from now, with its backoff; not beyond the moment at which the connection is given up.
+    #[inline]
+    pub(crate) fn arm_retransmit(&mut self, env: &Env<'_, B>) {
+        let timeout = self.rto.timeout_ms(self.timers.backoff, env.profile);
+        let left = env.profile.give_up_ms().saturating_sub(self.stalled_ms(env));
+        self.timers.arm(Timer::Retransmit, timeout.min(left), env.tick());
+    }
+
+    /// The same for a SYN, from the initial timeout and with R2 for SYNs.
+    pub(crate) fn arm_syn_timer(&mut self, env: &Env<'_, B>) {
+        let initial = u64::from(millis(env.profile.initial_rto).max(1));
+        let backoff = initial << self.rcv.syn_retransmits.min(32);
+        let timeout = backoff.min(u64::from(millis(env.profile.max_rto))) as u32;
+        let left = millis(env.profile.syn_timeout).saturating_sub(self.stalled_ms(env));
+        self.timers.arm(Timer::Retransmit, timeout.min(left), env.tick());
+    }
+
+    /// RFC 6928 §2: ten segments unless set otherwise.
+    pub(crate) fn initial_congestion_window(&self, profile: &Profile) -> u32 {
+        u32::from(profile.initial_window_segments.max(1)) * u32::from(self.snd.mss)
+    }
+
+    /// ESTABLISHED begins: what only the handshake needed makes room for what data needs.
+    pub(crate) fn handshake_done(&mut self, env: &mut Env<'_, B>) {
+        self.timers.backoff = 0;
+        self.timers.disarm(Timer::Retransmit);
+        self.debts.remove(Debts::SYN);
+        self.progress_at = env.tick();
+        self.last_sent = env.tick();
+        self.recovery = crate::recovery::Recovery::new(self.snd.una);
+        self.congestion = Congestion::new(
+            env.profile.congestion,
+            self.initial_congestion_window(env.profile),
+        );
+        if self.rcv.syn_retransmits > 0 {
+            // RFC 5681 §3.1, RFC 6928 §2: a lost SYN or SYN+ACK leaves one segment.
+            self.congestion.on_syn_lost(u32::from(self.snd.mss));
+        }
+        // From now on the size of the peer's full segments, as seen; 536 is what any path carries.
+        self.rcv.mss = self.rcv.mss.min(536);
+        if self.flags.contains(Flags::FIN_QUEUED) {
+            // §3.10.4, SYN-RECEIVED: a CLOSE that was queued takes effect.
+            self.enter(State::FinWait1, env);
+        }
+        if self.flags.contains(Flags::ORPHAN) {
+            self.arm_orphan(env);
+        }
+        self.restart_keepalive(env);
+    }
+}

@@ -1,0 +1,207 @@
+//! The options of a connection (interned by the engine, passed by reference to every call) and what its path carries.
+//!
+//! Nothing here is per connection. Durations are rounded down to milliseconds and cut to [`MAX_SPAN_MS`], so that
+//! deadlines can be compared on a circle of 32 bits.
+
+use std::time::Duration;
+
+use crate::congestion::CongestionKind;
+
+/// Options of a connection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    /// Nagle's algorithm is off (RFC 9293 §3.7.4, MUST-17).
+    pub nodelay: bool,
+    /// How long an ACK may wait for company; below 500 ms (MUST-40), longer values are cut to 499 ms.
+    pub delayed_ack: Duration,
+    /// Lower bound of the retransmission timeout.
+    pub min_rto: Duration,
+    /// Upper bound of the retransmission timeout with its backoff, and of the time between window probes.
+    pub max_rto: Duration,
+    /// Retransmission timeout before anything was measured (RFC 6298 §2.1).
+    pub initial_rto: Duration,
+    /// R1: retransmissions of one segment after which the application is told (RFC 9293 §3.8.3, SHLD-10).
+    pub r1: u8,
+    /// R2: time without progress after which the connection ends (SHLD-11: at least 100 s).
+    pub r2: Duration,
+    /// R2 for SYN segments (MUST-23: at least 3 minutes).
+    pub syn_timeout: Duration,
+    /// How long a SYN record of the listening side may live.
+    pub syn_record_timeout: Duration,
+    /// When the application gives up on an active open.
+    pub connect_timeout: Duration,
+    /// Maximum segment lifetime; TIME_WAIT lasts twice as long.
+    pub msl: Duration,
+    /// How long FIN_WAIT_2 lasts when the application has closed both ways.
+    pub fin_wait_2_timeout: Duration,
+    /// How long an orphan may be without progress.
+    pub orphan_timeout: Duration,
+    /// Keep-alive, off unless asked for (MUST-25).
+    pub keepalive: Option<KeepAlive>,
+    /// How long sent data may stay unacknowledged, in place of `r2` (RFC 5482).
+    pub user_timeout: Option<Duration>,
+    /// Bytes of buffer space that received data may pin; what the advertised window is made of.
+    pub receive_buffer: u32,
+    /// Bytes that may be queued for sending and not yet be acknowledged.
+    pub send_buffer: u32,
+    /// Offer and use window scaling (RFC 7323 §2).
+    pub window_scaling: bool,
+    /// Offer and use timestamps and PAWS (RFC 7323 §3, §5).
+    pub timestamps: bool,
+    /// Offer and use selective acknowledgments (RFC 2018).
+    pub sack: bool,
+    /// Congestion control.
+    pub congestion: CongestionKind,
+    /// Initial congestion window in segments (RFC 6928).
+    pub initial_window_segments: u8,
+    /// Time to live or hop limit of what is sent (MUST-49); the engine puts it into the packet.
+    pub ttl: u8,
+    /// Differentiated services code point (MUST-48); the engine puts it into the packet.
+    pub dscp: u8,
+    /// Challenge ACKs that one connection may send in a second (RFC 5961 §7).
+    pub challenge_acks_per_s: u8,
+    /// Chunks that may wait out of order in one connection.
+    pub reassembly_chunks: u16,
+    /// A new SYN may reopen a connection in TIME_WAIT (RFC 6191, MAY-2).
+    pub time_wait_reopen: bool,
+    /// Predicted segments take the short way. It changes no outcome; off, every segment takes the RFC's way.
+    pub header_prediction: bool,
+}
+
+/// When an idle connection is probed and when it is given up (RFC 9293 §3.8.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepAlive {
+    /// Idle time before the first probe.
+    pub idle: Duration,
+    /// Time between probes.
+    pub interval: Duration,
+    /// Unanswered probes after which the connection ends.
+    pub count: u8,
+}
+
+impl Default for KeepAlive {
+    /// Two hours, as MUST-28 wants; then nine probes, 75 s apart.
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(7200),
+            interval: Duration::from_secs(75),
+            count: 9,
+        }
+    }
+}
+
+impl Default for Profile {
+    fn default() -> Self {
+        Self {
+            nodelay: false,
+            delayed_ack: Duration::from_millis(40),
+            min_rto: Duration::from_millis(200),
+            max_rto: Duration::from_secs(60),
+            initial_rto: Duration::from_secs(1),
+            r1: 3,
+            r2: Duration::from_secs(120),
+            syn_timeout: Duration::from_secs(180),
+            syn_record_timeout: Duration::from_secs(75),
+            connect_timeout: Duration::from_secs(75),
+            msl: Duration::from_secs(30),
+            fin_wait_2_timeout: Duration::from_secs(60),
+            orphan_timeout: Duration::from_secs(60),
+            keepalive: None,
+            user_timeout: None,
+            receive_buffer: 256 * 1024,
+            send_buffer: 256 * 1024,
+            window_scaling: true,
+            timestamps: true,
+            sack: true,
+            congestion: CongestionKind::NewReno,
+            initial_window_segments: 10,
+            ttl: 64,
+            dscp: 0,
+            challenge_acks_per_s: 10,
+            reassembly_chunks: 512,
+            time_wait_reopen: true,
+            header_prediction: true,
+        }
+    }
+}
+
+impl Profile {
+    /// The shift that makes the receive buffer expressible in 16 bits (RFC 7323 §2.3: at most 14).
+    pub(crate) fn window_shift(&self) -> u8 {
+        let bits = 32 - self.receive_buffer.leading_zeros();
+        bits.saturating_sub(16).min(14) as u8
+    }
+
+    /// The longest time that sent data may stay without an acknowledgment, in milliseconds.
+    pub(crate) fn give_up_ms(&self) -> u32 {
+        millis(self.user_timeout.unwrap_or(self.r2))
+    }
+}
+
+/// What the path of a connection carries, known before the first segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Path {
+    /// The MSS we announce: from the MTU and MMS_R (MUST-67).
+    pub receive_mss: u16,
+    /// The largest segment our MTU allows to send, options included in its payload room.
+    pub send_mss_limit: u16,
+    /// What a peer that names no MSS takes: 536 over IPv4, 1220 over IPv6 (MUST-15).
+    pub default_mss: u16,
+}
+
+/// Whole milliseconds of a span, cut to [`MAX_SPAN_MS`].
+#[inline]
+pub(crate) const fn millis(span: Duration) -> u32 {
+    let ms = span
+        .as_secs()
+        .saturating_mul(1000)
+        .saturating_add(span.subsec_millis() as u64);
+    if ms > MAX_SPAN_MS as u64 {
+        MAX_SPAN_MS
+    } else {
+        ms as u32
+    }
+}
+
+/// 2³⁰ ms, some twelve days: half of what circular comparison of 32 bits could tell apart.
+pub(crate) const MAX_SPAN_MS: u32 = 1 << 30;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // proves: RFC 9293 MUST-25, MUST-28, SHLD-10, SHLD-11, MUST-23
+    #[test]
+    fn defaults_are_what_the_rfc_asks_for() {
+        let profile = Profile::default();
+        assert_eq!(profile.keepalive, None);
+        assert!(KeepAlive::default().idle >= Duration::from_secs(7200));
+        assert!(profile.r1 >= 3 && profile.r2 >= Duration::from_secs(100));
+        assert!(profile.syn_timeout >= Duration::from_secs(180));
+    }
+
+    #[test]
+    fn the_shift_makes_the_buffer_fit_sixteen_bits() {
+        for (buffer, shift) in [
+            (1, 0),
+            (65_535, 0),
+            (65_536, 1),
+            (131_071, 1),
+            (131_072, 2),
+            (u32::MAX, 14),
+        ] {
+            let profile = Profile {
+                receive_buffer: buffer,
+                ..Profile::default()
+            };
+            assert_eq!(profile.window_shift(), shift, "{buffer}");
+            assert!(shift == 14 || buffer >> shift <= 65_535);
+        }
+    }
+
+    #[test]
+    fn spans_are_cut_to_half_the_circle() {
+        assert_eq!(millis(Duration::from_micros(1999)), 1);
+        assert_eq!(millis(Duration::MAX), MAX_SPAN_MS);
+    }
+}

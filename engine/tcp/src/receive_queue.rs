@@ -1,0 +1,128 @@
+//! The receive queue: payload in order that the application has not taken yet, and what the receive window is charged.
+//!
+//! Charged is buffer space, not payload (D5): for what waits in order, what waits out of order, and what the application
+//! has taken but not released. The nodes are a ring in a pool, addressed by its last. No allocation.
+
+use fourtuple_wire::{Received, SeqNum};
+
+use crate::pool::{NIL, Pool};
+
+/// A received chunk, in order or not.
+pub(crate) struct ReceiveNode<Rx> {
+    pub(crate) buffer: Rx,
+    /// Its first sequence number; only looked at while it waits out of order.
+    pub(crate) seq: SeqNum,
+    pub(crate) next: u32,
+}
+
+/// The queue of one connection.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct ReceiveQueue {
+    tail: u32,
+    /// Payload bytes in order and not taken.
+    unread: u32,
+    /// Buffer space that is charged.
+    charged: u32,
+}
+
+impl ReceiveQueue {
+    pub(crate) const fn new() -> Self {
+        Self {
+            tail: NIL,
+            unread: 0,
+            charged: 0,
+        }
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.tail == NIL
+    }
+
+    pub(crate) const fn unread(&self) -> u32 {
+        self.unread
+    }
+
+    pub(crate) const fn charged(&self) -> u32 {
+        self.charged
+    }
+
+    #[inline]
+    pub(crate) fn charge(&mut self, space: usize) {
+        self.charged = self.charged.saturating_add(space as u32);
+    }
+
+    #[inline]
+    pub(crate) fn discharge(&mut self, space: usize) {
+        self.charged = self
+            .charged
+            .saturating_sub(u32::try_from(space).unwrap_or(u32::MAX));
+    }
+
+    /// Appends a chunk that was stored in the pool already and charged.
+    #[inline]
+    pub(crate) fn append<Rx: Received>(&mut self, node: u32, pool: &mut Pool<ReceiveNode<Rx>>) {
+        let first = pool.piece(self.tail).map_or(node, |tail| tail.next);
+        if let Some(tail) = pool.piece_mut(self.tail) {
+            tail.next = node;
+        }
+        if let Some(own) = pool.piece_mut(node) {
+            own.next = first;
+            self.unread += own.buffer.bytes().len() as u32;
+            self.tail = node;
+        }
+    }
+
+    /// The next chunk; its space stays charged.
+    pub(crate) fn take<Rx: Received>(&mut self, pool: &mut Pool<ReceiveNode<Rx>>) -> Option<Rx> {
+        let first = pool.piece(self.tail)?.next;
+        let node = pool.remove(first)?;
+        if first == self.tail {
+            self.tail = NIL;
+        } else if let Some(tail) = pool.piece_mut(self.tail) {
+            tail.next = node.next;
+        }
+        self.unread = self.unread.saturating_sub(node.buffer.bytes().len() as u32);
+        Some(node.buffer)
+    }
+
+    /// Gives everything back.
+    pub(crate) fn clear<Rx: Received>(&mut self, pool: &mut Pool<ReceiveNode<Rx>>) {
+        while let Some(buffer) = self.take(pool) {
+            self.discharge(buffer.space());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Frame;
+
+    #[test]
+    fn chunks_come_out_in_order_and_stay_charged_until_released() {
+        let mut pool = Pool::new(4);
+        let mut queue = ReceiveQueue::new();
+        for bytes in [&b"ab"[..], b"c", b"def"] {
+            let buffer = Frame::new(bytes);
+            queue.charge(buffer.space());
+            let node = pool
+                .insert(ReceiveNode {
+                    buffer,
+                    seq: SeqNum(0),
+                    next: NIL,
+                })
+                .ok()
+                .unwrap();
+            queue.append(node, &mut pool);
+        }
+        let charged = queue.charged();
+        assert_eq!(queue.unread(), 6);
+        assert_eq!(queue.take(&mut pool).unwrap().bytes(), b"ab");
+        assert_eq!((queue.unread(), queue.charged()), (4, charged));
+        queue.discharge(Frame::new(b"ab").space());
+        assert!(queue.charged() < charged);
+        queue.clear(&mut pool);
+        assert!(queue.is_empty() && queue.charged() == 0 && pool.in_use() == 0);
+    }
+}

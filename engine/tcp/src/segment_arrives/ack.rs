@@ -1,0 +1,159 @@
+//! Fifth: the ACK field (RFC 9293 §3.10.7.4, RFC 5961 §5), and the send window.
+
+use std::ops::ControlFlow;
+
+use fourtuple_wire::{DropReason, TcpFlags, TcpHeader};
+
+use super::{Segment, Step, ends};
+use crate::profile::millis;
+use crate::signals::Arrival;
+use crate::tcb::Flags;
+use crate::timers::Timer;
+use crate::{Buffers, Ending, Env, Signals, State, Tcb};
+
+impl<B: Buffers> Tcb<B> {
+    pub(super) fn check_ack(
+        &mut self,
+        segment: &mut Segment<'_, B::Rx>,
+        arrival: &mut Arrival,
+        env: &mut Env<'_, B>,
+    ) -> Step {
+        if !segment.is(TcpFlags::ACK) {
+            return ControlFlow::Break(Err(DropReason::NoAck));
+        }
+        let header = segment.header;
+        let ack = header.ack;
+        if self.state == State::SynReceived {
+            self.ack_of_syn(segment, arrival, env)?;
+        } else if ack.after(self.snd.nxt) || ack.before(self.snd.una.back(self.snd.max_wnd())) {
+            // RFC 5961 §5.2: of something never sent, or older than the largest window: challenged.
+            self.challenge(env);
+            return ControlFlow::Break(Err(DropReason::BadAck));
+        }
+        self.probe_answered(env);
+        let bare = segment.payload.is_none() && !segment.is(TcpFlags::FIN) && !segment.is(TcpFlags::SYN);
+        let news = self.take_sack_blocks(header, env);
+        if ack.after(self.snd.una) {
+            self.advance_una(header, &mut arrival.signals, env);
+        } else if ack == self.snd.una && self.snd.flight() > 0 {
+            // RFC 5681 §2: a duplicate ACK is bare and repeats number and window; RFC 6675 §2: or it SACKs something new.
+            let repeats = bare && header.options.sack.is_empty() && self.window_of(header) == self.snd.wnd;
+            if news || repeats {
+                self.on_duplicate_ack(env);
+            }
+        }
+        if ack.at_or_after(self.snd.una) {
+            self.update_window(header, env);
+        }
+        self.ack_of_fin(arrival, env);
+        if self.state == State::Closed || self.state == State::TimeWait {
+            return ControlFlow::Break(Ok(()));
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// SYN_RECEIVED: the ACK must be of our SYN; anything else is answered with <SEQ=SEG.ACK><CTL=RST>.
+    fn ack_of_syn(
+        &mut self,
+        segment: &Segment<'_, B::Rx>,
+        arrival: &mut Arrival,
+        env: &mut Env<'_, B>,
+    ) -> Step {
+        let header = segment.header;
+        if header.ack != self.snd.nxt {
+            arrival.reply = crate::reset_for(header, segment.payload_len() as usize);
+            return ControlFlow::Break(Err(DropReason::BadAck));
+        }
+        self.measure(header, env);
+        // The SYN is not in the queue: its octet is taken off here.
+        self.snd.una = header.ack;
+        self.snd.wnd = self.window_of(header);
+        self.snd.max_window = self.snd.max_window.max(header.window);
+        self.snd.wl1 = segment.seq;
+        self.snd.wl2 = header.ack;
+        self.enter(State::Established, env);
+        arrival.signals.insert(Signals::ESTABLISHED);
+        ControlFlow::Continue(())
+    }
+
+    /// SND.UNA < SEG.ACK ≤ SND.NXT: what is acknowledged leaves the queue.
+    #[inline]
+    pub(super) fn advance_una(&mut self, header: &TcpHeader, signals: &mut Signals, env: &mut Env<'_, B>) {
+        self.measure(header, env);
+        let flight = self.snd.flight();
+        let acked = header.ack.distance_from(self.snd.una);
+        self.snd.una = header.ack;
+        if self.queue.len() > 0 {
+            self.queue.acknowledge(acked, &mut env.pools.send);
+            signals.insert(Signals::WRITABLE);
+        }
+        self.progress_at = env.tick();
+        self.timers.backoff = 0;
+        self.timers.retransmits = 0;
+        self.flags.remove(Flags::R1_TOLD);
+        self.on_new_ack(acked, flight, env);
+        self.restart_retransmit(env);
+        if self.flags.contains(Flags::ORPHAN) {
+            self.arm_orphan(env);
+        }
+    }
+
+    /// The window field, scaled (RFC 7323 §2.3).
+    #[inline]
+    pub(super) fn window_of(&self, header: &TcpHeader) -> u32 {
+        u32::from(header.window) << self.snd.shift
+    }
+
+    /// SND.WND follows a segment that is not older than the last one it followed (§3.10.7.4, fifth).
+    #[inline]
+    pub(super) fn update_window(&mut self, header: &TcpHeader, env: &mut Env<'_, B>) {
+        let newer = self.snd.wl1.before(header.seq)
+            || (self.snd.wl1 == header.seq && self.snd.wl2.at_or_before(header.ack));
+        if !newer {
+            return;
+        }
+        let before = self.snd.wnd;
+        // RFC 9293 §3.8.6, MUST-34: it may be smaller than before, and leave SND.NXT beyond it.
+        self.snd.wnd = self.window_of(header);
+        self.snd.max_window = self.snd.max_window.max(header.window);
+        self.snd.wl1 = header.seq;
+        self.snd.wl2 = header.ack;
+        if before == 0 && self.snd.wnd > 0 {
+            self.on_window_opened(env);
+        }
+    }
+
+    /// FIN_WAIT_1, CLOSING, LAST_ACK: whether our FIN is acknowledged now.
+    fn ack_of_fin(&mut self, arrival: &mut Arrival, env: &mut Env<'_, B>) {
+        // Everything sent is acknowledged, and nothing, not even the FIN, waits to be sent: the FIN is what was.
+        let acknowledged = self.fin_acknowledged();
+        match self.state {
+            State::FinWait1 if acknowledged => self.enter(State::FinWait2, env),
+            State::Closing if acknowledged => {
+                self.enter(State::TimeWait, env);
+                ends(arrival, Ending::TimeWait);
+            }
+            State::LastAck if acknowledged => {
+                self.enter(State::Closed, env);
+                ends(arrival, Ending::Closed);
+            }
+            State::Closed
+            | State::Listen
+            | State::SynSent
+            | State::SynReceived
+            | State::Established
+            | State::FinWait1
+            | State::FinWait2
+            | State::CloseWait
+            | State::Closing
+            | State::LastAck
+            | State::TimeWait => {}
+        }
+    }
+
+    /// The peer's FIN once more, in TIME_WAIT: two lifetimes begin again.
+    pub(super) fn restart_time_wait(&mut self, env: &Env<'_, B>) {
+        self.timers
+            .arm(Timer::Life, millis(env.profile.msl) * 2, env.tick());
+    }
+}

@@ -1,0 +1,286 @@
+//! SYN_RECEIVED of a passive open, small: what a listener remembers between its SYN+ACK and the handshake's ACK.
+//!
+//! It answers as RFC 9293 §3.10.7.4 says for that state, statelessly but for the count of retransmissions, and becomes a
+//! [`Tcb`] with [`SynRecord::establish`]; the segment that did it is then given to the TCB. Its size is asserted.
+
+use fourtuple_wire::{DropReason, Instant, SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps};
+
+use crate::closed::reset_for;
+use crate::profile::millis;
+use crate::tcb::Flags;
+use crate::timers::is_before;
+use crate::window::{initial_window, scaled};
+use crate::{Buffers, Env, Path, Profile, Seeds, State, Tcb, timestamps};
+
+/// A half-open connection of the listening side.
+#[derive(Clone, Debug)]
+pub struct SynRecord {
+    deadline_ms: u64,
+    iss: SeqNum,
+    irs: SeqNum,
+    timestamp_offset: u32,
+    /// TS.Recent, if the peer offered timestamps.
+    recent: u32,
+    /// Tick of the SYN.
+    born: u32,
+    /// The peer's window field, which is never scaled in a SYN.
+    window: u16,
+    send_mss: u16,
+    receive_mss: u16,
+    offers: u8,
+    /// Bits 0–3 the peer's shift, 4–7 retransmissions of the SYN+ACK, which stop at 15.
+    shift_and_retransmits: u8,
+}
+
+const _: () = assert!(size_of::<SynRecord>() <= 40);
+
+const TIMESTAMPS: u8 = 1;
+const SACK: u8 = 2;
+const WINDOW_SCALE: u8 = 4;
+
+/// What a SYN record makes of a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SynArrival {
+    /// The handshake is done: `establish`, and give the same segment to the TCB.
+    Establish,
+    /// The SYN came again: send the SYN+ACK again.
+    SynAck,
+    /// Send this: a challenge ACK or a RST.
+    Reply(TcpHeader),
+    /// A valid RST: forget the record.
+    Remove,
+    /// Drop the segment.
+    Drop(DropReason),
+}
+
+/// What a SYN record does at its deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SynDeadline {
+    /// Send the SYN+ACK again.
+    Retransmit,
+    /// Forget the record.
+    GiveUp,
+    /// The deadline has not come.
+    NotYet,
+}
+
+impl SynRecord {
+    /// The record of a SYN that a listener takes.
+    pub fn from_syn(header: &TcpHeader, seeds: Seeds, path: &Path, profile: &Profile, now: Instant) -> Self {
+        let offered = timestamps::offered(header, profile);
+        let shift = header.options.window_scale.filter(|_| profile.window_scaling);
+        let mut offers = 0;
+        offers |= if offered.is_some() { TIMESTAMPS } else { 0 };
+        offers |= if header.options.sack_permitted && profile.sack {
+            SACK
+        } else {
+            0
+        };
+        offers |= if shift.is_some() { WINDOW_SCALE } else { 0 };
+        Self {
+            deadline_ms: now.as_millis() + u64::from(millis(profile.initial_rto)),
+            iss: seeds.iss,
+            irs: header.seq,
+            timestamp_offset: seeds.timestamp_offset,
+            recent: offered.map_or(0, |timestamps| timestamps.value),
+            born: now.as_millis() as u32,
+            window: header.window,
+            // RFC 9293 §3.7.1, MUST-15: without the option the default holds.
+            send_mss: header
+                .options
+                .mss
+                .unwrap_or(path.default_mss)
+                .min(path.send_mss_limit),
+            receive_mss: path.receive_mss,
+            offers,
+            shift_and_retransmits: shift.unwrap_or(0).min(14),
+        }
+    }
+
+    fn offers(&self, what: u8) -> bool {
+        self.offers & what != 0
+    }
+
+    fn retransmits(&self) -> u8 {
+        self.shift_and_retransmits >> 4
+    }
+
+    fn option(&self, now: Instant) -> Option<Timestamps> {
+        self.offers(TIMESTAMPS).then(|| Timestamps {
+            value: (now.as_millis() as u32).wrapping_add(self.timestamp_offset),
+            echo: self.recent,
+        })
+    }
+
+    /// The SYN+ACK, to be sent or sent again.
+    pub fn syn_ack(&self, profile: &Profile, now: Instant) -> TcpHeader {
+        TcpHeader {
+            seq: self.iss,
+            ack: self.irs + 1,
+            flags: TcpFlags::SYN | TcpFlags::ACK,
+            window: initial_window(profile),
+            urgent: 0,
+            options: TcpOptions {
+                mss: Some(self.receive_mss),
+                window_scale: self.offers(WINDOW_SCALE).then(|| profile.window_shift()),
+                sack_permitted: self.offers(SACK),
+                timestamps: self.option(now),
+                ..TcpOptions::default()
+            },
+        }
+    }
+
+    /// Judges a segment as RFC 9293 §3.10.7.4 does in SYN_RECEIVED, in its order.
+    pub fn segment_arrives(
+        &mut self,
+        header: &TcpHeader,
+        payload_len: usize,
+        profile: &Profile,
+        now: Instant,
+    ) -> SynArrival {
+        let nxt = self.irs + 1;
+        let is = |flag| header.flags.contains(flag);
+        // The SYN once more: its SYN+ACK was lost. (RFC 9293 §3.10.7.4, first: unacceptable, hence an ACK; ours has the SYN.)
+        if is(TcpFlags::SYN) && !is(TcpFlags::ACK) && !is(TcpFlags::RST) && header.seq == self.irs {
+            return SynArrival::SynAck;
+        }
+        // First: PAWS and the window.
+        let timestamps = header
+            .options
+            .timestamps
+            .filter(|_| self.offers(TIMESTAMPS) && !is(TcpFlags::RST));
+        if timestamps.is_some_and(|timestamps| is_before(timestamps.value, self.recent)) {
+            return self.challenge(profile, now);
+        }
+        let window = u32::from(initial_window(profile));
+        if !acceptable(header.seq, header.seq_len(payload_len), nxt, window) {
+            return if is(TcpFlags::RST) {
+                SynArrival::Drop(DropReason::OutOfWindow)
+            } else {
+                self.challenge(profile, now)
+            };
+        }
+        // Second: RST, exactly at RCV.NXT (RFC 5961 §3.2); a passive open returns to LISTEN.
+        if is(TcpFlags::RST) {
+            return if header.seq == nxt {
+                SynArrival::Remove
+            } else {
+                self.challenge(profile, now)
+            };
+        }
+        // Fourth: a SYN within the window is challenged (RFC 5961 §4.2).
+        if is(TcpFlags::SYN) {
+            return self.challenge(profile, now);
+        }
+        // Fifth: the ACK must be of our SYN.
+        if !is(TcpFlags::ACK) {
+            return SynArrival::Drop(DropReason::NoAck);
+        }
+        if header.ack != self.iss + 1 {
+            return match reset_for(header, payload_len) {
+                Some(reset) => SynArrival::Reply(reset),
+                None => SynArrival::Drop(DropReason::BadAck),
+            };
+        }
+        SynArrival::Establish
+    }
+
+    /// The ACK that tells the peer where we stand.
+    fn challenge(&self, profile: &Profile, now: Instant) -> SynArrival {
+        let shift = if self.offers(WINDOW_SCALE) {
+            profile.window_shift()
+        } else {
+            0
+        };
+        SynArrival::Reply(TcpHeader {
+            seq: self.iss + 1,
+            ack: self.irs + 1,
+            flags: TcpFlags::ACK,
+            window: scaled(u32::from(initial_window(profile)), shift),
+            urgent: 0,
+            options: TcpOptions {
+                timestamps: self.option(now),
+                ..TcpOptions::default()
+            },
+        })
+    }
+
+    /// The TCB, in SYN_RECEIVED with its SYN+ACK sent; it waits for the segment that made it.
+    pub fn establish<B: Buffers>(&self, env: &mut Env<'_, B>) -> Tcb<B> {
+        let path = Path {
+            receive_mss: self.receive_mss,
+            send_mss_limit: self.send_mss,
+            default_mss: self.send_mss,
+        };
+        let seeds = Seeds {
+            iss: self.iss,
+            timestamp_offset: self.timestamp_offset,
+        };
+        let mut tcb = Tcb::new(seeds, &path, env.profile, self.born);
+        let options = TcpOptions {
+            mss: Some(self.send_mss),
+            window_scale: self
+                .offers(WINDOW_SCALE)
+                .then_some(self.shift_and_retransmits & 15),
+            sack_permitted: self.offers(SACK),
+            timestamps: self.offers(TIMESTAMPS).then_some(Timestamps {
+                value: self.recent,
+                echo: 0,
+            }),
+            ..TcpOptions::default()
+        };
+        let syn = TcpHeader {
+            seq: self.irs,
+            ack: SeqNum(0),
+            flags: TcpFlags::SYN,
+            window: self.window,
+            urgent: 0,
+            options,
+        };
+        tcb.flags.insert(Flags::PASSIVE);
+        tcb.take_peer_syn(&syn, env);
+        tcb.rcv.syn_retransmits = self.retransmits();
+        tcb.enter(State::SynReceived, env);
+        env.counters.passive_opens += 1;
+        tcb.arm_syn_timer(env);
+        tcb
+    }
+
+    /// When `on_deadline` has something to do.
+    pub fn deadline(&self) -> Instant {
+        Instant::from_millis(self.deadline_ms)
+    }
+
+    /// Retransmits with exponential backoff (RFC 9293 §3.8.3, MUST-22), until the record is too old.
+    // Deviation: MUST-23 asks for 3 minutes; a record of the listening side lives 75 s, for a flood pays per record.
+    pub fn on_deadline(&mut self, profile: &Profile, now: Instant) -> SynDeadline {
+        if now.as_millis() < self.deadline_ms {
+            return SynDeadline::NotYet;
+        }
+        let age = (now.as_millis() as u32).wrapping_sub(self.born);
+        let lifetime = millis(profile.syn_record_timeout);
+        if age >= lifetime {
+            return SynDeadline::GiveUp;
+        }
+        if self.retransmits() < 15 {
+            self.shift_and_retransmits += 1 << 4;
+        }
+        let backoff = u64::from(millis(profile.initial_rto).max(1)) << self.retransmits();
+        let wait = backoff
+            .min(u64::from(millis(profile.max_rto)))
+            .min(u64::from(lifetime - age));
+        self.deadline_ms = now.as_millis() + wait.max(1);
+        SynDeadline::Retransmit
+    }
+}
+
+/// RFC 9293 §3.10.7.4, first: the four cases of the acceptability test.
+#[inline]
+pub(crate) fn acceptable(seq: SeqNum, len: u32, nxt: SeqNum, window: u32) -> bool {
+    match (len, window) {
+        (0, 0) => seq == nxt,
+        (0, _) => seq.within(nxt, window),
+        (_, 0) => false,
+        (_, _) => seq.within(nxt, window) || (seq + (len - 1)).within(nxt, window),
+    }
+}

@@ -1,0 +1,136 @@
+//! The deadlines of a connection: three slots of 1 ms ticks on a circle of 32 bits, and how often they ran out.
+//!
+//! | slot | what it is |
+//! |---|---|
+//! | `Retransmit` | RTO while something is outstanding; else the persist timer (window probes, SWS override) |
+//! | `DelayedAck` | the ACK that waits for company |
+//! | `Life` | connect timeout in SYN_SENT, FIN_WAIT_2, TIME_WAIT and orphan bounds; else keep-alive |
+//!
+//! A deadline is due when its tick is reached; it is armed rounded up by one tick, so never early. No allocation.
+
+use fourtuple_wire::Instant;
+
+/// Which deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Timer {
+    Retransmit,
+    DelayedAck,
+    Life,
+}
+
+impl Timer {
+    pub(crate) const ALL: [Self; 3] = [Self::Retransmit, Self::DelayedAck, Self::Life];
+
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+/// Deadlines, and counts that belong to them.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct Timers {
+    at: [u32; 3],
+    armed: u8,
+    /// Expiries of the retransmission timer since something new was acknowledged: the exponent of its backoff.
+    pub(crate) backoff: u8,
+    /// Retransmissions by that timer, for R1.
+    pub(crate) retransmits: u8,
+    /// Keep-alive probes since something arrived.
+    pub(crate) keepalive_probes: u8,
+}
+
+impl Timers {
+    pub(crate) const fn new() -> Self {
+        Self {
+            at: [0; 3],
+            armed: 0,
+            backoff: 0,
+            retransmits: 0,
+            keepalive_probes: 0,
+        }
+    }
+
+    /// Sets a deadline `span_ms` after the tick `now`.
+    #[inline]
+    pub(crate) fn arm(&mut self, timer: Timer, span_ms: u32, now: u32) {
+        self.at[timer as usize] = now.wrapping_add(span_ms).wrapping_add(1);
+        self.armed |= timer.bit();
+    }
+
+    #[inline]
+    pub(crate) fn disarm(&mut self, timer: Timer) {
+        self.armed &= !timer.bit();
+    }
+
+    pub(crate) fn disarm_all(&mut self) {
+        self.armed = 0;
+    }
+
+    #[inline]
+    pub(crate) fn is_armed(&self, timer: Timer) -> bool {
+        self.armed & timer.bit() != 0
+    }
+
+    /// Disarms it if it is due.
+    pub(crate) fn take_due(&mut self, timer: Timer, now: u32) -> bool {
+        let due = self.is_armed(timer) && !is_before(now, self.at[timer as usize]);
+        if due {
+            self.disarm(timer);
+        }
+        due
+    }
+
+    /// Ticks until the earliest deadline, negative when it has passed; `None` when none is armed.
+    #[inline]
+    fn earliest(&self, now: u32) -> Option<i32> {
+        let mut earliest = None;
+        for timer in Timer::ALL {
+            if self.is_armed(timer) {
+                let left = self.at[timer as usize].wrapping_sub(now) as i32;
+                earliest = Some(earliest.map_or(left, |other: i32| other.min(left)));
+            }
+        }
+        earliest
+    }
+
+    /// The earliest deadline; [`Instant::FAR_FUTURE`] when none is armed.
+    #[inline]
+    pub(crate) fn deadline(&self, now: Instant) -> Instant {
+        match self.earliest(now.as_millis() as u32) {
+            Some(left) => Instant::from_millis(now.as_millis().saturating_add_signed(i64::from(left))),
+            None => Instant::FAR_FUTURE,
+        }
+    }
+}
+
+/// `left` comes before `right` on the circle of ticks.
+#[inline]
+pub(crate) const fn is_before(left: u32, right: u32) -> bool {
+    (left.wrapping_sub(right) as i32) < 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_earliest_deadline_is_told_and_taken_once_round_the_circle() {
+        for start in [0u64, u64::from(u32::MAX) - 5, u64::from(u32::MAX) * 3 + 1] {
+            let mut timers = Timers::new();
+            let now = Instant::from_millis(start);
+            assert_eq!(timers.deadline(now), Instant::FAR_FUTURE);
+            timers.arm(Timer::Life, 50, start as u32);
+            timers.arm(Timer::DelayedAck, 9, start as u32);
+            assert_eq!(timers.deadline(now), Instant::from_millis(start + 10));
+            assert!(!timers.take_due(Timer::DelayedAck, (start + 9) as u32));
+            assert!(timers.take_due(Timer::DelayedAck, (start + 10) as u32));
+            assert!(!timers.take_due(Timer::DelayedAck, (start + 10) as u32));
+            assert_eq!(
+                timers.deadline(Instant::from_millis(start + 60)),
+                Instant::from_millis(start + 51)
+            );
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The receive window: what is advertised, when, and never less than before (RFC 9293 §3.8.6, SHLD-14; RFC 7323 §2).
+//!
+//! ```text
+//!   rcv.nxt                          rcv.adv        rcv.nxt + free
+//!      │ promised: never taken back     │ grows only by a step worth telling (§3.8.6.2.2)
+//! ```
+//! `free` is the receive buffer less the buffer space that is charged (D5). A segment of few octets pins a whole buffer, so
+//! the promise can exceed what is free: up to twice the receive buffer is charged before data in order is refused.
+
+use crate::tcb::Debts;
+use crate::{Buffers, Env, Profile, State, Tcb};
+
+/// The window field of a SYN or SYN+ACK, never scaled (RFC 7323 §2.2).
+pub(crate) fn initial_window(profile: &Profile) -> u16 {
+    profile.receive_buffer.min(65_535) as u16
+}
+
+/// A window as a header says it.
+pub(crate) fn scaled(window: u32, shift: u8) -> u16 {
+    (window >> shift).min(65_535) as u16
+}
+
+impl<B: Buffers> Tcb<B> {
+    /// Buffer space that is not charged.
+    fn free_space(&self, profile: &Profile) -> u32 {
+        profile.receive_buffer.saturating_sub(self.received.charged())
+    }
+
+    /// RFC 9293 §3.8.6.2.2: the step by which a window may grow at least.
+    fn window_step(&self, profile: &Profile) -> u32 {
+        (profile.receive_buffer / 2).min(u32::from(self.rcv.mss)).max(1)
+    }
+
+    /// The window field of a segment sent now; the right edge advertised moves with it, never back.
+    // RFC 9293 §3.8.6, SHLD-14: not shrunk. A field that rounds down would, so the edge that stands is rounded up.
+    pub(crate) fn advertise(&mut self, profile: &Profile) -> u16 {
+        let standing = self.rcv.wnd();
+        let shift = self.rcv.shift;
+        let free = self.free_space(profile).min(65_535 << shift);
+        let mut field = standing.div_ceil(1 << shift);
+        // RFC 9293 §3.8.6.2.2, MUST-39: receiver's silly window avoidance.
+        if free.saturating_sub(standing) >= self.window_step(profile) {
+            field = field.max(free >> shift);
+        }
+        let field = field.min(65_535);
+        self.rcv.adv = self.rcv.nxt + (field << shift);
+        field as u16
+    }
+
+    /// Space was given back: an update is owed when the peer would otherwise stall, or the step is large.
+    pub(crate) fn consider_window_update(&mut self, env: &Env<'_, B>) {
+        if !self.state.takes_text() {
+            return;
+        }
+        let (standing, step) = (self.rcv.wnd(), self.window_step(env.profile));
+        let grown = self.free_space(env.profile).saturating_sub(standing);
+        let large = (env.profile.receive_buffer / 2).max(step);
+        if grown >= large || (standing < step && grown >= step) {
+            self.debts.insert(Debts::ACK);
+        }
+    }
+
+    /// A segment of a SYN state: no scaling yet.
+    pub(crate) fn advertise_initial(&mut self, profile: &Profile) -> u16 {
+        debug_assert!(matches!(self.state, State::SynSent | State::SynReceived));
+        let window = initial_window(profile);
+        self.rcv.adv = self.rcv.nxt + u32::from(window);
+        window
+    }
+}

@@ -1,0 +1,352 @@
+//! One end of a connection, with its pools, its clock, and what it was told.
+
+use std::time::Duration;
+
+use fourtuple_tcp::{
+    Arrival, Ending, Env, Path, PoolSizes, Pools, PoolsInUse, Profile, Seeds, SendRefused, Signals, State,
+    SynArrival, SynRecord, Tcb, TcpCounters,
+};
+use fourtuple_wire::{Instant, Payload, SeqNum, TcpHeader};
+
+use super::{ACK, Bytes, Frame, SYN, Seg, Sent, TestBuffers, seg};
+
+pub const POOLS: PoolSizes = PoolSizes {
+    send_chunks: 256,
+    receive_chunks: 1024,
+    reassemblies: 4,
+    scoreboards: 4,
+};
+
+/// How a test's connection begins.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub profile: Profile,
+    pub path: Path,
+    pub iss: u32,
+    pub irs: u32,
+    /// The peer's window field.
+    pub peer_window: u16,
+    pub peer_syn: Seg,
+    pub pools: PoolSizes,
+    pub start: Instant,
+}
+
+impl Default for Setup {
+    /// No options but the MSS, Nagle off, windows that do not matter, sequence numbers that wrap soon.
+    fn default() -> Self {
+        Self {
+            profile: Profile {
+                nodelay: true,
+                timestamps: false,
+                sack: false,
+                window_scaling: false,
+                receive_buffer: 60_000,
+                ..Profile::default()
+            },
+            path: Path {
+                receive_mss: 1000,
+                send_mss_limit: 1000,
+                default_mss: 536,
+            },
+            iss: u32::MAX - 100,
+            irs: u32::MAX - 200,
+            peer_window: 60_000,
+            peer_syn: seg(SYN).mss(1000),
+            pools: POOLS,
+            start: Instant::from_millis(u64::from(u32::MAX) - 2_000),
+        }
+    }
+}
+
+impl Setup {
+    pub fn profile(mut self, change: impl FnOnce(&mut Profile)) -> Self {
+        change(&mut self.profile);
+        self
+    }
+
+    pub fn window(mut self, window: u16) -> Self {
+        self.peer_window = window;
+        self
+    }
+
+    fn empty(&self) -> (Pools<TestBuffers>, TcpCounters) {
+        (Pools::new(&self.pools), TcpCounters::default())
+    }
+
+    /// SYN_SENT, its SYN not sent yet.
+    pub fn connecting(self) -> End {
+        let (mut pools, mut counters) = self.empty();
+        let seeds = Seeds {
+            iss: SeqNum(self.iss),
+            timestamp_offset: 7,
+        };
+        let mut env = Env {
+            now: self.start,
+            profile: &self.profile,
+            pools: &mut pools,
+            counters: &mut counters,
+        };
+        let tcb = Tcb::connect(seeds, &self.path, &mut env);
+        self.end(tcb, pools, counters)
+    }
+
+    /// SYN_SENT, its SYN sent.
+    #[track_caller]
+    pub fn syn_sent(self) -> End {
+        let mut end = self.connecting();
+        end.expect(&seg(SYN).seq(0));
+        end
+    }
+
+    /// SYN_RECEIVED by a simultaneous open, its SYN+ACK sent.
+    #[track_caller]
+    pub fn syn_received(self) -> End {
+        let syn = self.peer_syn.clone().seq(0);
+        let mut end = self.syn_sent();
+        assert_eq!(end.arrives(&syn).verdict, Ok(()));
+        end.expect(&seg(SYN | ACK).seq(0).ack(1));
+        end
+    }
+
+    /// ESTABLISHED by an active open, nothing owed.
+    #[track_caller]
+    pub fn established(self) -> End {
+        let syn_ack = Seg {
+            flags: SYN | ACK,
+            ..self.peer_syn.clone()
+        }
+        .seq(0)
+        .ack(1);
+        let mut end = self.syn_sent();
+        let arrival = end.arrives(&syn_ack);
+        assert!(arrival.signals.contains(Signals::ESTABLISHED));
+        end.expect(&seg(ACK).seq(1).ack(1));
+        end.expect_nothing();
+        end
+    }
+
+    /// ESTABLISHED by a passive open.
+    #[track_caller]
+    pub fn accepted(self) -> End {
+        let (mut pools, mut counters) = self.empty();
+        let mut record = passive_record(&self);
+        let mut last = seg(ACK)
+            .seq(1)
+            .ack(1)
+            .header(SeqNum(self.irs), SeqNum(self.iss), self.peer_window);
+        last.options.timestamps = self.peer_syn.timestamps;
+        let arrival = record.segment_arrives(&last, 0, &self.profile, self.start);
+        assert_eq!(arrival, SynArrival::Establish);
+        let mut env = Env {
+            now: self.start,
+            profile: &self.profile,
+            pools: &mut pools,
+            counters: &mut counters,
+        };
+        let mut tcb = record.establish(&mut env);
+        assert_eq!(tcb.state(), State::SynReceived);
+        let arrival = tcb.segment_arrives(&last, None, &mut env);
+        assert!(arrival.signals.contains(Signals::ESTABLISHED));
+        self.end(tcb, pools, counters)
+    }
+
+    fn end(self, tcb: Tcb<TestBuffers>, pools: Pools<TestBuffers>, counters: TcpCounters) -> End {
+        End {
+            tcb,
+            pools,
+            counters,
+            profile: self.profile,
+            now: self.start,
+            iss: SeqNum(self.iss),
+            irs: SeqNum(self.irs),
+            peer_window: self.peer_window,
+            space: None,
+        }
+    }
+}
+
+/// The SYN record of the peer's SYN.
+pub fn passive_record(setup: &Setup) -> SynRecord {
+    let syn = setup
+        .peer_syn
+        .clone()
+        .seq(0)
+        .header(SeqNum(setup.irs), SeqNum(setup.iss), setup.peer_window);
+    let seeds = Seeds {
+        iss: SeqNum(setup.iss),
+        timestamp_offset: 7,
+    };
+    SynRecord::from_syn(&syn, seeds, &setup.path, &setup.profile, setup.start)
+}
+
+pub struct End {
+    pub tcb: Tcb<TestBuffers>,
+    pub pools: Pools<TestBuffers>,
+    pub counters: TcpCounters,
+    pub profile: Profile,
+    pub now: Instant,
+    pub iss: SeqNum,
+    pub irs: SeqNum,
+    pub peer_window: u16,
+    /// Buffer space that an arriving payload pins; its length unless set.
+    pub space: Option<usize>,
+}
+
+impl End {
+    /// Runs a call with an `Env`.
+    pub fn with<R>(&mut self, call: impl FnOnce(&mut Tcb<TestBuffers>, &mut Env<'_, TestBuffers>) -> R) -> R {
+        let mut env = Env {
+            now: self.now,
+            profile: &self.profile,
+            pools: &mut self.pools,
+            counters: &mut self.counters,
+        };
+        call(&mut self.tcb, &mut env)
+    }
+
+    pub fn state(&self) -> State {
+        self.tcb.state()
+    }
+
+    pub fn arrives(&mut self, segment: &Seg) -> Arrival {
+        let header = segment.header(self.irs, self.iss, self.peer_window);
+        self.arrives_raw(&header, &segment.payload)
+    }
+
+    pub fn arrives_raw(&mut self, header: &TcpHeader, payload: &[u8]) -> Arrival {
+        let space = self.space.unwrap_or(payload.len());
+        let payload = (!payload.is_empty()).then(|| Frame::new(payload, space));
+        self.with(|tcb, env| tcb.segment_arrives(header, payload, env))
+    }
+
+    /// The next segment that goes out.
+    pub fn poll(&mut self) -> Option<Sent> {
+        let owed = self.tcb.owes();
+        let outgoing = self.with(|tcb, env| tcb.poll_transmit(env));
+        assert_eq!(owed, outgoing.is_some(), "owes() and poll_transmit() agree");
+        let outgoing = outgoing?;
+        let mut payload = Vec::new();
+        self.tcb.each_payload(&outgoing, &self.pools, |chunk, part| {
+            payload.extend_from_slice(&chunk.bytes()[part]);
+        });
+        assert_eq!(payload.len(), usize::from(outgoing.payload_len), "{outgoing:?}");
+        Some(Sent {
+            header: outgoing.header,
+            payload,
+            retransmission: outgoing.retransmission,
+        })
+    }
+
+    #[track_caller]
+    pub fn expect(&mut self, pattern: &Seg) -> Sent {
+        let Some(sent) = self.poll() else {
+            panic!("nothing goes out, but {pattern:?} should")
+        };
+        sent.check(pattern, self.iss, self.irs);
+        sent
+    }
+
+    #[track_caller]
+    pub fn expect_nothing(&mut self) {
+        if let Some(sent) = self.poll() {
+            panic!("nothing should go out, but {sent:?} does");
+        }
+    }
+
+    /// Everything that goes out now.
+    pub fn drain(&mut self) -> Vec<Sent> {
+        std::iter::from_fn(|| self.poll()).collect()
+    }
+
+    /// Lets time pass, firing deadlines at their time; stops at the first that ends the connection.
+    pub fn pass(&mut self, ms: u64) -> Arrival {
+        let until = self.now + Duration::from_millis(ms);
+        let mut told = self.with(|tcb, env| tcb.on_deadline(env));
+        while told.ended.is_none() && self.tcb.deadline(self.now) <= until {
+            self.now = self.tcb.deadline(self.now).max(self.now);
+            let arrival = self.with(|tcb, env| tcb.on_deadline(env));
+            told.signals = told.signals | arrival.signals;
+            told.ended = arrival.ended;
+            if self.tcb.owes() && told.ended.is_none() && self.tcb.deadline(self.now) <= self.now {
+                break;
+            }
+        }
+        if told.ended.is_none() {
+            self.now = until;
+        }
+        told
+    }
+
+    /// Goes to the next deadline and fires it.
+    #[track_caller]
+    pub fn fire(&mut self) -> Arrival {
+        let deadline = self.tcb.deadline(self.now);
+        assert_ne!(deadline, Instant::FAR_FUTURE, "a deadline stands");
+        self.now = deadline.max(self.now);
+        self.with(|tcb, env| tcb.on_deadline(env))
+    }
+
+    /// Milliseconds to the next deadline.
+    pub fn next_deadline_ms(&self) -> u64 {
+        self.tcb.deadline(self.now).since(self.now).as_millis() as u64
+    }
+
+    /// Queues octets; sequence numbers as in `Seg::octets` when `from` is the first one's.
+    #[track_caller]
+    pub fn write(&mut self, bytes: &[u8]) {
+        assert!(self.try_write(bytes).is_ok(), "there is room");
+    }
+
+    pub fn try_write(&mut self, bytes: &[u8]) -> Result<(), SendRefused<()>> {
+        let payload = Bytes::new(bytes);
+        self.with(|tcb, env| tcb.send(payload, env))
+            .map_err(|refused| match refused {
+                SendRefused::Full(_) => SendRefused::Full(()),
+                SendRefused::Closed(_) => SendRefused::Closed(()),
+            })
+    }
+
+    /// Queues `len` octets of the stream, whose next one is `from`.
+    #[track_caller]
+    pub fn write_octets(&mut self, from: usize, len: usize) {
+        let bytes: Vec<u8> = (from..from + len).map(|at| (at % 251) as u8).collect();
+        self.write(&bytes);
+    }
+
+    /// Takes and releases everything that is readable.
+    pub fn read(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while let Some(frame) = self.with(|tcb, env| tcb.receive(env)) {
+            use fourtuple_wire::Received;
+            bytes.extend_from_slice(frame.bytes());
+            let space = frame.space();
+            drop(frame);
+            self.with(|tcb, env| tcb.release(space, env));
+        }
+        bytes
+    }
+
+    pub fn shutdown(&mut self) {
+        self.with(|tcb, env| tcb.shutdown(env));
+    }
+
+    pub fn close(&mut self) {
+        self.with(|tcb, env| tcb.close(env));
+    }
+
+    pub fn abort(&mut self) {
+        self.with(|tcb, env| tcb.abort(env));
+    }
+
+    /// Everything in the pools is back after `free`.
+    #[track_caller]
+    pub fn expect_pools_whole(&mut self) {
+        self.with(|tcb, env| tcb.free(env));
+        assert_eq!(self.pools.in_use(), PoolsInUse::default());
+    }
+
+    #[track_caller]
+    pub fn expect_ended(arrival: &Arrival, ending: Ending) {
+        assert_eq!(arrival.ended, Some(ending));
+    }
+}
