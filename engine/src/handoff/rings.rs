@@ -21,6 +21,11 @@ use crate::listener::ListenerId;
 ///
 /// Every number counts per worker, but `connections` and `copied_bytes`, which count for the endpoint. Zeros are taken for
 /// ones.
+///
+/// ```
+/// let limits = fourtuple::EndpointLimits { lent: 4096, ..fourtuple::EndpointLimits::default() };
+/// assert_eq!(limits.events, 1024);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EndpointLimits {
     /// Events that wait for the endpoint.

@@ -213,3 +213,21 @@ fn an_endpoint_that_is_detached_while_it_lives_hears_that_it_stopped() {
         (0, 0, 0)
     );
 }
+
+#[test]
+fn an_estate_returns_blanks_only_when_no_more_can_come() {
+    // It returned them at once, the worker filled the ring again, and the way back was too small for both.
+    let mut house = House::new(1);
+    let endpoint = house.endpoint(&EndpointLimits { lent: 1, ..LIMITS });
+    house.settle(&endpoint);
+    drop(endpoint);
+    let mut estate = house.estates.try_recv().unwrap();
+    for _ in 0..3 {
+        estate.step();
+        let worker = &mut house.workers[0];
+        as_worker(|| worker.hub.refill_blanks(&mut worker.queue));
+    }
+    assert_eq!(house.workers[0].hub.status().blanks, LIMITS.blanks);
+    assert!(settle(&mut house, &mut estate));
+    assert_eq!(house.workers[0].queue.pool.used(), 0);
+}

@@ -5,7 +5,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
-use fourtuple_nic::Queue;
 use fourtuple_wire::{Family, FourTuple, Payload, Received};
 
 use crate::ConnId;
@@ -392,7 +391,7 @@ impl House {
         let sleeper = Arc::new(Sleeper::new().unwrap());
         let (core, ends) = pair(&sleepers, limits, Arc::clone(&sleeper), self.estate_way.clone());
         for (worker, end) in self.workers.iter_mut().zip(ends) {
-            assert!(worker.hub.attach(end).is_ok(), "a place is free");
+            assert!(worker.hub.attach(end).is_some(), "a place is free");
         }
         Endpoint::new(core, sleeper)
     }
