@@ -9,7 +9,7 @@ use fourtuple_wire::{Payload, Received};
 
 /// Which buffers the TCBs of a shard hold: those of its port.
 #[derive(Debug)]
-pub struct PortBuffers<Q>(PhantomData<fn() -> Q>);
+pub(crate) struct PortBuffers<Q>(PhantomData<fn() -> Q>);
 
 impl<Q: Queue> Buffers for PortBuffers<Q> {
     type Rx = RxChunk<Q::Rx>;
@@ -18,11 +18,11 @@ impl<Q: Queue> Buffers for PortBuffers<Q> {
 
 /// Received payload: one port buffer, trimmed to what is the application's.
 #[derive(Debug)]
-pub struct RxChunk<R>(pub(crate) R);
+pub(crate) struct RxChunk<R>(pub(crate) R);
 
 impl<R: RxBuf> RxChunk<R> {
     /// Turns received payload into payload to send, without a copy.
-    pub fn into_payload(self) -> TxChunk<R::Shared> {
+    pub(crate) fn into_payload(self) -> TxChunk<R::Shared> {
         TxChunk(self.0.into_shared())
     }
 }
@@ -47,7 +47,7 @@ impl<R: RxBuf> Received for RxChunk<R> {
 
 /// Payload to send, kept until it is acknowledged.
 #[derive(Clone, Debug)]
-pub struct TxChunk<S>(pub(crate) S);
+pub(crate) struct TxChunk<S>(pub(crate) S);
 
 impl<S: Shared> Payload for TxChunk<S> {
     fn bytes(&self) -> &[u8] {

@@ -16,10 +16,10 @@ const INDEX_BITS: u32 = 29;
 const INDEX_MASK: u32 = (1 << INDEX_BITS) - 1;
 
 /// Generations that a slot goes through before it is retired.
-pub const MAX_GENERATION: u32 = (1 << 24) - 1;
+pub(crate) const MAX_GENERATION: u32 = (1 << 24) - 1;
 
 /// Workers that a [`ConnId`] can tell apart.
-pub const MAX_WORKERS: u16 = 1 << 10;
+pub(crate) const MAX_WORKERS: u16 = 1 << 10;
 
 /// A connection's name: valid until the connection is gone, an error ever after.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -90,6 +90,7 @@ pub(crate) struct SlotRef(u32);
 
 impl SlotRef {
     /// Most places that an arena may have.
+    #[cfg(test)]
     pub(crate) const MAX_INDEX: u32 = INDEX_MASK;
 
     pub(crate) fn new(kind: SlotKind, family: Family, index: u32) -> Self {

@@ -1,7 +1,6 @@
 //! The engine: workers started, told what to do, watched, drained and stopped.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,11 +19,14 @@ use crate::handoff::{Endpoint, EndpointLimits, Estate, Listener, pair};
 use crate::host::{Addresses, Host, Rates};
 use crate::idle::Sleeper;
 use crate::listener::{Listen, ListenerId};
-use crate::mesh::Mesh;
+use crate::mesh::{self, Mesh};
 use crate::secrets::Secrets;
 use crate::shard::listeners::{NewListener, deal};
 use crate::shard::{Control, Done, Limits, Shard, ShardParts, Steering};
-use crate::stats::{Block, Reader, published};
+#[cfg(feature = "stats-server")]
+use crate::stats::StatsServer;
+use crate::stats::{Block, Reader, Snapshot, published};
+use crate::watch::Watch;
 use crate::worker::Worker;
 
 /// Messages of the engine that wait for a worker.
@@ -64,21 +66,20 @@ const MAX_LISTENERS: usize = 4096;
 pub struct Engine<Q: Queue = PortQueue> {
     config: Config,
     workers: Vec<WorkerHandle<Q>>,
-    listening: Mutex<BTreeMap<ListenerId, (Option<IpAddr>, u16)>>,
+    watch: Arc<Watch>,
     next_listener: AtomicU16,
     stop: Arc<AtomicBool>,
-    draining: Arc<AtomicBool>,
     sleepers: Vec<Arc<Sleeper>>,
     estates: Mutex<Sender<Estate<Q>>>,
     control_thread: Option<JoinHandle<()>>,
     profile: Profile,
-    port_name: String,
+    #[cfg(feature = "stats-server")]
+    stats: Option<StatsServer>,
 }
 
 struct WorkerHandle<Q: Queue> {
     control: Mutex<rtrb::Producer<Control<Q>>>,
     sleeper: Arc<Sleeper>,
-    reader: Reader,
     thread: Option<JoinHandle<()>>,
     core: Option<usize>,
 }
@@ -86,7 +87,7 @@ struct WorkerHandle<Q: Queue> {
 impl<Q: Queue> std::fmt::Debug for Engine<Q> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine")
-            .field("port", &self.port_name)
+            .field("port", &self.watch.port)
             .field("workers", &self.workers.len())
             .finish_non_exhaustive()
     }
@@ -121,7 +122,7 @@ impl<Q: Queue> Engine<Q> {
     ///
     /// # Errors
     /// [`StartError`], which says whose fault it is and what to do.
-    pub fn start_on<H: Handler<Q>, C: Clock + Clone>(
+    pub fn start_on<H: Handler<Q>, C: Clock + Clone + Sync>(
         config: Config,
         attachment: Attachment<Q, C>,
         make: impl FnMut(u16) -> H,
@@ -131,7 +132,7 @@ impl<Q: Queue> Engine<Q> {
         Self::start_on_cores(config, attachment, make, cores)
     }
 
-    fn start_on_cores<H: Handler<Q>, C: Clock + Clone>(
+    fn start_on_cores<H: Handler<Q>, C: Clock + Clone + Sync>(
         config: Config,
         attachment: Attachment<Q, C>,
         mut make: impl FnMut(u16) -> H,
@@ -146,19 +147,34 @@ impl<Q: Queue> Engine<Q> {
                 what: "an event descriptor",
                 reason: error.to_string(),
             })?;
+        let (publishers, readers): (Vec<_>, Vec<_>) = (0..count).map(|_| published()).unzip();
+        let started = Instant::from_nanos(attachment.clock.now_ns());
+        let clock = attachment.clock.clone();
+        let watch = Arc::new(Watch {
+            port: attachment
+                .queues
+                .first()
+                .map_or_else(String::new, |queue| queue.promises().name.clone()),
+            addresses: config.ip.iter().map(ipnet::IpNet::addr).collect(),
+            listening: Mutex::default(),
+            draining: AtomicBool::new(false),
+            readers,
+            started,
+            clock: Box::new(move || Instant::from_nanos(clock.now_ns())),
+        });
         let (estates, left_behind) = channel();
         let control_thread = spawn_control(left_behind)?;
         let mut engine = Self {
             workers: Vec::new(),
-            listening: Mutex::default(),
+            #[cfg(feature = "stats-server")]
+            stats: config
+                .stats
+                .map(|at| StatsServer::start(at, Arc::clone(&watch) as _))
+                .transpose()?,
+            watch,
             next_listener: AtomicU16::new(0),
             stop: Arc::new(AtomicBool::new(false)),
-            draining: Arc::new(AtomicBool::new(false)),
             profile: profile(&config),
-            port_name: attachment
-                .queues
-                .first()
-                .map_or_else(String::new, |queue| queue.promises().name.clone()),
             sleepers: sleepers.clone(),
             estates: Mutex::new(estates),
             control_thread: Some(control_thread),
@@ -168,15 +184,19 @@ impl<Q: Queue> Engine<Q> {
             toeplitz: Toeplitz::new(secrets.rss),
             reta: Reta::round_robin(count),
         });
-        let started = Instant::from_nanos(attachment.clock.now_ns());
-        let meshes = Mesh::all(&sleepers);
-        let each = attachment.queues.into_iter().zip(meshes).zip(sleepers).zip(cores);
-        for (number, (((queue, mesh), sleeper), core)) in each.enumerate() {
+        let meshes = Mesh::all(&sleepers, mesh::RING);
+        let each = attachment
+            .queues
+            .into_iter()
+            .zip(meshes)
+            .zip(sleepers)
+            .zip(cores)
+            .zip(publishers);
+        for (number, ((((queue, mesh), sleeper), core), publisher)) in each.enumerate() {
             let number = number as u16;
             let parts = engine.shard_parts(number, count, queue, mesh, &steering, &secrets, started);
             let shard = Shard::new(parts, make(number), attachment.pages.as_ref());
             let (control, commands) = rtrb::RingBuffer::new(CONTROL_RING);
-            let (publisher, reader) = published();
             let worker = Worker {
                 shard,
                 clock: attachment.clock.clone(),
@@ -191,7 +211,6 @@ impl<Q: Queue> Engine<Q> {
             engine.workers.push(WorkerHandle {
                 control,
                 sleeper,
-                reader,
                 thread: Some(thread),
                 core,
             });
@@ -277,7 +296,11 @@ impl<Q: Queue> Engine<Q> {
         {
             return Err(ConfigError::NotOurAddress(address));
         }
-        let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut listening = self
+            .watch
+            .listening
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if listening
             .values()
             .any(|taken| *taken == (listen.address, listen.port))
@@ -311,7 +334,11 @@ impl<Q: Queue> Engine<Q> {
 
     /// Stops listening. Connections that were accepted stay; those that wait for an accept are reset.
     pub fn unlisten(&self, id: ListenerId) {
-        let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut listening = self
+            .watch
+            .listening
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if listening.remove(&id).is_none() {
             return;
         }
@@ -345,12 +372,18 @@ impl<Q: Queue> Engine<Q> {
 
     /// What each worker published last.
     pub fn blocks(&self) -> Vec<Block> {
-        self.workers.iter().map(|handle| handle.reader.read()).collect()
+        self.watch.readers.iter().map(Reader::read).collect()
     }
 
-    /// Readers of what the workers publish, for threads of their own.
-    pub fn readers(&self) -> Vec<Reader> {
-        self.workers.iter().map(|handle| handle.reader.clone()).collect()
+    /// The numbers of all workers and their sum, as `/api/v1/stats` serves them.
+    pub fn snapshot(&self) -> Snapshot {
+        self.watch.snapshot()
+    }
+
+    /// Where the stats endpoint listens, if it was asked for.
+    #[cfg(feature = "stats-server")]
+    pub fn stats_address(&self) -> Option<SocketAddr> {
+        self.stats.as_ref().map(StatsServer::address)
     }
 
     /// What the engine was started with.
@@ -360,7 +393,7 @@ impl<Q: Queue> Engine<Q> {
 
     /// What people call the port, as `af_packet:veth0`.
     pub fn port_name(&self) -> &str {
-        &self.port_name
+        &self.watch.port
     }
 
     /// The cores that the workers are pinned to, in order of the workers.
@@ -370,18 +403,13 @@ impl<Q: Queue> Engine<Q> {
 
     /// The engine takes no more connections and asks those that it has to finish.
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
-    }
-
-    /// A flag that others may look at for [`is_draining`](Self::is_draining).
-    pub fn draining_flag(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.draining)
+        self.watch.draining.load(Ordering::Relaxed)
     }
 
     /// Stops accepting, lets connections finish until `deadline` from now, then resets those that are left. Returns how many had
     /// to be reset.
     pub fn drain(&self, deadline: Duration) -> u64 {
-        self.draining.store(true, Ordering::Relaxed);
+        self.watch.draining.store(true, Ordering::Relaxed);
         self.tell_all(Control::Drain);
         let until = std::time::Instant::now() + deadline;
         while std::time::Instant::now() < until && self.connections() > 0 {
@@ -414,7 +442,11 @@ impl<Q: Queue> Engine<Q> {
 
     /// Addresses and ports that are listened on.
     pub fn listening(&self) -> Vec<(ListenerId, Vec<SocketAddr>)> {
-        let listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        let listening = self
+            .watch
+            .listening
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         listening
             .iter()
             .map(|(id, (address, port))| {

@@ -54,6 +54,7 @@ mod shard;
 mod slots;
 pub mod stats;
 mod table;
+mod watch;
 mod wheel;
 mod worker;
 

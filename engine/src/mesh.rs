@@ -14,7 +14,7 @@ use crate::idle::Sleeper;
 use crate::listener::ListenerId;
 
 /// Messages that wait for one worker from one other.
-const RING: usize = 1024;
+pub(crate) const RING: usize = 1024;
 
 /// From one worker to another.
 #[derive(Debug)]
@@ -49,8 +49,8 @@ impl<Q: Queue> std::fmt::Debug for Mesh<Q> {
 }
 
 impl<Q: Queue> Mesh<Q> {
-    /// The meshes of all workers, each with the others' sleepers.
-    pub(crate) fn all(sleepers: &[Arc<Sleeper>]) -> Vec<Self> {
+    /// The meshes of all workers, each with the others' sleepers; rings of `ring` messages.
+    pub(crate) fn all(sleepers: &[Arc<Sleeper>], ring: usize) -> Vec<Self> {
         let workers = sleepers.len();
         let mut meshes: Vec<Self> = (0..workers)
             .map(|_| Self {
@@ -63,7 +63,7 @@ impl<Q: Queue> Mesh<Q> {
         for from in 0..workers {
             for (to, sleeper) in sleepers.iter().enumerate() {
                 if from != to {
-                    let (producer, consumer) = rtrb::RingBuffer::new(RING);
+                    let (producer, consumer) = rtrb::RingBuffer::new(ring);
                     meshes[from].to[to] = Some((producer, Arc::clone(sleeper)));
                     meshes[to].from[from] = Some(consumer);
                 }
@@ -114,10 +114,5 @@ impl<Q: Queue> Mesh<Q> {
                 sleeper.wake_if_sleeping();
             }
         }
-    }
-
-    /// Messages that wait for this worker.
-    pub(crate) fn waiting(&self) -> usize {
-        self.from.iter().flatten().map(rtrb::Consumer::slots).sum()
     }
 }

@@ -86,18 +86,8 @@ impl Table {
         }
     }
 
-    /// Lets another record answer for the same four-tuple.
-    pub(crate) fn replace(&mut self, hash: u64, old: SlotRef, new: SlotRef) -> bool {
-        match self.slots.find_mut(hash, |raw| *raw == old.as_u32()) {
-            Some(raw) => {
-                *raw = new.as_u32();
-                true
-            }
-            None => false,
-        }
-    }
-
     /// Entries now.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
     }

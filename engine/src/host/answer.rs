@@ -86,8 +86,8 @@ impl From<Result<(), DropReason>> for Answer {
 }
 
 impl Host {
-    /// Judges `packet`, which was parsed from `frame`, and writes the frame that answers it into `out`
-    /// ([`ANSWER_ROOM`](super::ANSWER_ROOM); echoes need as much as `frame`).
+    /// Judges `packet`, which was parsed from `frame`, and writes the frame that answers it into `out`: at most an ICMPv6
+    /// error of 1280 octets behind an Ethernet header, or an echo as long as `frame`.
     ///
     /// TCP is the shard's: of a segment only the addresses are checked.
     pub(crate) fn answer(&mut self, packet: &Packet, frame: &[u8], now: Instant, out: &mut [u8]) -> Answer {

@@ -33,10 +33,9 @@ use fourtuple_wire::{
 };
 
 pub(crate) use addresses::Addresses;
-pub(crate) use answer::Answer;
 pub(crate) use learned::{Learned, Origin};
-pub(crate) use neighbours::{Hop, NeighbourCounts, Neighbours, Resolution, Solicit};
-pub(crate) use rate_limit::{Rate, RateLimits, Rates, TokenBucket};
+pub(crate) use neighbours::{Hop, Neighbours, Resolution, Solicit};
+pub(crate) use rate_limit::{RateLimits, Rates};
 
 /// This machine as the link sees it.
 #[derive(Clone, Debug)]
@@ -91,7 +90,3 @@ impl Host {
         }
     }
 }
-
-/// Octets that `out` has to have for any answer, announcement or question, but for echoes: those are as long as what they
-/// answer. The largest ICMPv6 error and an Ethernet header with a tag.
-pub(crate) const ANSWER_ROOM: usize = 1280 + 18;

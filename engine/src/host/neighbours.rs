@@ -287,11 +287,13 @@ impl<W> Neighbours<W> {
     }
 
     /// Entries now.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.index.len()
     }
 
     /// Frames held now.
+    #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.len()
     }

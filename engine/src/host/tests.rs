@@ -11,6 +11,8 @@ use fourtuple_wire::{
 use ipnet::IpNet;
 use proptest::prelude::*;
 
+use super::answer::Answer;
+use super::rate_limit::Rate;
 use super::*;
 use crate::stats::Counters;
 
@@ -864,3 +866,6 @@ fn answer_goes_to(packet: &Packet) -> EtherAddr {
         PacketKind::Tcp(_) | PacketKind::Udp(_) | PacketKind::Icmpv4(_) => packet.ether_source,
     }
 }
+
+/// Room for every answer but long echoes.
+const ANSWER_ROOM: usize = 1280 + 18;

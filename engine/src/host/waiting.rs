@@ -63,6 +63,7 @@ impl<W> Waiting<W> {
     }
 
     /// Frames held.
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.waiting.len() + self.ready.len()
     }

@@ -58,6 +58,7 @@ impl<Q: Queue> Work<Q> {
         let answer = self.host.answer(packet, frame.bytes(), self.now, &mut room);
         if let Some(len) = answer.reply_len {
             self.send_bytes(&room[..len]);
+            answer.count_reply(packet, &mut self.counters);
         }
         if let Some(learned) = answer.learned
             && self.neighbours.learn(&learned, self.now)
@@ -99,6 +100,10 @@ impl<Q: Queue> Work<Q> {
     /// Solicitations and announcements as time goes on. Worker 0 asks the link, the others ask worker 0.
     pub(crate) fn poll_host(&mut self) {
         let now = self.now;
+        if self.neighbours.next_deadline() > now && (self.worker != 0 || self.host.next_announcement() > now)
+        {
+            return;
+        }
         let mut room = [0u8; ANSWER_ROOM];
         while let Some(solicit) = self.neighbours.poll(now) {
             self.busy = true;

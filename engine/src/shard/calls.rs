@@ -10,7 +10,7 @@ use super::connection::Connection;
 use super::work::Work;
 use crate::ConnId;
 use crate::attach::PortQueue;
-use crate::conn_id::{SlotKind, SlotRef};
+use crate::conn_id::SlotRef;
 use crate::error::{ApiMisuse, ConnectError};
 use crate::records::{Conn, ConnFlags, Owner};
 use crate::shard::states::States;
@@ -196,10 +196,5 @@ impl<Q: Queue> Work<Q> {
             }
         }
         Err(ConnectError::NoPortLeft(remote))
-    }
-
-    /// Whether a slot names a connection; for lists that may hold others.
-    pub(crate) fn is_connection(slot: SlotRef) -> bool {
-        slot.kind() == SlotKind::Tcb
     }
 }

@@ -206,7 +206,10 @@ impl<Q: Queue> Work<Q> {
             return NextHop::Known(ether);
         }
         let remote = tuple.remote().ip();
-        let next = self.host.addresses.next_hop(remote).unwrap_or(remote);
+        let Some(next) = self.host.addresses.next_hop(remote) else {
+            // No gateway of its family: nothing will resolve, and TCP gives up in its own time.
+            return NextHop::Wait(remote);
+        };
         match self.neighbours.resolve(next, now) {
             Resolution::Known(ether, hop) => {
                 if let Some(conn) = self.records.conn_mut(slot) {

@@ -141,6 +141,7 @@ impl<Q: Queue> Work<Q> {
             return;
         };
         conn.signals.insert(signals);
+        let doubt = signals.contains(Signals::R1_EXCEEDED);
         if let Some(ending) = ended {
             conn.ended = Some(ending);
             match ending {
@@ -158,6 +159,19 @@ impl<Q: Queue> Work<Q> {
         if !conn.flags.deliver {
             conn.flags.deliver = true;
             self.deliver.push_back(slot);
+        }
+        if doubt {
+            self.doubt_next_hop(slot);
+        }
+    }
+
+    /// RFC 9293 §3.8.3, MUST-20 (a): no answer after R1 retransmissions: is the next hop still there?
+    fn doubt_next_hop(&mut self, slot: SlotRef) {
+        let Some(remote) = self.records.tuple(slot).map(|tuple| tuple.remote().ip()) else {
+            return;
+        };
+        if let Some(next) = self.host.addresses.next_hop(remote) {
+            self.neighbours.on_doubt(next, self.now);
         }
     }
 

@@ -71,7 +71,7 @@ fn a_syn_beyond_the_connection_limit_is_ignored_and_its_retransmission_gets_in()
     };
     let errand = Errand {
         remote: "10.0.0.1:7".parse().unwrap(),
-        connections: 40,
+        connections: 12,
         bytes: 500,
     };
     let (client, outcome) = Client::new(vec![errand]);
@@ -93,7 +93,7 @@ fn a_syn_beyond_the_connection_limit_is_ignored_and_its_retransmission_gets_in()
     );
     world.server.listen(0, &Listen::on(7));
     world.run_until(Duration::from_secs(300), |_| {
-        outcome.lock().unwrap().finished == 40
+        outcome.lock().unwrap().finished == 12
     });
     let counters = world.server.shards[0].counters().clone();
     let refused =

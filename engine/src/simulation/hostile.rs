@@ -87,7 +87,7 @@ proptest! {
 }
 
 /// Makes checksums right again where the frame is IPv4 and TCP, so that the change is seen.
-fn fix_checksums(frame: &mut [u8]) {
+pub(super) fn fix_checksums(frame: &mut [u8]) {
     if frame.len() < 54 || frame[12..14] != [8, 0] || frame[14] != 0x45 || frame[23] != 6 {
         return;
     }

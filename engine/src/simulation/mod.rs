@@ -48,6 +48,7 @@ pub(crate) struct Plan {
     pub(crate) profile: Profile,
     pub(crate) multi_seg: bool,
     pub(crate) pools: u32,
+    pub(crate) mesh_ring: usize,
     pub(crate) seed: u64,
 }
 
@@ -66,6 +67,7 @@ impl Default for Plan {
             },
             multi_seg: true,
             pools: 2048,
+            mesh_ring: 256,
             seed: 1,
         }
     }
@@ -98,7 +100,7 @@ impl<H: Handler<MemQueue>> Side<H> {
             .collect();
         let shards = queues
             .into_iter()
-            .zip(Mesh::all(&sleepers))
+            .zip(Mesh::all(&sleepers, plan.mesh_ring))
             .enumerate()
             .map(|(worker, (queue, mesh))| {
                 let mac = queue.promises().mac;

@@ -50,7 +50,7 @@ impl Handler<MemQueue> for Notes {
 }
 
 /// Frames that a real client sends: SYN, the handshake's ACK, data, FIN, as captured from the wire.
-fn client_frames(bytes: usize) -> Vec<Vec<u8>> {
+fn client_frames(bytes: usize) -> (Vec<Vec<u8>>, u32) {
     let plan = Plan::default();
     let errand = Errand {
         remote: "10.0.0.1:7".parse().unwrap(),
@@ -63,17 +63,39 @@ fn client_frames(bytes: usize) -> Vec<Vec<u8>> {
     world.server.listen(0, &Listen::on(7));
     world.wire.start_capture();
     world.run_until(Duration::from_secs(10), |_| outcome.lock().unwrap().finished == 1);
-    world
+    let segments: Vec<_> = world
         .wire
         .captured()
         .into_iter()
-        .filter(|frame| frame.from == End::B && frame.bytes[12..14] == [8, 0])
-        .map(|frame| frame.bytes)
-        .collect()
+        .filter(|frame| frame.bytes[12..14] == [8, 0])
+        .collect();
+    let syn_ack = segments
+        .iter()
+        .find(|frame| frame.from == End::A)
+        .expect("a SYN+ACK");
+    let iss = u32::from_be_bytes([
+        syn_ack.bytes[38],
+        syn_ack.bytes[39],
+        syn_ack.bytes[40],
+        syn_ack.bytes[41],
+    ]);
+    (
+        segments
+            .into_iter()
+            .filter(|frame| frame.from == End::B)
+            .map(|frame| frame.bytes)
+            .collect(),
+        iss,
+    )
 }
 
 /// Plays frames to a fresh server in the given bursts.
-fn play(frames: &[Vec<u8>], order: &[usize], cuts: u32) -> (Vec<String>, World<Notes, Echo>) {
+fn play(
+    frames: &[Vec<u8>],
+    captured_iss: u32,
+    order: &[usize],
+    cuts: u32,
+) -> (Vec<String>, World<Notes, Echo>) {
     let notes = Arc::new(Mutex::new(Vec::new()));
     let plan = Plan {
         conditions: Default::default(),
@@ -91,12 +113,33 @@ fn play(frames: &[Vec<u8>], order: &[usize], cuts: u32) -> (Vec<String>, World<N
             ..Listen::on(7)
         },
     );
+    let client = |world: &mut World<Notes, Echo>, frame: &[u8]| {
+        assert!(world.client.shards[0].work.queue.send_bytes(frame));
+    };
+    let turn = |world: &mut World<Notes, Echo>| {
+        world.clock.advance(Duration::from_micros(10));
+        let now = world.now();
+        world.server.turn(now);
+    };
+    // The SYN has a turn of its own: its answer says by how much this server's sequence numbers differ from those of the
+    // captured exchange.
+    client(&mut world, &frames[0]);
+    turn(&mut world);
+    let answers = world.client.shards[0].work.queue.receive_bytes();
+    let syn_ack = answers
+        .iter()
+        .find(|frame| frame[12..14] == [8, 0])
+        .expect("a SYN+ACK");
+    let iss = u32::from_be_bytes([syn_ack[38], syn_ack[39], syn_ack[40], syn_ack[41]]);
     for (place, frame) in order.iter().enumerate() {
-        assert!(world.client.shards[0].work.queue.send_bytes(&frames[*frame]));
+        let mut frame = frames[*frame].clone();
+        let ack = u32::from_be_bytes([frame[42], frame[43], frame[44], frame[45]]);
+        let moved = ack.wrapping_sub(captured_iss).wrapping_add(iss);
+        frame[42..46].copy_from_slice(&moved.to_be_bytes());
+        super::hostile::fix_checksums(&mut frame);
+        client(&mut world, &frame);
         if cuts >> place & 1 == 1 {
-            world.clock.advance(Duration::from_micros(10));
-            let now = world.now();
-            world.server.turn(now);
+            turn(&mut world);
         }
     }
     for _ in 0..4 {
@@ -110,20 +153,50 @@ fn play(frames: &[Vec<u8>], order: &[usize], cuts: u32) -> (Vec<String>, World<N
 
 #[test]
 fn any_grouping_into_bursts_is_as_good_as_one_packet_a_turn() {
-    // The server's sequence numbers differ between worlds only by their seed, which is the same; the ACKs of the captured frames
-    // fit as long as the server's ISN does. It depends on time through a 4 µs clock, so the first frame comes at the same time.
-    let frames = client_frames(40);
-    assert!(frames.len() >= 3, "SYN, ACK or data, FIN: {}", frames.len());
-    let straight: Vec<usize> = (0..frames.len()).collect();
-    let (one_by_one, _) = play(&frames, &straight, u32::MAX);
-    assert_eq!(
-        one_by_one.first().map(String::as_str),
-        Some("open"),
-        "{one_by_one:?}"
-    );
-    for cuts in 0..1u32 << frames.len().min(6) {
-        // The SYN has a turn of its own: its answer is what the rest acknowledges.
-        let (noted, _) = play(&frames, &straight, cuts | 1);
+    let (frames, iss) = client_frames(5_000);
+    assert!(frames.len() >= 5, "SYN, ACK, data, FIN: {}", frames.len());
+    let straight: Vec<usize> = (1..frames.len()).collect();
+    let (one_by_one, _) = play(&frames, iss, &straight, u32::MAX);
+    assert_eq!(one_by_one, ["open", "end of file after 5000"]);
+    for cuts in 0..1u32 << straight.len().min(8) {
+        let (noted, _) = play(&frames, iss, &straight, cuts);
         assert_eq!(noted, one_by_one, "bursts {cuts:b}");
     }
+}
+
+#[test]
+fn any_order_of_the_segments_gives_the_same_in_one_burst_and_one_by_one() {
+    let (frames, iss) = client_frames(3_000);
+    let places: Vec<usize> = (1..frames.len()).collect();
+    assert!((3..=6).contains(&places.len()), "{}", places.len());
+    for order in permutations(&places) {
+        let (one_by_one, _) = play(&frames, iss, &order, u32::MAX);
+        let (one_burst, _) = play(&frames, iss, &order, 0);
+        assert_eq!(one_burst, one_by_one, "{order:?}");
+        assert_eq!(
+            one_burst.last().map(String::as_str),
+            Some("end of file after 3000"),
+            "{order:?}"
+        );
+    }
+}
+
+fn permutations(of: &[usize]) -> Vec<Vec<usize>> {
+    if of.is_empty() {
+        return vec![Vec::new()];
+    }
+    let mut all = Vec::new();
+    for (at, first) in of.iter().enumerate() {
+        let rest: Vec<usize> = of
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != at)
+            .map(|(_, item)| *item)
+            .collect();
+        all.extend(permutations(&rest).into_iter().map(|mut order| {
+            order.insert(0, *first);
+            order
+        }));
+    }
+    all
 }

@@ -26,10 +26,9 @@ macro_rules! counters {
         ];
 
         impl Counters {
-            /// Calls `each` with the plain fields in the order of [`PLAIN`].
-            pub fn each_plain(&self, mut each: impl FnMut(&'static Metric, u64)) {
-                let mut metrics = PLAIN.iter();
-                $(if let Some(metric) = metrics.next() { each(metric, self.$field); })+
+            /// The plain fields in the order of [`PLAIN`].
+            pub fn plain(&self) -> [u64; PLAIN.len()] {
+                [$(self.$field,)+]
             }
         }
     };

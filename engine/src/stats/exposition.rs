@@ -17,7 +17,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::counters::{Kind, Metric, PLAIN};
-use super::published::{Block, PORT, tcp_metrics};
+use super::published::{Block, tcp_metrics};
 use super::snapshot::Snapshot;
 
 /// The media type of [`encode`]'s text.
@@ -226,6 +226,7 @@ impl Value {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use super::super::PORT;
     use super::super::snapshot::tests::snapshot;
     use super::*;
 

@@ -44,19 +44,11 @@ impl Publisher {
 
 fn put(words: &mut Words<'_>, counters: &Counters, port: &PortStats, now: Instant) {
     words.put(now.as_nanos());
-    counters.each_plain(|_, value| words.put(value));
-    counters
-        .dropped
-        .as_slice()
-        .iter()
-        .for_each(|value| words.put(*value));
-    counters
-        .by_state
-        .as_slice()
-        .iter()
-        .for_each(|value| words.put(*value));
+    words.put_all(&counters.plain());
+    words.put_all(counters.dropped.as_slice());
+    words.put_all(counters.by_state.as_slice());
     counters.tcp.each(|_, _, value| words.put(value));
-    port_values(port).iter().for_each(|value| words.put(*value));
+    words.put_all(&port_values(port));
 }
 
 /// The end that reads.

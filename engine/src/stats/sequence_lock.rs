@@ -86,6 +86,14 @@ impl Words<'_> {
         }
     }
 
+    /// The next ones.
+    pub(super) fn put_all(&mut self, values: &[u64]) {
+        // In this order: a word is taken only for a value that there is.
+        for (value, word) in values.iter().zip(self.0.by_ref()) {
+            word.store(*value, Ordering::Relaxed);
+        }
+    }
+
     /// How many are still to be put.
     #[cfg(test)]
     pub(super) fn left(&self) -> usize {

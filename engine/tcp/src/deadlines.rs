@@ -30,6 +30,7 @@ impl<B: Buffers> Tcb<B> {
                     Timer::Life => self.on_life(env),
                 };
                 arrival.ended = arrival.ended.or(ended);
+                self.consider_text(env);
             }
         }
         arrival

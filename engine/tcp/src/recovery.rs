@@ -125,7 +125,7 @@ impl<B: Buffers> Tcb<B> {
         let mut news = 0;
         for block in &header.options.sack {
             if self.scoreboard == NIL {
-                let inside = block.left.at_or_after(self.snd.una) && block.left.before(self.snd.nxt);
+                let inside = block.left.after(self.snd.una) && block.left.before(self.snd.nxt);
                 if !inside {
                     continue;
                 }

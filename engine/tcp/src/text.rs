@@ -52,6 +52,7 @@ impl<B: Buffers> Tcb<B> {
     pub(crate) fn consider_text(&mut self, env: &mut Env<'_, B>) {
         let nothing = self.recovery.phase == Phase::Open && !self.has_unsent();
         if nothing || !self.state.sends_text() {
+            self.debts.remove(Debts::TEXT);
             return;
         }
         if self.snd.flight() == 0 {
@@ -196,6 +197,11 @@ impl<B: Buffers> Tcb<B> {
     pub(crate) fn restart_retransmit(&mut self, env: &Env<'_, B>) {
         if self.snd.flight() == 0 {
             self.timers.disarm(Timer::Retransmit);
+            self.debts.remove(Debts::RETRANSMIT);
+            if !self.has_unsent() {
+                self.debts.remove(Debts::PROBE);
+                self.debts.remove(Debts::TEXT);
+            }
         } else {
             self.arm_retransmit(env);
         }

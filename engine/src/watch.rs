@@ -1,0 +1,56 @@
+//! What others may see of a running engine: the facts and the numbers, from any thread, without asking a worker.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use fourtuple_wire::Instant;
+
+use crate::listener::ListenerId;
+use crate::stats::{Facts, Reader, Snapshot};
+
+/// A running engine as its watchers see it.
+pub(crate) struct Watch {
+    pub(crate) port: String,
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) listening: Mutex<BTreeMap<ListenerId, (Option<IpAddr>, u16)>>,
+    pub(crate) draining: AtomicBool,
+    pub(crate) readers: Vec<Reader>,
+    pub(crate) started: Instant,
+    pub(crate) clock: Box<dyn Fn() -> Instant + Send + Sync>,
+}
+
+impl Watch {
+    /// The numbers now.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ports: Vec<u16> = listening.values().map(|(_, port)| *port).collect();
+        drop(listening);
+        ports.sort_unstable();
+        ports.dedup();
+        let facts = Facts {
+            version: env!("CARGO_PKG_VERSION"),
+            port: self.port.clone(),
+            addresses: self.addresses.clone(),
+            listening: ports,
+            draining: self.draining.load(Ordering::Relaxed),
+        };
+        Snapshot::take(facts, &self.readers, self.started, (self.clock)())
+    }
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watch")
+            .field("port", &self.port)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "stats-server")]
+impl crate::stats::Source for Watch {
+    fn snapshot(&self) -> Snapshot {
+        Watch::snapshot(self)
+    }
+}

@@ -1,0 +1,74 @@
+//! Header prediction is an optimisation only: with it and without it every step tells and sends the same.
+
+use fourtuple_tcp::State;
+use proptest::prelude::*;
+
+use crate::steps::{Player, Step, any_step, honest_step};
+
+fn compare(state: State, options: bool, steps: &[Step]) -> u64 {
+    let mut fast = Player::in_state(state, options, true);
+    let mut slow = Player::in_state(state, options, false);
+    for step in steps {
+        let (fast_told, fast_sent) = fast.play(step);
+        let (slow_told, slow_sent) = slow.play(step);
+        assert_eq!(format!("{fast_told:?}"), format!("{slow_told:?}"), "{step:?}");
+        assert_eq!(format!("{fast_sent:?}"), format!("{slow_sent:?}"), "{step:?}");
+        assert_eq!(
+            format!("{:?}", fast.end.tcb),
+            format!("{:?}", slow.end.tcb),
+            "{step:?}"
+        );
+        assert_eq!(
+            fast.end.tcb.deadline(fast.end.now),
+            slow.end.tcb.deadline(slow.end.now),
+            "{step:?}"
+        );
+        assert_eq!(fast.end.pools.in_use(), slow.end.pools.in_use(), "{step:?}");
+    }
+    assert_eq!(slow.end.counters.predicted, 0);
+    let predicted = fast.end.counters.predicted;
+    fast.end.counters.predicted = 0;
+    assert_eq!(fast.end.counters, slow.end.counters);
+    predicted
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn with_and_without_prediction_honest_peers_see_the_same(
+        options in any::<bool>(),
+        steps in proptest::collection::vec(honest_step(), 1..60),
+    ) {
+        compare(State::Established, options, &steps);
+    }
+
+    #[test]
+    fn with_and_without_prediction_any_peer_sees_the_same(
+        state in proptest::sample::select(State::ALL.to_vec()),
+        options in any::<bool>(),
+        steps in proptest::collection::vec(any_step(), 1..40),
+    ) {
+        compare(state, options, &steps);
+    }
+}
+
+/// The property would hold for a fast path that is never taken; it is taken.
+#[test]
+fn prediction_takes_an_honest_exchange() {
+    let mut steps = Vec::new();
+    for _ in 0..100 {
+        steps.extend([
+            Step::Write(64),
+            Step::Poll,
+            Step::InOrder {
+                len: 64,
+                acked: 64,
+                window: 60_000,
+            },
+            Step::Read,
+        ]);
+    }
+    assert_eq!(compare(State::Established, true, &steps), 100);
+    assert_eq!(compare(State::Established, false, &steps), 100);
+}
