@@ -220,13 +220,13 @@ mod tests {
 
     #[test]
     fn other_descriptors_end_the_wait() {
+        use std::io::Write;
         use std::os::fd::AsFd;
-        let (sleeper, other) = (Sleeper::new().unwrap(), Sleeper::new().unwrap());
-        let (reader, writer) = rustix::pipe::pipe().unwrap();
-        rustix::io::write(&writer, b"x").unwrap();
-        drop(other);
+        let sleeper = Sleeper::new().unwrap();
+        let (reader, mut writer) = std::os::unix::net::UnixStream::pair().unwrap();
+        writer.write_all(b"x").unwrap();
         sleeper.prepare();
-        sleeper.wait(LONG, &[reader.as_fd()]);
+        sleeper.wait(None, &[reader.as_fd()]);
         assert!(!sleeper.is_sleeping());
     }
 }
@@ -253,6 +253,12 @@ mod loom_tests {
         }
     }
 
+    fn bounded(preemptions: usize) -> loom::model::Builder {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(preemptions);
+        model
+    }
+
     #[test]
     fn loom_an_endpoint_that_pushes_wakes_the_worker() {
         loom::model(|| {
@@ -271,23 +277,27 @@ mod loom_tests {
 
     #[test]
     fn loom_two_endpoints_wake_one_worker() {
-        loom::model(|| {
-            let (ring, worker) = (Arc::new(AtomicUsize::new(0)), Arc::new(Sleeper::new().unwrap()));
-            let endpoints = [(); 2].map(|()| {
-                let (ring, worker) = (Arc::clone(&ring), Arc::clone(&worker));
+        // Three threads and four places: every order with at most two preemptions.
+        bounded(2).check(|| {
+            let rings = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+            let worker = Arc::new(Sleeper::new().unwrap());
+            let endpoints = [0, 1].map(|at| {
+                let (rings, worker) = (Arc::clone(&rings), Arc::clone(&worker));
                 thread::spawn(move || {
-                    ring.fetch_add(1, Ordering::Release);
+                    rings[at].store(1, Ordering::Release);
                     worker.wake_if_sleeping();
                 })
             });
-            sleep_until(2, &ring, &worker);
+            for ring in rings.iter() {
+                sleep_until(1, ring, &worker);
+            }
             endpoints.map(|endpoint| endpoint.join().unwrap());
         });
     }
 
     #[test]
     fn loom_a_worker_at_the_end_of_its_turn_wakes_endpoints_after_one_fence() {
-        loom::model(|| {
+        bounded(2).check(|| {
             let rings = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
             let endpoints = Arc::new([Sleeper::new().unwrap(), Sleeper::new().unwrap()]);
             let threads = [0, 1].map(|at| {
@@ -307,9 +317,7 @@ mod loom_tests {
 
     #[test]
     fn loom_both_sides_sleep_and_wake_each_other() {
-        let mut model = loom::model::Builder::new();
-        model.preemption_bound = Some(3);
-        model.check(|| {
+        bounded(3).check(|| {
             let rings = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
             let sleepers = Arc::new([Sleeper::new().unwrap(), Sleeper::new().unwrap()]);
             let endpoint = {

@@ -87,7 +87,7 @@ impl Table {
     }
 
     /// Entries now.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
     }

@@ -22,8 +22,16 @@ use crate::listener::ListenerId;
 /// Credits that an endpoint keeps posted unless told otherwise, all workers together.
 const CREDITS: u32 = 64;
 
-/// A listening port whose connections go to endpoints. Clones are the same listener; any number of endpoints may accept from
-/// it.
+/// A listening port whose connections go to endpoints. Copies are the same listener; any number of endpoints may accept from
+/// it, and each connection goes to the one with the fewest.
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # fn greet(endpoint: &fourtuple::Endpoint, listener: fourtuple::Listener) -> Result<(), fourtuple::StreamError> {
+/// let stream = listener.with_credits(8).accept(endpoint, Duration::from_secs(60))?;
+/// stream.send_all(b"hello\n", Duration::from_secs(1))?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listener {
     id: ListenerId,

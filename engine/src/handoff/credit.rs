@@ -8,8 +8,8 @@ use crate::listener::ListenerId;
 /// The credits that a worker holds. Allocated once, for every endpoint and listener that there can be.
 #[derive(Debug)]
 pub(super) struct Credits {
-    listeners: usize,
-    /// `endpoint * listeners + listener`.
+    endpoints: usize,
+    /// `listener * endpoints + endpoint`: those of a listener lie together.
     posted: Box<[u32]>,
     /// Per listener, all endpoints.
     sums: Box<[u32]>,
@@ -20,7 +20,7 @@ pub(super) struct Credits {
 impl Credits {
     pub(super) fn new(endpoints: usize, listeners: usize) -> Self {
         Self {
-            listeners,
+            endpoints,
             posted: vec![0; endpoints * listeners].into_boxed_slice(),
             sums: vec![0; listeners].into_boxed_slice(),
             next: 0,
@@ -50,7 +50,7 @@ impl Credits {
 
     /// The endpoint is gone.
     pub(super) fn forget(&mut self, endpoint: EndpointIndex) {
-        for listener in 0..self.listeners {
+        for listener in 0..self.sums.len() {
             self.withdraw(endpoint, ListenerId(listener as u16), u32::MAX);
         }
     }
@@ -60,31 +60,37 @@ impl Credits {
         self.sums.get(listener.index()).is_some_and(|&sum| sum > 0)
     }
 
-    /// Takes a credit of the endpoint with the least load; among equals, each in turn.
+    /// Takes a credit of the endpoint with the least load, of the first `among`; among equals, each in turn.
     pub(super) fn take(
         &mut self,
         listener: ListenerId,
+        among: usize,
         load: impl Fn(EndpointIndex) -> u32,
     ) -> Option<EndpointIndex> {
         if !self.has(listener) {
             return None;
         }
-        let endpoints = self.posted.len() / self.listeners;
-        let best = (0..endpoints)
-            .map(|offset| (self.next + offset) % endpoints)
-            .filter(|at| self.posted[at * self.listeners + listener.index()] > 0)
-            .min_by_key(|&at| load(EndpointIndex(at as u16)))?;
-        self.next = (best + 1) % endpoints;
+        let first = listener.index() * self.endpoints;
+        let posted = self.posted.get(first..first + among.min(self.endpoints))?;
+        let (before, after) = posted.split_at(self.next.min(posted.len()));
+        let turns = (before.len()..).zip(after).chain((0..).zip(before));
+        let (best, _) = turns
+            .filter(|(_, posted)| **posted > 0)
+            .min_by_key(|(at, _)| load(EndpointIndex(*at as u16)))?;
+        self.next = best + 1;
         let best = EndpointIndex(best as u16);
         self.withdraw(best, listener, 1);
         Some(best)
     }
 
     fn entry(&mut self, endpoint: usize, listener: ListenerId) -> Option<(&mut u32, &mut u32)> {
+        if endpoint >= self.endpoints {
+            return None;
+        }
         let sum = self.sums.get_mut(listener.index())?;
         let posted = self
             .posted
-            .get_mut(endpoint * self.listeners + listener.index())?;
+            .get_mut(listener.index() * self.endpoints + endpoint)?;
         Some((posted, sum))
     }
 }
@@ -103,7 +109,7 @@ mod tests {
         }
         let loads = [5, 1, 5];
         let mut taken = Vec::new();
-        while let Some(endpoint) = credits.take(WEB, |at| loads[usize::from(at.0)]) {
+        while let Some(endpoint) = credits.take(WEB, 3, |at| loads[usize::from(at.0)]) {
             taken.push(endpoint.0);
         }
         assert_eq!(taken, [1, 1, 2, 0, 2, 0]);
@@ -115,12 +121,12 @@ mod tests {
         let mut credits = Credits::new(2, 2);
         credits.post(EndpointIndex(0), ListenerId(0), 1);
         assert!(!credits.has(WEB));
-        assert_eq!(credits.take(WEB, |_| 0), None);
+        assert_eq!(credits.take(WEB, 2, |_| 0), None);
         credits.post(EndpointIndex(1), WEB, 3);
         credits.withdraw(EndpointIndex(0), WEB, 1);
         credits.withdraw(EndpointIndex(1), WEB, 2);
-        assert_eq!(credits.take(WEB, |_| 0), Some(EndpointIndex(1)));
-        assert_eq!(credits.take(WEB, |_| 0), None);
+        assert_eq!(credits.take(WEB, 2, |_| 0), Some(EndpointIndex(1)));
+        assert_eq!(credits.take(WEB, 2, |_| 0), None);
         credits.forget(EndpointIndex(0));
         assert!(!credits.has(ListenerId(0)));
     }

@@ -123,6 +123,17 @@ impl<Q: Queue> fmt::Debug for Endpoint<Q> {
 }
 
 /// A connection that is being opened. Dropping it gives it up.
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # fn open_two(endpoint: &fourtuple::Endpoint) -> Result<(), fourtuple::StreamError> {
+/// let both = [80, 8080].map(|port| endpoint.start_connect(([10, 99, 0, 1], port).into()));
+/// for connecting in both {
+///     let stream = connecting?.wait(Duration::from_secs(1))?;
+///     println!("connected to {}", stream.peer());
+/// }
+/// # Ok(()) }
+/// ```
 pub struct Connecting<Q: Queue = PortQueue> {
     shared: Arc<Shared<Q>>,
     token: u32,

@@ -48,18 +48,22 @@ impl<Q: Queue> Estate<Q> {
 fn wind_up<Q: Queue>(end: &mut EndpointEnd<Q>) -> bool {
     // Looked at first: what the worker sent before it left is then in the rings.
     let worker_has_left = end.worker_has_left();
-    if end.settle() {
-        // Pairs with the Acquire in `Hub::poll_gone`: the worker sees every command before it sees this.
-        end.ties.endpoint_left.store(true, Ordering::Release);
-    }
     while end.opened.pop().is_ok() {}
     while let Ok(event) = end.events.pop() {
         match event {
-            Event::Chunk(_, chunk) => end.give_back(Return::Lent(chunk)),
+            Event::Chunk(id, chunk) => {
+                end.give_back(Return::Lent(chunk));
+                end.lost(id);
+            }
             Event::Writable(..) | Event::PeerClosed(_) | Event::Ended(..) => {}
         }
     }
-    while let Ok(blank) = end.blanks.pop() {
+    if end.settle() {
+        // Pairs with the Acquire in `Slot::has_gone`: the worker sees every command before it sees this.
+        end.ties.endpoint_left.store(true, Ordering::Release);
+    }
+    // Not before: the worker would fill the ring again, and there is room for one filling on the way back.
+    while worker_has_left && let Ok(blank) = end.blanks.pop() {
         end.give_back(Return::Blank(blank));
     }
     worker_has_left

@@ -10,14 +10,16 @@
 //!
 //! What is not here: which connection belongs to which endpoint, and the events that did not fit (the shard's owed list).
 
+use std::fmt;
 use std::sync::atomic::{Ordering, fence};
 
 use fourtuple_nic::Queue;
 
 use super::credit::Credits;
-use super::lend::{Lends, Lent};
+use super::lend::Lends;
 use super::protocol::{Command, EndpointIndex, Event, Opened};
-use super::rings::{Order, Return, WorkerEnd};
+use super::rings::WorkerEnd;
+use super::slot::{Place, Slot};
 use crate::listener::ListenerId;
 
 /// Bounds of a worker's hub.
@@ -74,33 +76,13 @@ pub(crate) struct HubStatus {
     pub(crate) wakes: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    Vacant,
-    Live,
-    Gone,
-    Leaving,
-}
-
-struct Slot<Q: Queue> {
-    place: Place,
-    end: Option<WorkerEnd<Q>>,
-    lent: Lent,
-    blanks_out: u32,
-    held: Option<Command<Q>>,
-    /// The held command was given back this turn: wait for the next.
-    stalled: bool,
-    /// Something was pushed that the endpoint may sleep for.
-    news: bool,
-    /// A command was taken out: there is room again.
-    drained: bool,
-}
-
 /// All endpoints of one worker.
 pub(crate) struct Hub<Q: Queue> {
     worker: u16,
     limits: HubLimits,
     slots: Vec<Slot<Q>>,
+    /// Places from the first to the last that is taken: a worker without endpoints looks at none.
+    used: usize,
     credits: Credits,
     lends: Lends,
     next_command: usize,
@@ -119,6 +101,7 @@ impl<Q: Queue> Hub<Q> {
             worker,
             limits,
             slots: (0..endpoints).map(|_| Slot::vacant()).collect(),
+            used: 0,
             credits: Credits::new(endpoints, usize::from(limits.listeners)),
             lends: Lends::new(limits.lent),
             next_command: 0,
@@ -130,33 +113,23 @@ impl<Q: Queue> Hub<Q> {
         }
     }
 
-    /// The worker whose endpoints these are.
-    pub(crate) fn worker(&self) -> u16 {
-        self.worker
-    }
-
-    /// Gives an endpoint a place.
-    ///
-    /// # Errors
-    /// All places are taken; dropping the end tells the endpoint so.
-    pub(crate) fn attach(&mut self, end: WorkerEnd<Q>) -> Result<EndpointIndex, WorkerEnd<Q>> {
-        let Some(at) = self.slots.iter().position(|slot| slot.place == Place::Vacant) else {
-            return Err(end);
-        };
-        self.slots[at] = Slot {
-            place: Place::Live,
-            lent: Lent::with_bound(end.lent_limit),
-            end: Some(end),
-            ..Slot::vacant()
-        };
-        Ok(EndpointIndex(at as u16))
+    /// Gives an endpoint a place; `None`: all are taken, and the endpoint finds that this worker has stopped.
+    pub(crate) fn attach(&mut self, end: WorkerEnd<Q>) -> Option<EndpointIndex> {
+        let at = self.slots.iter().position(|slot| slot.place == Place::Vacant)?;
+        self.slots[at] = Slot::live(end);
+        self.used = self.used.max(at + 1);
+        Some(EndpointIndex(at as u16))
     }
 
     /// The next command of any endpoint, each in turn.
     pub(crate) fn poll_command(&mut self) -> Option<(EndpointIndex, Command<Q>)> {
-        for _ in 0..self.slots.len() {
-            let at = self.next_command;
-            self.next_command = if at + 1 < self.slots.len() { at + 1 } else { 0 };
+        for _ in 0..self.used {
+            let at = if self.next_command < self.used {
+                self.next_command
+            } else {
+                0
+            };
+            self.next_command = at + 1;
             let index = EndpointIndex(at as u16);
             if let Some(command) = self.slots[at].poll_command(index, &mut self.credits, &mut self.lends) {
                 return Some((index, command));
@@ -177,12 +150,14 @@ impl<Q: Queue> Hub<Q> {
     /// Drops buffers that came home, here on the worker, at most `budget`; returns how many.
     pub(crate) fn poll_returns(&mut self, budget: usize) -> usize {
         let mut left = budget;
-        for at in 0..self.slots.len() {
-            let slot = &mut self.slots[at];
+        for slot in &mut self.slots[..self.used] {
             left -= slot.take_returns(left, &mut self.lends);
             if slot.is_settled() {
                 *slot = Slot::vacant();
             }
+        }
+        while self.used > 0 && self.slots[self.used - 1].place == Place::Vacant {
+            self.used -= 1;
         }
         budget - left
     }
@@ -233,8 +208,10 @@ impl<Q: Queue> Hub<Q> {
 
     /// Takes a credit for this listener, of the endpoint with the fewest connections.
     pub(crate) fn take_credit(&mut self, listener: ListenerId) -> Option<EndpointIndex> {
-        let Self { credits, slots, .. } = self;
-        credits.take(listener, |endpoint| {
+        let Self {
+            credits, slots, used, ..
+        } = self;
+        credits.take(listener, *used, |endpoint| {
             slots.get(usize::from(endpoint.0)).map_or(u32::MAX, Slot::load)
         })
     }
@@ -278,7 +255,7 @@ impl<Q: Queue> Hub<Q> {
     /// and so give back what it reads.
     pub(crate) fn refill_blanks(&mut self, queue: &mut Q) {
         let mut free = None;
-        for slot in &mut self.slots {
+        for slot in &mut self.slots[..self.used] {
             if slot.place != Place::Live {
                 continue;
             }
@@ -313,7 +290,7 @@ impl<Q: Queue> Hub<Q> {
     /// An endpoint that was dropped and whose last command was polled: the shard is to drop its connections, then to
     /// [`detach`](Self::detach) it. Told once.
     pub(crate) fn poll_gone(&mut self) -> Option<EndpointIndex> {
-        let at = self.slots.iter().position(Slot::has_gone)?;
+        let at = self.slots[..self.used].iter().position(Slot::has_gone)?;
         let endpoint = EndpointIndex(at as u16);
         self.slots[at].place = Place::Gone;
         self.credits.forget(endpoint);
@@ -336,7 +313,7 @@ impl<Q: Queue> Hub<Q> {
     /// The end of a turn: wakes at most one endpoint that sleeps and has news; the others in the turns to come.
     pub(crate) fn finish_turn(&mut self) {
         let mut quiet = true;
-        for slot in &mut self.slots {
+        for slot in &mut self.slots[..self.used] {
             slot.stalled = false;
             quiet &= !(slot.news || slot.drained);
         }
@@ -346,8 +323,8 @@ impl<Q: Queue> Hub<Q> {
         // Pairs with the fence of `Sleeper::prepare`: behind all pushes and pops of this turn, before the looks below.
         fence(Ordering::SeqCst);
         let mut woken = None;
-        for offset in 0..self.slots.len() {
-            let at = (self.next_wake + offset) % self.slots.len();
+        for offset in 0..self.used {
+            let at = (self.next_wake + offset) % self.used;
             if self.slots[at].settle_news(woken.is_none()) {
                 woken = Some(at);
             }
@@ -360,7 +337,7 @@ impl<Q: Queue> Hub<Q> {
 
     /// Something waits here for the worker: it is not to sleep.
     pub(crate) fn has_work(&self) -> bool {
-        self.slots.iter().any(Slot::has_work)
+        self.slots[..self.used].iter().any(Slot::has_work)
     }
 
     /// What is to be published.
@@ -374,7 +351,7 @@ impl<Q: Queue> Hub<Q> {
             wakes: self.wakes,
             ..HubStatus::default()
         };
-        for slot in &self.slots {
+        for slot in &self.slots[..self.used] {
             match slot.place {
                 Place::Vacant => continue,
                 Place::Live => status.endpoints += 1,
@@ -404,124 +381,11 @@ impl<Q: Queue> Hub<Q> {
     }
 }
 
-impl<Q: Queue> Slot<Q> {
-    fn vacant() -> Self {
-        Self {
-            place: Place::Vacant,
-            end: None,
-            lent: Lent::default(),
-            blanks_out: 0,
-            held: None,
-            stalled: false,
-            news: false,
-            drained: false,
-        }
-    }
-
-    fn poll_command(
-        &mut self,
-        index: EndpointIndex,
-        credits: &mut Credits,
-        lends: &mut Lends,
-    ) -> Option<Command<Q>> {
-        if self.stalled {
-            return None;
-        }
-        if let Some(held) = self.held.take() {
-            return Some(held);
-        }
-        let end = self.end.as_mut()?;
-        loop {
-            let order = end.orders.pop().ok()?;
-            self.drained = true;
-            let command = match order {
-                Order::Command(command) => {
-                    if let Command::Send(..) = command {
-                        self.blanks_out = self.blanks_out.saturating_sub(1);
-                    }
-                    command
-                }
-                Order::Forward(id, chunk) => {
-                    lends.come_home(&mut self.lent);
-                    Command::Send(id, chunk)
-                }
-                Order::Withdraw(listener, count) => {
-                    credits.withdraw(index, listener, count);
-                    continue;
-                }
-            };
-            // An endpoint that was detached while it lived may not know yet; nobody listens to it any more.
-            return (self.place != Place::Leaving).then_some(command);
-        }
-    }
-
-    fn take_returns(&mut self, budget: usize, lends: &mut Lends) -> usize {
-        let Some(end) = self.end.as_mut() else { return 0 };
-        let count = end.returns.slots().min(budget);
-        let Ok(returns) = end.returns.read_chunk(count) else {
-            return 0;
-        };
-        for buffer in returns {
-            match buffer {
-                Return::Lent(chunk) => {
-                    lends.come_home(&mut self.lent);
-                    drop(chunk);
-                }
-                Return::Blank(chunk) => {
-                    self.blanks_out = self.blanks_out.saturating_sub(1);
-                    drop(chunk);
-                }
-            }
-        }
-        count
-    }
-
-    /// Left, and every buffer that it ever had is home.
-    fn is_settled(&self) -> bool {
-        self.place == Place::Leaving && self.lent.count() == 0 && self.blanks_out == 0
-    }
-
-    fn has_gone(&self) -> bool {
-        self.place == Place::Live
-            && self.held.is_none()
-            && self.end.as_ref().is_some_and(|end| {
-                // Acquire pairs with the Release in `Estate::step`: asked first, so that an empty ring stays empty.
-                end.ties.endpoint_left.load(Ordering::Acquire) && end.orders.is_empty()
-            })
-    }
-
-    /// Connections that the endpoint has or is about to learn of.
-    fn load(&self) -> u32 {
-        self.end.as_ref().map_or(u32::MAX, |end| {
-            let on_their_way = end.opened.buffer().capacity() - end.opened.slots();
-            end.presence
-                .load
-                .load(Ordering::Relaxed)
-                .saturating_add(on_their_way as u32)
-        })
-    }
-
-    /// Behind the fence of `finish_turn`. Who is awake sees its news before it sleeps; who sleeps is woken if it is its
-    /// turn. `true`: woken.
-    fn settle_news(&mut self, may_wake: bool) -> bool {
-        let Some(end) = &self.end else { return false };
-        if std::mem::take(&mut self.drained) && end.ties.wants_room.load(Ordering::Relaxed) {
-            end.ties.wants_room.store(false, Ordering::Relaxed);
-            self.news = true;
-        }
-        if !self.news || (end.presence.sleeper.is_sleeping() && !may_wake) {
-            return false;
-        }
-        self.news = false;
-        end.presence.sleeper.wake()
-    }
-
-    fn has_work(&self) -> bool {
-        let Some(end) = &self.end else { return false };
-        self.held.is_some()
-            || self.news
-            || !end.orders.is_empty()
-            || !end.returns.is_empty()
-            || self.has_gone()
+impl<Q: Queue> fmt::Debug for Hub<Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub")
+            .field("worker", &self.worker)
+            .field("status", &self.status())
+            .finish_non_exhaustive()
     }
 }

@@ -15,8 +15,8 @@
 //! |---|---|
 //! | protocol | the messages |
 //! | rings | the rings of one endpoint and one worker, both ends |
-//! | hub, credit, lend | the worker's side; who accepts; how many buffers are lent |
-//! | core, connection, sending | the endpoint's side, what it knows of a connection, bytes out |
+//! | hub, slot, credit, lend | the worker's side; an endpoint's place there; who accepts; how many buffers are lent |
+//! | core, connection, receiving, sending | the endpoint's side, what it knows of a connection, bytes in, bytes out |
 //! | parking | calls that wait, and the lock between an endpoint's threads |
 //! | endpoint, accept, stream, chunk | what applications hold |
 //! | home, estate | how buffers come back, also after their endpoint |
@@ -35,8 +35,10 @@ mod hub;
 mod lend;
 mod parking;
 mod protocol;
+mod receiving;
 mod rings;
 mod sending;
+mod slot;
 mod stream;
 
 #[cfg(test)]

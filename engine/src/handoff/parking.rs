@@ -90,6 +90,11 @@ impl<Q: Queue> Shared<Q> {
         self.sleeper.wake_if_sleeping();
     }
 
+    #[cfg(test)]
+    pub(super) fn sleeper(&self) -> &Sleeper {
+        &self.sleeper
+    }
+
     /// Sleeps on the bell, and tells the others when it rang.
     fn pump<'a>(
         &'a self,

@@ -21,6 +21,11 @@ use crate::listener::ListenerId;
 ///
 /// Every number counts per worker, but `connections` and `copied_bytes`, which count for the endpoint. Zeros are taken for
 /// ones.
+///
+/// ```
+/// let limits = fourtuple::EndpointLimits { lent: 4096, ..fourtuple::EndpointLimits::default() };
+/// assert_eq!(limits.events, 1024);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EndpointLimits {
     /// Events that wait for the endpoint.
@@ -139,8 +144,11 @@ pub(super) struct EndpointEnd<Q: Queue> {
     returns: Producer<Return<Q>>,
     pub(super) ties: Arc<Ties>,
     worker: Arc<Sleeper>,
-    /// Shutdowns, closes and aborts that found the ring full: at most two a connection. They go before all else.
+    /// Shutdowns, closes and aborts that found the ring full: at most two a connection and one a lent chunk. They go before
+    /// all else.
     urgent: VecDeque<Command<Q>>,
+    /// The connection whose late bytes were last answered with an abort.
+    last_lost: Option<ConnId>,
     /// Something was pushed since the worker was last woken.
     pushed: bool,
     /// A call found the command ring full, and waits for room.
@@ -184,6 +192,7 @@ pub(super) fn rings<Q: Queue>(
         ties,
         worker,
         urgent: VecDeque::new(),
+        last_lost: None,
         pushed: false,
         starved_of_room: false,
         starved_of_blanks: false,
@@ -220,6 +229,14 @@ impl<Q: Queue> EndpointEnd<Q> {
     pub(super) fn urge(&mut self, command: Command<Q>) {
         if let Err(Order::Command(command)) = self.push(Order::Command(command)) {
             self.urgent.push_back(command);
+        }
+    }
+
+    /// Bytes came for a connection that was closed: a RST, asked for once for a run of them.
+    pub(super) fn lost(&mut self, id: ConnId) {
+        if self.last_lost != Some(id) {
+            self.last_lost = Some(id);
+            self.urge(Command::Abort(id));
         }
     }
 
@@ -286,7 +303,7 @@ impl<Q: Queue> EndpointEnd<Q> {
         self.starved_of_room = false;
     }
 
-    #[cfg(test)]
+    /// Commands that wait beside the ring.
     pub(super) fn urgent_len(&self) -> usize {
         self.urgent.len()
     }

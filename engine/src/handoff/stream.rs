@@ -22,6 +22,19 @@ use crate::error::{ApiMisuse, ConnectError, ConnectionError};
 /// Calls may come from several threads. Those with a time-out wait at most that long and then return
 /// [`StreamError::NotYet`]; [`io::Read`] and [`io::Write`] wait without limit. Dropping a stream closes the connection: with
 /// a RST when received bytes were not read, else with a FIN behind all that was sent.
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # fn ask(endpoint: &fourtuple::Endpoint) -> Result<(), fourtuple::StreamError> {
+/// let within = Duration::from_secs(1);
+/// let stream = endpoint.connect(([10, 99, 0, 1], 80).into(), within)?;
+/// stream.send_all(b"GET / HTTP/1.0\r\n\r\n", within)?;
+/// stream.shutdown();
+/// while let Some(chunk) = stream.recv(within)? {
+///     println!("{}", String::from_utf8_lossy(&chunk));
+/// }
+/// # Ok(()) }
+/// ```
 pub struct Stream<Q: Queue = PortQueue> {
     shared: Arc<Shared<Q>>,
     id: ConnId,

@@ -185,6 +185,8 @@ impl TxFrame for NoFrame {
 pub(super) struct TestQueue {
     promises: Promises,
     pub(super) pool: Arc<Pool>,
+    /// Blank buffers that were made beforehand, where making one would count as an allocation.
+    pub(super) stock: Vec<Slice>,
 }
 
 impl TestQueue {
@@ -205,6 +207,7 @@ impl TestQueue {
         Self {
             promises,
             pool: Pool::new(capacity),
+            stock: Vec::new(),
         }
     }
 
@@ -242,7 +245,7 @@ impl Queue for TestQueue {
     }
 
     fn blank(&mut self) -> Option<Slice> {
-        self.pool.take()
+        self.stock.pop().or_else(|| self.pool.take())
     }
 
     fn pool(&self) -> PoolGauge {

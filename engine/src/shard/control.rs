@@ -75,7 +75,7 @@ impl<Q: Queue> Work<Q> {
             }
             Control::Attach(end) => {
                 // No place left: dropping the end tells the endpoint that this worker is not there for it.
-                drop(self.hub.attach(*end));
+                let _refused = self.hub.attach(*end);
             }
             Control::Drain(done) => {
                 self.draining = true;

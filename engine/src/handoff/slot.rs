@@ -1,0 +1,169 @@
+//! An endpoint's place at a worker's hub.
+
+use std::sync::atomic::Ordering;
+
+use fourtuple_nic::Queue;
+
+use super::credit::Credits;
+use super::lend::{Lends, Lent};
+use super::protocol::{Command, EndpointIndex};
+use super::rings::{Order, Return, WorkerEnd};
+
+/// See the drawing in [`hub`](super::hub).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Vacant,
+    Live,
+    Gone,
+    Leaving,
+}
+
+/// One place.
+pub(super) struct Slot<Q: Queue> {
+    pub(super) place: Place,
+    pub(super) end: Option<WorkerEnd<Q>>,
+    pub(super) lent: Lent,
+    pub(super) blanks_out: u32,
+    pub(super) held: Option<Command<Q>>,
+    /// The held command was given back this turn: wait for the next.
+    pub(super) stalled: bool,
+    /// Something was pushed that the endpoint may sleep for.
+    pub(super) news: bool,
+    /// A command was taken out: there is room again.
+    pub(super) drained: bool,
+}
+
+impl<Q: Queue> Slot<Q> {
+    pub(super) fn vacant() -> Self {
+        Self {
+            place: Place::Vacant,
+            end: None,
+            lent: Lent::default(),
+            blanks_out: 0,
+            held: None,
+            stalled: false,
+            news: false,
+            drained: false,
+        }
+    }
+
+    pub(super) fn live(end: WorkerEnd<Q>) -> Self {
+        Self {
+            place: Place::Live,
+            lent: Lent::with_bound(end.lent_limit),
+            end: Some(end),
+            ..Self::vacant()
+        }
+    }
+
+    /// The next that is for the shard.
+    pub(super) fn poll_command(
+        &mut self,
+        index: EndpointIndex,
+        credits: &mut Credits,
+        lends: &mut Lends,
+    ) -> Option<Command<Q>> {
+        if self.stalled {
+            return None;
+        }
+        if let Some(held) = self.held.take() {
+            return Some(held);
+        }
+        let end = self.end.as_mut()?;
+        loop {
+            let order = end.orders.pop().ok()?;
+            self.drained = true;
+            let command = match order {
+                Order::Command(command) => {
+                    if let Command::Send(..) = command {
+                        self.blanks_out = self.blanks_out.saturating_sub(1);
+                    }
+                    command
+                }
+                Order::Forward(id, chunk) => {
+                    lends.come_home(&mut self.lent);
+                    Command::Send(id, chunk)
+                }
+                Order::Withdraw(listener, count) => {
+                    credits.withdraw(index, listener, count);
+                    continue;
+                }
+            };
+            // An endpoint that was detached while it lived may not know yet; nobody listens to it any more.
+            return (self.place != Place::Leaving).then_some(command);
+        }
+    }
+
+    /// Drops what came home.
+    pub(super) fn take_returns(&mut self, budget: usize, lends: &mut Lends) -> usize {
+        let Some(end) = self.end.as_mut() else { return 0 };
+        let count = end.returns.slots().min(budget);
+        let Ok(returns) = end.returns.read_chunk(count) else {
+            return 0;
+        };
+        for buffer in returns {
+            match buffer {
+                Return::Lent(chunk) => {
+                    lends.come_home(&mut self.lent);
+                    drop(chunk);
+                }
+                Return::Blank(chunk) => {
+                    self.blanks_out = self.blanks_out.saturating_sub(1);
+                    drop(chunk);
+                }
+            }
+        }
+        count
+    }
+
+    /// Left, and every buffer that it ever had is home.
+    pub(super) fn is_settled(&self) -> bool {
+        self.place == Place::Leaving && self.lent.count() == 0 && self.blanks_out == 0
+    }
+
+    /// It left, and everything it wanted was polled. True until its place changes.
+    pub(super) fn has_gone(&self) -> bool {
+        self.place == Place::Live
+            && self.held.is_none()
+            && self.end.as_ref().is_some_and(|end| {
+                // Acquire pairs with the Release in `Estate::step`: asked first, so that an empty ring stays empty.
+                end.ties.endpoint_left.load(Ordering::Acquire) && end.orders.is_empty()
+            })
+    }
+
+    /// Connections that the endpoint has or is about to learn of.
+    pub(super) fn load(&self) -> u32 {
+        self.end.as_ref().map_or(u32::MAX, |end| {
+            let on_their_way = end.opened.buffer().capacity() - end.opened.slots();
+            end.presence
+                .load
+                .load(Ordering::Relaxed)
+                .saturating_add(on_their_way as u32)
+        })
+    }
+
+    /// Behind the fence of `finish_turn`. Who is awake sees its news before it sleeps; who sleeps is woken if it is its
+    /// turn. `true`: woken.
+    pub(super) fn settle_news(&mut self, may_wake: bool) -> bool {
+        let Some(end) = &self.end else { return false };
+        if std::mem::take(&mut self.drained) && end.ties.wants_room.load(Ordering::Relaxed) {
+            end.ties.wants_room.store(false, Ordering::Relaxed);
+            self.news = true;
+        }
+        if !self.news || (end.presence.sleeper.is_sleeping() && !may_wake) {
+            return false;
+        }
+        self.news = false;
+        end.presence.sleeper.wake()
+    }
+
+    /// Something waits for the worker.
+    pub(super) fn has_work(&self) -> bool {
+        let Some(end) = &self.end else { return false };
+        self.held.is_some()
+            || self.news
+            || !end.orders.is_empty()
+            || !end.returns.is_empty()
+            || self.has_gone()
+    }
+}

@@ -1,0 +1,10 @@
+//! Endpoints against model workers, stepped by one thread: nothing sleeps, nothing races, every order can be had.
+
+mod accepting;
+mod allocation;
+mod commands;
+mod leaving;
+mod lending;
+mod model;
+mod properties;
+mod waiting;
