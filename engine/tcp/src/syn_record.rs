@@ -281,6 +281,11 @@ pub(crate) fn acceptable(seq: SeqNum, len: u32, nxt: SeqNum, window: u32) -> boo
         (0, 0) => seq == nxt,
         (0, _) => seq.within(nxt, window),
         (_, 0) => false,
-        (_, _) => seq.within(nxt, window) || (seq + (len - 1)).within(nxt, window),
+        (_, _) => {
+            let last = seq + (len - 1);
+            // The RFC's two cases, and the segment that covers the window on both sides: some of it is new as well.
+            let covers = seq.before(nxt) && last.at_or_after(nxt + window);
+            seq.within(nxt, window) || last.within(nxt, window) || covers
+        }
     }
 }

@@ -47,11 +47,16 @@ impl<B: Buffers> Tcb<B> {
         self.snd.flight() < self.queue.len() || self.fin_unsent()
     }
 
+    /// All was sent, and nothing is thought lost.
+    #[inline]
+    pub(crate) fn nothing_to_send(&self) -> bool {
+        self.recovery.phase == Phase::Open && !self.has_unsent()
+    }
+
     /// Something changed that lets text go, or keeps it: the debt, or the persist timer.
     #[inline]
     pub(crate) fn consider_text(&mut self, env: &mut Env<'_, B>) {
-        let nothing = self.recovery.phase == Phase::Open && !self.has_unsent();
-        if nothing || !self.state.sends_text() {
+        if self.nothing_to_send() || !self.state.sends_text() {
             self.debts.remove(Debts::TEXT);
             return;
         }

@@ -253,7 +253,7 @@ impl<B: Buffers> Tcb<B> {
             self.arm_retransmit(env);
         }
         self.last_sent = env.tick();
-        if self.debts.contains(Debts::TEXT) && self.next_text(env).is_none() {
+        if self.debts.contains(Debts::TEXT) && (self.nothing_to_send() || self.next_text(env).is_none()) {
             self.debts.remove(Debts::TEXT);
         }
         Outgoing {

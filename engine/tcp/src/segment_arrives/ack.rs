@@ -35,7 +35,8 @@ impl<B: Buffers> Tcb<B> {
         let news = self.take_sack_blocks(header, env);
         if ack.after(self.snd.una) {
             self.advance_una(header, &mut arrival.signals, env);
-        } else if ack == self.snd.una && self.snd.flight() > 0 {
+        } else if ack == self.snd.una && self.snd.flight() > 0 && self.snd.wnd > 0 {
+            // With a zero window these are answers to probes, and tell nothing of loss.
             // RFC 5681 §2: a duplicate ACK is bare and repeats number and window; RFC 6675 §2: or it SACKs something new.
             let repeats = bare && header.options.sack.is_empty() && self.window_of(header) == self.snd.wnd;
             if news || repeats {

@@ -1,0 +1,28 @@
+//! RFC 9293 by section, and the RFCs that it leans on: a function's name is the requirement.
+#![allow(missing_docs, unreachable_pub, reason = "a test binary has no users")]
+
+mod rfc5681_congestion;
+mod rfc5961_challenge;
+mod rfc6191_time_wait;
+mod rfc6298_rto;
+mod rfc6582_new_reno;
+mod rfc6675_sack;
+mod rfc7323_timestamps;
+mod s3_10_1_6_calls;
+mod s3_10_7_3_syn_sent;
+mod s3_10_7_4_ack;
+mod s3_10_7_4_fin;
+mod s3_10_7_4_rst;
+mod s3_10_7_4_sequence;
+mod s3_10_7_4_syn;
+mod s3_10_7_4_text;
+mod s3_10_7_4_urgent;
+mod s3_5_opening;
+mod s3_6_closing;
+mod s3_7_segmentation;
+mod s3_8_1_3_retransmission;
+mod s3_8_4_keepalive;
+mod s3_8_6_3_delayed_ack;
+mod s3_8_6_window;
+#[path = "../support/mod.rs"]
+mod support;

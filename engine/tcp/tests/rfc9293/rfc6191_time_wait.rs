@@ -1,0 +1,145 @@
+//! TIME_WAIT's compact record: RFC 1337, RFC 6191, RFC 9293 §3.6.1.
+
+use std::time::Duration;
+
+use fourtuple_tcp::{TimeWait, TimeWaitArrival};
+use fourtuple_wire::{DropReason, SeqNum};
+
+use crate::send;
+use crate::support::{ACK, End, FIN, RST, SYN, Seg, Setup, seg};
+
+/// An end in TIME_WAIT: SND.NXT is 2, RCV.NXT 2, TS.Recent 5000 if any; and its record.
+fn time_wait(timestamps: bool) -> (End, TimeWait) {
+    let mut setup = Setup::default();
+    let stamp = |segment: Seg| {
+        if timestamps {
+            segment.timestamps(5_000, 0)
+        } else {
+            segment
+        }
+    };
+    setup.profile.timestamps = timestamps;
+    setup.peer_syn = stamp(setup.peer_syn);
+    let mut end = setup.established();
+    end.shutdown();
+    end.drain();
+    send!(end, stamp(seg(ACK | FIN).seq(1).ack(2))).ended.unwrap();
+    end.drain();
+    let record = end.with(|tcb, env| tcb.time_wait(env)).unwrap();
+    (end, record)
+}
+
+fn arrives(end: &End, record: &mut TimeWait, segment: &Seg) -> TimeWaitArrival {
+    let header = segment.header(end.irs, end.iss, 60_000);
+    record.segment_arrives(&header, segment.payload.len(), &end.profile, end.now)
+}
+
+// proves: RFC 1337 §3 (F1)
+#[test]
+fn a_reset_is_ignored() {
+    let (end, mut record) = time_wait(false);
+    for reset in [seg(RST).seq(2), seg(RST | ACK).seq(2).ack(2), seg(RST).seq(50)] {
+        assert_eq!(
+            arrives(&end, &mut record, &reset),
+            TimeWaitArrival::Drop(DropReason::TimeWait)
+        );
+    }
+}
+
+#[test]
+fn a_fin_that_comes_again_is_acknowledged_and_the_wait_begins_again() {
+    let (mut end, mut record) = time_wait(false);
+    end.now = end.now + Duration::from_secs(30);
+    let TimeWaitArrival::Acknowledge(ack) = arrives(&end, &mut record, &seg(ACK | FIN).seq(1).ack(2)) else {
+        panic!("an ACK")
+    };
+    assert_eq!((ack.seq, ack.ack, ack.flags), (end.iss + 2, end.irs + 2, ACK));
+    assert_eq!(record.deadline(), end.now + Duration::from_secs(60));
+}
+
+#[test]
+fn late_segments_are_answered_or_dropped_and_never_prolong_the_wait() {
+    let (mut end, mut record) = time_wait(false);
+    let before = record.deadline();
+    end.now = end.now + Duration::from_secs(30);
+    let answered = arrives(&end, &mut record, &seg(ACK).seq(0).ack(2).octets(1));
+    assert!(matches!(answered, TimeWaitArrival::Acknowledge(_)));
+    assert!(matches!(
+        arrives(&end, &mut record, &seg(ACK).seq(2).ack(2)),
+        TimeWaitArrival::Drop(_)
+    ));
+    assert_eq!(record.deadline(), before);
+}
+
+// proves: RFC 9293 MAY-2, SHLD-4
+#[test]
+fn a_new_syn_reopens_when_it_is_beyond_the_old_connection() {
+    let table = [
+        (false, seg(SYN).seq(2), false, "not beyond RCV.NXT"),
+        (false, seg(SYN).seq(3), true, "beyond RCV.NXT"),
+        (false, seg(SYN).seq(0), false, "the old SYN"),
+        (
+            false,
+            seg(SYN).seq(3).timestamps(1, 0),
+            true,
+            "timestamps new: the number decides",
+        ),
+        (
+            true,
+            seg(SYN).seq(0).timestamps(5_001, 0),
+            true,
+            "a later timestamp",
+        ),
+        (
+            true,
+            seg(SYN).seq(3).timestamps(4_999, 0),
+            false,
+            "an earlier one",
+        ),
+        (
+            true,
+            seg(SYN).seq(3).timestamps(5_000, 0),
+            true,
+            "the same: the number decides",
+        ),
+        (true, seg(SYN).seq(2).timestamps(5_000, 0), false, "the same"),
+        (true, seg(SYN).seq(3), true, "none now: the number decides"),
+        (
+            true,
+            seg(SYN | ACK).seq(3).ack(2).timestamps(5_001, 0),
+            false,
+            "no opening",
+        ),
+    ];
+    for (timestamps, segment, reopens, row) in table {
+        let (end, mut record) = time_wait(timestamps);
+        let arrival = arrives(&end, &mut record, &segment);
+        assert_eq!(arrival == TimeWaitArrival::Reopen, reopens, "{row}: {arrival:?}");
+        if !reopens {
+            assert!(matches!(arrival, TimeWaitArrival::Acknowledge(_)), "{row}");
+        }
+    }
+}
+
+#[test]
+fn reopening_can_be_switched_off() {
+    let (mut end, mut record) = time_wait(false);
+    end.profile.time_wait_reopen = false;
+    assert!(matches!(
+        arrives(&end, &mut record, &seg(SYN).seq(9)),
+        TimeWaitArrival::Acknowledge(_)
+    ));
+}
+
+#[test]
+fn the_new_iss_is_beyond_the_old_numbers() {
+    let (end, record) = time_wait(false);
+    let old = end.iss + 2;
+    assert_eq!(record.reopening_iss(old + 1), old + 1);
+    for candidate in [old, end.iss, SeqNum(old.0.wrapping_sub(1 << 30))] {
+        assert!(
+            record.reopening_iss(candidate).after(old + 65_535),
+            "{candidate:?}"
+        );
+    }
+}

@@ -1,0 +1,67 @@
+//! RFC 6582: fast recovery without SACK.
+
+use crate::support::{ACK, End, Setup, seg};
+use crate::{expect, expect_nothing, send};
+
+/// Ten segments are outstanding, and three duplicate ACKs came: the first was lost.
+fn in_recovery() -> End {
+    let mut end = Setup::default().established();
+    end.write_octets(1, 10_000);
+    assert_eq!(end.drain().len(), 10);
+    for _ in 0..3 {
+        send!(end, seg(ACK).seq(1).ack(1)).verdict.unwrap();
+    }
+    end
+}
+
+#[test]
+fn the_third_duplicate_ack_sends_the_first_segment_again() {
+    let mut end = in_recovery();
+    let again = expect!(end, seg(ACK).seq(1).octets(1_000));
+    assert!(again.retransmission);
+    expect_nothing!(end);
+    let status = end.tcb.status(&end.profile, end.now);
+    assert_eq!((status.ssthresh, status.cwnd), (5_000, 8_000));
+    assert_eq!(end.counters.retransmits_fast, 1);
+}
+
+#[test]
+fn further_duplicate_acks_let_new_data_go_once_the_window_has_inflated() {
+    let mut end = in_recovery();
+    end.drain();
+    end.write_octets(10_001, 5_000);
+    for _ in 0..2 {
+        send!(end, seg(ACK).seq(1).ack(1)).verdict.unwrap();
+        expect_nothing!(end);
+    }
+    send!(end, seg(ACK).seq(1).ack(1)).verdict.unwrap();
+    expect!(end, seg(ACK).seq(10_001).octets(1_000));
+}
+
+#[test]
+fn a_partial_ack_sends_the_next_hole_again_and_a_full_one_ends_recovery() {
+    let mut end = in_recovery();
+    end.drain();
+    send!(end, seg(ACK).seq(1).ack(3_001)).verdict.unwrap();
+    expect!(end, seg(ACK).seq(3_001).octets(1_000));
+    expect_nothing!(end);
+    send!(end, seg(ACK).seq(1).ack(5_001)).verdict.unwrap();
+    expect!(end, seg(ACK).seq(5_001).octets(1_000));
+    send!(end, seg(ACK).seq(1).ack(10_001)).verdict.unwrap();
+    expect_nothing!(end);
+    let status = end.tcb.status(&end.profile, end.now);
+    assert_eq!(status.cwnd, 2_000, "no burst: the flight, and a segment");
+}
+
+#[test]
+fn duplicate_acks_of_an_old_recovery_begin_no_new_one() {
+    let mut end = in_recovery();
+    end.drain();
+    // The timer runs out in recovery; everything goes again, and its duplicates are answered.
+    let _ = end.fire();
+    end.drain();
+    for _ in 0..5 {
+        send!(end, seg(ACK).seq(1).ack(1)).verdict.unwrap();
+    }
+    assert_eq!(end.counters.fast_recoveries, 1);
+}

@@ -1,0 +1,171 @@
+//! RFC 2018 and RFC 6675: SACK generated and used.
+
+use fourtuple_tcp::PoolSizes;
+
+use crate::support::{ACK, End, POOLS, SYN, Setup, seg};
+use crate::{expect, expect_nothing, send};
+
+fn setup() -> Setup {
+    let mut setup = Setup::default().profile(|profile| profile.sack = true);
+    setup.peer_syn = seg(SYN).mss(1000).sack_permitted();
+    setup
+}
+
+// proves: RFC 2018 §4
+#[test]
+fn what_waits_out_of_order_is_told_the_latest_first() {
+    let mut end = setup().established();
+    for at in [1_001, 3_001, 5_001, 7_001, 9_001] {
+        send!(end, seg(ACK).seq(at).ack(1).octets(1_000)).verdict.unwrap();
+    }
+    let sent = end.drain();
+    sent.last().unwrap().check(
+        &seg(ACK)
+            .seq(1)
+            .ack(1)
+            .sack(&[(9_001, 10_001), (7_001, 8_001), (5_001, 6_001), (3_001, 4_001)]),
+        end.iss,
+        end.irs,
+    );
+    send!(end, seg(ACK).seq(1).ack(1).octets(2_000)).verdict.unwrap();
+    expect!(
+        end,
+        seg(ACK)
+            .ack(2_001)
+            .sack(&[(9_001, 10_001), (7_001, 8_001), (5_001, 6_001), (3_001, 4_001)])
+    );
+}
+
+#[test]
+fn with_timestamps_three_blocks_fit() {
+    let mut setup = setup().profile(|profile| profile.timestamps = true);
+    setup.peer_syn = setup.peer_syn.timestamps(1, 0);
+    let mut end = setup.established();
+    for at in [1_001, 3_001, 5_001, 7_001] {
+        send!(end, seg(ACK).seq(at).ack(1).octets(1_000).timestamps(1, 0))
+            .verdict
+            .unwrap();
+    }
+    assert_eq!(end.drain().last().unwrap().header.options.sack.len(), 3);
+    // Data beside them is cut to what the options leave: MSS − 12 − 4 − 3 · 8.
+    end.write_octets(1, 2_000);
+    assert_eq!(end.poll().unwrap().payload.len(), 1_000 - 12 - 28);
+}
+
+#[test]
+fn nothing_is_told_without_agreement() {
+    let mut end = Setup::default().established();
+    send!(end, seg(ACK).seq(1_001).ack(1).octets(1_000))
+        .verdict
+        .unwrap();
+    expect!(end, seg(ACK).ack(1).sack(&[]));
+}
+
+/// Ten segments are outstanding.
+fn outstanding(setup: Setup) -> End {
+    let mut end = setup.established();
+    end.write_octets(1, 20_000);
+    assert_eq!(end.drain().len(), 10);
+    end
+}
+
+// proves: RFC 6675 §5
+#[test]
+fn holes_are_filled_in_order_as_the_pipe_drains() {
+    let mut end = outstanding(setup());
+    // Segments 1 and 3 are lost.
+    send!(end, seg(ACK).seq(1).ack(1).sack(&[(1_001, 2_001)]))
+        .verdict
+        .unwrap();
+    end.drain();
+    send!(
+        end,
+        seg(ACK).seq(1).ack(1).sack(&[(3_001, 4_001), (1_001, 2_001)])
+    )
+    .verdict
+    .unwrap();
+    end.drain();
+    send!(
+        end,
+        seg(ACK).seq(1).ack(1).sack(&[(3_001, 5_001), (1_001, 2_001)])
+    )
+    .verdict
+    .unwrap();
+    expect!(end, seg(ACK).seq(1).octets(1_000));
+    assert_eq!(end.counters.fast_recoveries, 1);
+    expect_nothing!(end);
+    // The third is lost by now as well: more than two segments are SACKed above it.
+    for right in [6_001, 7_001, 8_001, 9_001, 10_001] {
+        send!(
+            end,
+            seg(ACK).seq(1).ack(1).sack(&[(3_001, right), (1_001, 2_001)])
+        )
+        .verdict
+        .unwrap();
+    }
+    let sent = end.drain();
+    sent[0].check(&seg(ACK).seq(2_001).octets(1_000), end.iss, end.irs);
+    assert!(sent[0].retransmission && sent[1..].iter().all(|segment| !segment.retransmission));
+    assert_eq!(end.counters.retransmits_fast, 2);
+}
+
+#[test]
+fn an_ack_of_all_ends_recovery() {
+    let mut end = outstanding(setup());
+    send!(end, seg(ACK).seq(1).ack(1).sack(&[(1_001, 5_001)]))
+        .verdict
+        .unwrap();
+    end.drain();
+    assert_eq!(
+        end.counters.fast_recoveries, 1,
+        "more than two segments above the hole are enough"
+    );
+    send!(end, seg(ACK).seq(1).ack(10_001)).verdict.unwrap();
+    assert_eq!(end.pools.in_use().scoreboards, 0);
+    assert!(end.drain().iter().all(|sent| !sent.retransmission));
+}
+
+// proves: RFC 2018 §8
+#[test]
+fn a_timeout_forgets_what_was_sacked() {
+    let mut end = outstanding(setup());
+    send!(end, seg(ACK).seq(1).ack(1).sack(&[(1_001, 2_001)]))
+        .verdict
+        .unwrap();
+    end.drain();
+    let _ = end.fire();
+    assert_eq!(end.pools.in_use().scoreboards, 0);
+    expect!(end, seg(ACK).seq(1).octets(1_000));
+    send!(end, seg(ACK).seq(1).ack(1_001)).verdict.unwrap();
+    expect!(end, seg(ACK).seq(1_001).octets(1_000));
+}
+
+#[test]
+fn without_room_for_a_scoreboard_new_reno_recovers() {
+    let pools = PoolSizes {
+        scoreboards: 0,
+        ..POOLS
+    };
+    let mut end = outstanding(Setup { pools, ..setup() });
+    for right in [2_001, 3_001, 4_001] {
+        // The peer's SACKs find no room; its ACKs still repeat.
+        send!(end, seg(ACK).seq(1).ack(1).sack(&[(1_001, right)]))
+            .verdict
+            .unwrap();
+    }
+    assert!(end.counters.pool_empty > 0);
+    let _ = end.fire();
+    assert!(end.drain()[0].retransmission);
+}
+
+#[test]
+fn blocks_of_nonsense_are_harmless() {
+    let mut end = outstanding(setup());
+    for block in [(0, 1), (5_001, 4_001), (9_001, 50_000), (1, 2), (0, u32::MAX)] {
+        send!(end, seg(ACK).seq(1).ack(1).sack(&[block])).verdict.unwrap();
+    }
+    assert_eq!(
+        (end.counters.sack_blocks_in, end.pools.in_use().scoreboards),
+        (0, 0)
+    );
+}

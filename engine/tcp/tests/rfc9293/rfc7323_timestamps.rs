@@ -1,0 +1,129 @@
+//! RFC 7323: timestamps and PAWS.
+
+use fourtuple_wire::DropReason;
+
+use crate::support::{ACK, End, RST, SYN, Setup, seg};
+use crate::{expect, expect_nothing, send};
+
+fn setup() -> Setup {
+    let mut setup = Setup::default().profile(|profile| profile.timestamps = true);
+    setup.peer_syn = seg(SYN).mss(1000).timestamps(1_000, 0);
+    setup
+}
+
+/// Our TSval now: the millisecond clock and the offset of the seeds.
+fn clock(end: &End) -> u32 {
+    (end.now.as_millis() as u32).wrapping_add(7)
+}
+
+#[test]
+fn every_segment_has_our_clock_and_echoes_the_peers() {
+    let mut end = setup().established();
+    end.write(b"x");
+    let now = clock(&end);
+    expect!(end, seg(ACK).seq(1).text(b"x").timestamps(now, 1_000));
+    send!(end, seg(ACK).seq(1).ack(2).octets(5).timestamps(1_010, now))
+        .verdict
+        .unwrap();
+    let _ = end.fire();
+    let now = clock(&end);
+    expect!(end, seg(ACK).seq(2).ack(6).timestamps(now, 1_010));
+}
+
+#[test]
+fn no_timestamps_without_agreement() {
+    let mut end = Setup::default()
+        .profile(|profile| profile.timestamps = true)
+        .established();
+    end.write(b"x");
+    assert_eq!(end.poll().unwrap().header.options.timestamps, None);
+}
+
+// proves: RFC 7323 §5.3 R1
+#[test]
+fn paws_an_old_timestamp_is_acknowledged_and_dropped() {
+    let mut end = setup().established();
+    let arrival = send!(end, seg(ACK).seq(1).ack(1).octets(5).timestamps(999, 0));
+    assert_eq!(arrival.verdict, Err(DropReason::OldTimestamp));
+    expect!(end, seg(ACK).seq(1).ack(1));
+    assert_eq!((end.counters.paws_drops, end.read().len()), (1, 0));
+    // §5.2: a RST is not held to it.
+    let arrival = send!(end, seg(RST).seq(1).timestamps(999, 0));
+    assert_eq!(arrival.ended, Some(fourtuple_tcp::Ending::Reset));
+}
+
+// proves: RFC 7323 §3.2
+#[test]
+fn a_segment_without_the_option_is_dropped_once_it_was_agreed() {
+    let mut end = setup().established();
+    assert_eq!(
+        send!(end, seg(ACK).seq(1).ack(1).octets(5)).verdict,
+        Err(DropReason::OldTimestamp)
+    );
+    expect_nothing!(end);
+}
+
+// proves: RFC 7323 §5.5
+#[test]
+fn after_24_idle_days_an_old_timestamp_is_taken() {
+    let mut end = setup().established();
+    let _ = end.pass(25 * 24 * 3600 * 1000);
+    assert_eq!(
+        send!(end, seg(ACK).seq(1).ack(1).octets(5).timestamps(5, 0)).verdict,
+        Ok(())
+    );
+    let _ = end.fire();
+    assert_eq!(end.poll().unwrap().header.options.timestamps.unwrap().echo, 5);
+}
+
+// proves: RFC 7323 §4.3
+#[test]
+fn the_echo_is_of_the_earliest_segment_that_is_not_acknowledged_and_never_of_one_beyond_a_hole() {
+    let mut end = setup().established();
+    send!(end, seg(ACK).seq(1).ack(1).octets(5).timestamps(1_001, 0))
+        .verdict
+        .unwrap();
+    send!(end, seg(ACK).seq(6).ack(1).octets(5).timestamps(1_002, 0))
+        .verdict
+        .unwrap();
+    let _ = end.fire();
+    assert_eq!(
+        end.poll().unwrap().header.options.timestamps.unwrap().echo,
+        1_001,
+        "the ACK was delayed"
+    );
+    send!(end, seg(ACK).seq(20).ack(1).octets(5).timestamps(1_003, 0))
+        .verdict
+        .unwrap();
+    assert_eq!(
+        end.poll().unwrap().header.options.timestamps.unwrap().echo,
+        1_001,
+        "beyond a hole"
+    );
+    send!(end, seg(ACK).seq(11).ack(1).octets(9).timestamps(1_004, 0))
+        .verdict
+        .unwrap();
+    assert_eq!(end.poll().unwrap().header.options.timestamps.unwrap().echo, 1_004);
+}
+
+// proves: RFC 7323 §4 (RTTM)
+#[test]
+fn a_retransmitted_segment_gives_a_sample_by_its_echo() {
+    let mut end = setup().established();
+    let before = end.tcb.status(&end.profile, end.now).srtt;
+    end.write(b"x");
+    end.drain();
+    let _ = end.fire();
+    end.drain();
+    let sent_again = clock(&end);
+    let _ = end.pass(100);
+    end.drain();
+    send!(end, seg(ACK).seq(1).ack(2).timestamps(1_001, sent_again))
+        .verdict
+        .unwrap();
+    let after = end.tcb.status(&end.profile, end.now).srtt;
+    assert!(
+        after > before + std::time::Duration::from_millis(10),
+        "{before:?} {after:?}"
+    );
+}

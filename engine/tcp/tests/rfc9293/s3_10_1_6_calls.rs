@@ -1,0 +1,130 @@
+//! §3.10.1–§3.10.6: the calls, state by state.
+
+use fourtuple_tcp::{SendRefused, State};
+
+use crate::support::{ACK, End, FIN, POOLS, RST, SYN, Setup, seg};
+use crate::{expect, expect_nothing, send};
+
+fn in_close_wait() -> End {
+    let mut end = Setup::default().established();
+    send!(end, seg(ACK | FIN).seq(1).ack(1)).verdict.unwrap();
+    end.drain();
+    end
+}
+
+#[test]
+fn send_is_refused_once_this_direction_is_closed() {
+    let mut end = Setup::default().established();
+    end.shutdown();
+    assert_eq!(end.try_write(b"x"), Err(SendRefused::Closed(())));
+    let mut end = in_close_wait();
+    assert_eq!(end.try_write(b"x"), Ok(()));
+    end.shutdown();
+    assert_eq!(end.try_write(b"x"), Err(SendRefused::Closed(())));
+    end.abort();
+    assert_eq!(end.try_write(b"x"), Err(SendRefused::Closed(())));
+}
+
+#[test]
+fn send_is_refused_when_pool_or_buffer_is_full_and_nothing_is_lost() {
+    let pools = fourtuple_tcp::PoolSizes {
+        send_chunks: 1,
+        ..POOLS
+    };
+    let mut end = Setup {
+        pools,
+        ..Setup::default()
+    }
+    .established();
+    end.write(b"a");
+    end.write(b"b");
+    assert_eq!(end.try_write(b"c"), Err(SendRefused::Full(())));
+    expect!(end, seg(ACK).seq(1).text(b"ab"));
+    send!(end, seg(ACK).seq(1).ack(3)).verdict.unwrap();
+    assert_eq!(end.try_write(b"c"), Ok(()));
+}
+
+#[test]
+fn shutdown_before_established_takes_effect_after_it() {
+    let mut end = Setup::default().syn_sent();
+    end.write(b"all");
+    end.shutdown();
+    assert_eq!(end.try_write(b"more"), Err(SendRefused::Closed(())));
+    assert_eq!(end.state(), State::SynSent);
+    send!(end, seg(SYN | ACK).seq(0).ack(1).mss(1000))
+        .verdict
+        .unwrap();
+    assert_eq!(end.state(), State::FinWait1);
+    expect!(end, seg(ACK | FIN).seq(1).ack(1).text(b"all"));
+}
+
+#[test]
+fn close_in_syn_sent_deletes_the_connection() {
+    let mut end = Setup::default().syn_sent();
+    end.close();
+    assert!(end.tcb.is_closed());
+    expect_nothing!(end);
+}
+
+#[test]
+fn close_in_syn_sent_with_data_queued_delivers_it_first() {
+    let mut end = Setup::default().syn_sent();
+    end.write(b"all");
+    end.close();
+    send!(end, seg(SYN | ACK).seq(0).ack(1).mss(1000))
+        .verdict
+        .unwrap();
+    expect!(end, seg(ACK | FIN).seq(1).ack(1).text(b"all"));
+}
+
+#[test]
+fn abort_sends_a_reset_where_the_peer_waits_for_something() {
+    let mut end = Setup::default().established();
+    end.write(b"unsent");
+    end.abort();
+    expect!(end, seg(RST | ACK).seq(1).ack(1));
+    expect_nothing!(end);
+    assert!(end.tcb.is_closed());
+    assert_eq!(end.pools.in_use(), fourtuple_tcp::PoolsInUse::default());
+
+    let mut end = Setup::default().syn_received();
+    end.abort();
+    expect!(end, seg(RST | ACK).seq(1).ack(1));
+
+    let mut end = in_close_wait();
+    end.abort();
+    expect!(end, seg(RST | ACK).seq(1).ack(2));
+
+    let mut end = Setup::default().syn_sent();
+    end.abort();
+    expect_nothing!(end);
+    assert!(end.tcb.is_closed());
+}
+
+#[test]
+fn abort_is_silent_when_only_the_last_ack_is_missing() {
+    let mut end = in_close_wait();
+    end.shutdown();
+    end.drain();
+    assert_eq!(end.state(), State::LastAck);
+    end.abort();
+    expect_nothing!(end);
+
+    let mut end = in_close_wait();
+    end.write(b"unacknowledged");
+    end.shutdown();
+    end.drain();
+    end.abort();
+    expect!(end, seg(RST | ACK));
+}
+
+#[test]
+fn free_is_idempotent() {
+    let mut end = Setup::default().established();
+    end.write(b"a");
+    end.write(b"b");
+    send!(end, seg(ACK).seq(1).ack(1).octets(5)).verdict.unwrap();
+    send!(end, seg(ACK).seq(10).ack(1).octets(5)).verdict.unwrap();
+    end.expect_pools_whole();
+    end.expect_pools_whole();
+}

@@ -1,0 +1,103 @@
+//! §3.10.7.4, fifth: ACK, and the send window.
+
+use fourtuple_tcp::{Signals, State};
+use fourtuple_wire::DropReason;
+
+use crate::support::{ACK, FIN, RST, Setup, seg};
+use crate::{expect, expect_nothing, send};
+
+#[test]
+fn a_segment_without_ack_is_dropped() {
+    let mut end = Setup::default().established();
+    assert_eq!(
+        send!(end, seg(FIN).seq(1).octets(3)).verdict,
+        Err(DropReason::NoAck)
+    );
+    expect_nothing!(end);
+}
+
+#[test]
+fn an_ack_of_the_syn_is_needed_in_syn_received() {
+    for ack in [0, 2] {
+        let mut end = Setup::default().syn_received();
+        let arrival = send!(end, seg(ACK).seq(1).ack(ack));
+        let reply = arrival.reply.expect("a RST");
+        assert_eq!((reply.flags, reply.seq), (RST, end.iss + ack));
+        assert_eq!(end.state(), State::SynReceived);
+    }
+}
+
+#[test]
+fn acknowledged_octets_leave_the_queue_and_make_room() {
+    let mut end = Setup::default()
+        .profile(|profile| profile.send_buffer = 10)
+        .established();
+    end.write(b"0123456789");
+    expect!(end, seg(ACK).seq(1).ack(1).text(b"0123456789"));
+    assert!(end.try_write(b"x").is_err());
+    let arrival = send!(end, seg(ACK).seq(1).ack(5));
+    assert_eq!(arrival.signals, Signals::WRITABLE);
+    assert_eq!(end.tcb.send_room(&end.profile), 4);
+    assert!(end.try_write(b"x").is_ok());
+}
+
+// proves: RFC 5961 §5.2
+#[test]
+fn an_ack_of_what_was_never_sent_or_is_too_old_is_challenged() {
+    for ack in [2, 1_000_000, u32::MAX - 60_000] {
+        let mut end = Setup::default().established();
+        assert_eq!(
+            send!(end, seg(ACK).seq(1).ack(ack).octets(5)).verdict,
+            Err(DropReason::BadAck),
+            "{ack}"
+        );
+        expect!(end, seg(ACK).seq(1).ack(1));
+        assert!(end.read().is_empty());
+    }
+}
+
+#[test]
+fn an_old_ack_within_the_window_is_ignored_and_its_text_taken() {
+    let mut end = Setup::default().established();
+    assert_eq!(send!(end, seg(ACK).seq(1).ack(0).octets(5)).verdict, Ok(()));
+    assert_eq!(end.read().len(), 5);
+}
+
+#[test]
+fn the_window_follows_only_newer_segments() {
+    let window = |end: &crate::support::End| end.tcb.status(&end.profile, end.now).send_window;
+    let mut end = Setup::default().established();
+    send!(end, seg(ACK).seq(1).ack(1).octets(10).window(500))
+        .verdict
+        .unwrap();
+    assert_eq!(window(&end), 500);
+    send!(end, seg(ACK).seq(21).ack(1).octets(10).window(700))
+        .verdict
+        .unwrap();
+    assert_eq!(window(&end), 700, "a later segment, though out of order");
+    send!(end, seg(ACK).seq(11).ack(1).octets(10).window(600))
+        .verdict
+        .unwrap();
+    assert_eq!(window(&end), 700, "an earlier one");
+}
+
+// proves: RFC 9293 MUST-34, SHLD-15
+#[test]
+fn a_shrinking_window_is_survived_and_nothing_new_is_sent_into_it() {
+    let mut end = Setup::default().established();
+    end.write_octets(1, 5_000);
+    assert_eq!(end.drain().len(), 5);
+    end.write_octets(5_001, 1_000);
+    assert_eq!(end.drain().len(), 1);
+    end.write_octets(6_001, 1_000);
+    end.drain();
+    send!(end, seg(ACK).seq(1).ack(1_001).window(1_000))
+        .verdict
+        .unwrap();
+    end.write_octets(7_001, 1_000);
+    expect_nothing!(end);
+    send!(end, seg(ACK).seq(1).ack(7_001).window(1_000))
+        .verdict
+        .unwrap();
+    expect!(end, seg(ACK).seq(7_001).octets(1_000));
+}

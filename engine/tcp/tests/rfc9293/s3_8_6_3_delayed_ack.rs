@@ -1,0 +1,90 @@
+//! §3.8.6.3: delayed acknowledgments.
+
+use crate::support::{ACK, FIN, Setup, seg};
+use crate::{expect, expect_nothing, send};
+
+// proves: RFC 9293 SHLD-18, MUST-40
+#[test]
+fn a_lone_segment_is_acknowledged_after_a_while() {
+    let mut end = Setup::default().established();
+    send!(end, seg(ACK).seq(1).ack(1).octets(10)).verdict.unwrap();
+    expect_nothing!(end);
+    assert_eq!(end.next_deadline_ms(), 41);
+    let _ = end.fire();
+    expect!(end, seg(ACK).seq(1).ack(11));
+    expect_nothing!(end);
+}
+
+// proves: RFC 9293 MUST-40
+#[test]
+fn the_delay_stays_below_half_a_second_whatever_is_set() {
+    let long = std::time::Duration::from_secs(10);
+    let mut end = Setup::default()
+        .profile(|profile| profile.delayed_ack = long)
+        .established();
+    send!(end, seg(ACK).seq(1).ack(1).octets(10)).verdict.unwrap();
+    assert!(end.next_deadline_ms() < 500);
+}
+
+// proves: RFC 9293 SHLD-19
+#[test]
+fn every_second_full_segment_is_acknowledged_at_once() {
+    let mut end = Setup::default().established();
+    for pair in 0..5u32 {
+        send!(end, seg(ACK).seq(1 + pair * 2_000).ack(1).octets(1_000))
+            .verdict
+            .unwrap();
+        expect_nothing!(end);
+        send!(end, seg(ACK).seq(1_001 + pair * 2_000).ack(1).octets(1_000))
+            .verdict
+            .unwrap();
+        expect!(end, seg(ACK).seq(1).ack(2_001 + pair * 2_000));
+    }
+}
+
+#[test]
+fn a_burst_owes_one_ack_and_one_more_for_each_eight_segments() {
+    for (segments, acks) in [(2, 1), (9, 1), (10, 2), (17, 2), (18, 3)] {
+        let mut end = Setup::default().established();
+        for at in 0..segments {
+            send!(end, seg(ACK).seq(1 + at * 1_000).ack(1).octets(1_000))
+                .verdict
+                .unwrap();
+        }
+        let sent = end.drain();
+        assert_eq!(sent.len(), acks, "{segments}");
+        let mut before = end.irs;
+        for segment in &sent {
+            assert!(segment.header.ack.after(before), "no duplicate ACKs");
+            before = segment.header.ack;
+        }
+        assert_eq!(before, end.irs + 1 + segments * 1_000);
+    }
+}
+
+// proves: RFC 9293 MUST-58
+#[test]
+fn data_carries_the_acknowledgment() {
+    let mut end = Setup::default().established();
+    send!(end, seg(ACK).seq(1).ack(1).octets(10)).verdict.unwrap();
+    end.write(b"answer");
+    expect!(end, seg(ACK).seq(1).ack(11).text(b"answer"));
+    expect_nothing!(end);
+    send!(end, seg(ACK).seq(11).ack(7)).verdict.unwrap();
+    assert_eq!(
+        end.tcb.deadline(end.now),
+        fourtuple_wire::Instant::FAR_FUTURE,
+        "nothing is delayed any more"
+    );
+}
+
+#[test]
+fn holes_their_filling_and_fins_are_acknowledged_at_once() {
+    let mut end = Setup::default().established();
+    send!(end, seg(ACK).seq(11).ack(1).octets(10)).verdict.unwrap();
+    expect!(end, seg(ACK).ack(1));
+    send!(end, seg(ACK).seq(1).ack(1).octets(10)).verdict.unwrap();
+    expect!(end, seg(ACK).ack(21));
+    send!(end, seg(ACK | FIN).seq(21).ack(1)).verdict.unwrap();
+    expect!(end, seg(ACK).ack(22));
+}

@@ -1,0 +1,135 @@
+//! §3.8.6: windows: zero, shrinking, silly.
+
+use fourtuple_tcp::Signals;
+
+use crate::support::{ACK, Setup, seg};
+use crate::{expect, expect_nothing, send};
+
+// proves: RFC 9293 MUST-35, MUST-36, SHLD-29, SHLD-30
+#[test]
+fn a_zero_window_is_probed_with_one_octet_and_backoff() {
+    let mut end = Setup::default().window(0).established();
+    end.write(b"waiting");
+    expect_nothing!(end);
+    let mut waits = Vec::new();
+    for _ in 0..9 {
+        waits.push(end.next_deadline_ms());
+        let _ = end.fire();
+        expect!(end, seg(ACK).seq(1).text(b"w"));
+        expect_nothing!(end);
+        send!(end, seg(ACK).seq(1).ack(1).window(0)).verdict.unwrap();
+    }
+    assert_eq!(
+        waits,
+        [201, 401, 801, 1_601, 3_201, 6_401, 12_801, 25_601, 51_201]
+    );
+    let arrival = send!(end, seg(ACK).seq(1).ack(1).window(100));
+    assert_eq!(arrival.verdict, Ok(()));
+    // The octet that the peer may have dropped, and what is new.
+    expect!(end, seg(ACK).seq(1).text(b"w"));
+    expect!(end, seg(ACK).seq(2).text(b"aiting"));
+}
+
+// proves: RFC 9293 MUST-37
+#[test]
+fn a_zero_window_is_probed_for_days_while_the_peer_answers() {
+    let mut end = Setup::default().window(0).established();
+    end.write(b"patience");
+    let start = end.now;
+    while end.now.since(start).as_secs() < 3 * 24 * 3600 {
+        assert_eq!(end.fire().ended, None);
+        assert_eq!(end.drain().len(), 1);
+        send!(end, seg(ACK).seq(1).ack(1).window(0)).verdict.unwrap();
+    }
+    send!(end, seg(ACK).seq(1).ack(1).window(100)).verdict.unwrap();
+    expect!(end, seg(ACK).seq(1).text(b"p"));
+    expect!(end, seg(ACK).seq(2).text(b"atience"));
+}
+
+#[test]
+fn a_probe_that_is_taken_moves_on() {
+    let mut end = Setup::default().window(0).established();
+    end.write(b"abc");
+    let _ = end.fire();
+    expect!(end, seg(ACK).seq(1).text(b"a"));
+    assert!(
+        send!(end, seg(ACK).seq(1).ack(2).window(0))
+            .signals
+            .contains(Signals::WRITABLE)
+    );
+    expect_nothing!(end);
+    let _ = end.fire();
+    expect!(end, seg(ACK).seq(2).text(b"b"));
+    send!(end, seg(ACK).seq(1).ack(3).window(10)).verdict.unwrap();
+    expect!(end, seg(ACK).seq(3).text(b"c"));
+}
+
+// proves: RFC 9293 SHLD-16, SHLD-17
+#[test]
+fn what_a_closing_window_caught_outstanding_is_probed_and_sent_again_when_it_opens() {
+    let mut end = Setup::default().established();
+    end.write_octets(1, 3_000);
+    assert_eq!(end.drain().len(), 3);
+    send!(end, seg(ACK).seq(1).ack(1_001).window(0)).verdict.unwrap();
+    let _ = end.fire();
+    expect!(end, seg(ACK).seq(1_001).len(1));
+    expect_nothing!(end);
+    let before = end.tcb.status(&end.profile, end.now).cwnd;
+    send!(end, seg(ACK).seq(1).ack(1_001).window(60_000))
+        .verdict
+        .unwrap();
+    expect!(end, seg(ACK).seq(1_001).octets(1_000));
+    expect!(end, seg(ACK).seq(2_001).octets(1_000));
+    assert!(
+        end.tcb.status(&end.profile, end.now).cwnd >= before,
+        "it was no loss of the path's"
+    );
+}
+
+// proves: RFC 9293 SHLD-14
+#[test]
+fn the_right_edge_never_goes_back() {
+    let mut end = Setup::default()
+        .profile(|profile| profile.receive_buffer = 10_000)
+        .established();
+    end.space = Some(3_000);
+    send!(end, seg(ACK).seq(1).ack(1).octets(100)).verdict.unwrap();
+    send!(end, seg(ACK).seq(200).ack(1).octets(100)).verdict.unwrap();
+    expect!(end, seg(ACK).seq(1).ack(101).window(9_900));
+}
+
+// proves: RFC 9293 MUST-39
+#[test]
+fn the_window_opens_in_steps_worth_telling() {
+    let mut end = Setup::default()
+        .profile(|profile| profile.receive_buffer = 4_000)
+        .established();
+    for at in 0..4 {
+        send!(end, seg(ACK).seq(1 + 1_000 * at).ack(1).octets(1_000))
+            .verdict
+            .unwrap();
+    }
+    assert_eq!(end.drain().last().unwrap().header.window, 0);
+    // 400 octets are given back: less than a segment and than half of the buffer.
+    end.with(|tcb, env| tcb.release(400, env));
+    expect_nothing!(end);
+    send!(end, seg(ACK).seq(4_001).ack(1).octets(1)).verdict.unwrap();
+    expect!(end, seg(ACK).seq(1).ack(4_001).window(0));
+    end.with(|tcb, env| tcb.release(700, env));
+    expect!(end, seg(ACK).seq(1).ack(4_001).window(1_100));
+}
+
+// proves: RFC 9293 MUST-38
+#[test]
+fn a_sliver_of_window_is_left_until_the_override() {
+    let mut end = Setup::default().window(10_000).established();
+    send!(end, seg(ACK).seq(1).ack(1).octets(1).window(50))
+        .verdict
+        .unwrap();
+    end.write_octets(1, 500);
+    assert!(end.drain().iter().all(|sent| sent.payload.is_empty()));
+    let _ = end.pass(end.next_deadline_ms());
+    end.drain();
+    let _ = end.pass(1_000);
+    expect!(end, seg(ACK).seq(1).octets(50));
+}
