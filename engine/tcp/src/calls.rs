@@ -6,7 +6,7 @@
 use crate::profile::millis;
 use crate::tcb::{Debts, Flags};
 use crate::timers::Timer;
-use crate::{Buffers, Env, Path, Profile, Seeds, State, Tcb};
+use crate::{Buffers, Ending, Env, Path, Profile, Seeds, State, Tcb};
 
 /// Why bytes were not taken; it gives them back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,12 @@ impl<B: Buffers> Tcb<B> {
 
     /// RECEIVE (§3.10.3): the next chunk in order. Its space stays charged to the window until it is released.
     pub fn receive(&mut self, env: &mut Env<'_, B>) -> Option<B::Rx> {
-        self.received.take(&mut env.pools.receive)
+        let taken = self.received.take(&mut env.pools.receive);
+        if self.urgent_ahead().is_none() {
+            // Behind us; it must not be taken for one ahead when the circle has turned.
+            self.flags.remove(Flags::URGENT);
+        }
+        taken
     }
 
     /// The application gives back the buffer space of a chunk that it took; a window update may be owed.
@@ -185,6 +190,16 @@ impl<B: Buffers> Tcb<B> {
         if reset {
             self.debts = Debts::RESET;
         }
+    }
+
+    /// A hard ICMP error came for the SYN of an active open (RFC 9293 §3.9.2.2, SHLD-26): how that ends it.
+    // Deviation: in other states a hard error is only told, for anyone could forge it (RFC 5927 §5.2); MUST-56: soft ones never end it.
+    pub fn unreachable(&mut self, env: &mut Env<'_, B>) -> Option<Ending> {
+        if self.state != State::SynSent {
+            return None;
+        }
+        self.end(env);
+        Some(Ending::Refused)
     }
 
     /// All is over, now: every queue is flushed.

@@ -117,7 +117,7 @@ impl<B: Buffers> Tcb<B> {
         )
     }
 
-    /// Takes the SACK blocks of an ACK up; true when they hold news.
+    /// Takes the SACK blocks of an ACK up; true when they hold news, or could not be looked at for want of room.
     pub(crate) fn take_sack_blocks(&mut self, header: &TcpHeader, env: &mut Env<'_, B>) -> bool {
         if !self.flags.contains(Flags::SACK) || header.options.sack.is_empty() || self.snd.flight() == 0 {
             return false;
@@ -132,7 +132,7 @@ impl<B: Buffers> Tcb<B> {
                 // A pool without room: loss is recovered as if there were no SACK (RFC 6582).
                 let Ok(index) = env.pools.scoreboards.insert(Scoreboard::default()) else {
                     env.counters.pool_empty += 1;
-                    return false;
+                    return true;
                 };
                 self.scoreboard = index;
             }
@@ -208,6 +208,8 @@ impl<B: Buffers> Tcb<B> {
         match self.recovery.phase {
             Phase::Open => {
                 // A window that is not used says nothing about the path (RFC 7661's concern): it does not grow.
+                // `recover` stays close behind, or after 2³¹ octets it would seem to lie ahead.
+                self.recovery.recover = self.recovery.recover.later(self.snd.una);
                 if self.congestion.window() <= flight.saturating_mul(2) {
                     self.congestion.on_ack(acked, mss);
                 }

@@ -145,10 +145,12 @@ impl SynRecord {
             return SynArrival::SynAck;
         }
         // First: PAWS and the window.
-        let timestamps = header
-            .options
-            .timestamps
-            .filter(|_| self.offers(TIMESTAMPS) && !is(TcpFlags::RST));
+        let held = self.offers(TIMESTAMPS) && !is(TcpFlags::RST);
+        let timestamps = header.options.timestamps.filter(|_| held);
+        if held && timestamps.is_none() && !is(TcpFlags::SYN) {
+            // RFC 7323 §3.2: once negotiated, a segment without the option is dropped.
+            return SynArrival::Drop(DropReason::OldTimestamp);
+        }
         if timestamps.is_some_and(|timestamps| is_before(timestamps.value, self.recent)) {
             return self.challenge(profile, now);
         }

@@ -61,6 +61,10 @@ impl<B: Buffers> Tcb<B> {
             return ControlFlow::Continue(());
         }
         let Some(timestamps) = segment.header.options.timestamps else {
+            if segment.is(TcpFlags::SYN) {
+                // A peer that rebooted and offers none any more: the fourth step challenges it.
+                return ControlFlow::Continue(());
+            }
             // RFC 7323 §3.2: once negotiated, a segment without the option is dropped.
             env.counters.paws_drops += 1;
             return ControlFlow::Break(Err(DropReason::OldTimestamp));

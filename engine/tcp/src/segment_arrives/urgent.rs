@@ -14,8 +14,9 @@ impl<B: Buffers> Tcb<B> {
         // MUST-62: the pointer names the octet behind the urgent ones; MUST-31: however far away.
         let pointed = segment.header.seq + u32::from(segment.header.urgent);
         // RCV.UP ← max(RCV.UP, SEG.UP)
-        let standing = if self.flags.contains(Flags::URGENT) {
-            self.urgent
+        let told = self.flags.contains(Flags::URGENT);
+        let standing = if told {
+            self.urgent.later(self.rcv.nxt)
         } else {
             self.rcv.nxt
         };

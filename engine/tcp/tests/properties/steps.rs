@@ -300,34 +300,8 @@ impl Player {
     }
 
     fn segment(&mut self, segment: &AnySegment) -> Arrival {
-        let at = |base: SeqNum, offset: i32| SeqNum(base.0.wrapping_add(offset as u32));
-        let mut header = TcpHeader {
-            seq: at(self.rcv_nxt, segment.seq),
-            ack: at(self.nxt, segment.ack),
-            flags: TcpFlags(segment.flags),
-            window: segment.window,
-            urgent: segment.urgent,
-            ..TcpHeader::default()
-        };
-        header.options.mss = segment.mss;
-        header.options.window_scale = segment.shift;
-        header.options.sack_permitted = segment.mss.is_some();
-        header.options.timestamps = match segment.timestamp {
-            Some((value, echo)) => Some(Timestamps {
-                value: self.peer_timestamp.wrapping_add(value as u32),
-                echo: self.last_timestamp.wrapping_add(echo as u32),
-            }),
-            None => self.timestamps.then_some(Timestamps {
-                value: self.peer_timestamp,
-                echo: self.last_timestamp,
-            }),
-        };
-        for (left, right) in &segment.sack {
-            header.options.sack.push(SackBlock {
-                left: at(self.una, *left),
-                right: at(self.nxt, *right),
-            });
-        }
+        let times = (self.peer_timestamp, self.last_timestamp);
+        let header = segment.header(self.rcv_nxt, self.nxt, self.una, times, self.timestamps);
         let before = self.end.state();
         let arrival = self.end.arrives_raw(&header, &vec![7; segment.len]);
         if before == State::SynSent && self.end.state() != before {
@@ -362,6 +336,46 @@ impl Player {
 }
 
 impl AnySegment {
+    /// Its header, with the numbers that its offsets count from; `stamped`: with timestamps when it says none.
+    pub fn header(
+        &self,
+        rcv_nxt: SeqNum,
+        nxt: SeqNum,
+        una: SeqNum,
+        (value_now, echo_now): (u32, u32),
+        stamped: bool,
+    ) -> TcpHeader {
+        let at = |base: SeqNum, offset: i32| SeqNum(base.0.wrapping_add(offset as u32));
+        let mut header = TcpHeader {
+            seq: at(rcv_nxt, self.seq),
+            ack: at(nxt, self.ack),
+            flags: TcpFlags(self.flags),
+            window: self.window,
+            urgent: self.urgent,
+            ..TcpHeader::default()
+        };
+        header.options.mss = self.mss;
+        header.options.window_scale = self.shift;
+        header.options.sack_permitted = self.mss.is_some();
+        header.options.timestamps = match self.timestamp {
+            Some((value, echo)) => Some(Timestamps {
+                value: value_now.wrapping_add(value as u32),
+                echo: echo_now.wrapping_add(echo as u32),
+            }),
+            None => stamped.then_some(Timestamps {
+                value: value_now,
+                echo: echo_now,
+            }),
+        };
+        for (left, right) in &self.sack {
+            header.options.sack.push(SackBlock {
+                left: at(una, *left),
+                right: at(nxt, *right),
+            });
+        }
+        header
+    }
+
     pub fn bare() -> Self {
         Self {
             seq: 0,

@@ -65,3 +65,33 @@ fn duplicate_acks_of_an_old_recovery_begin_no_new_one() {
     }
     assert_eq!(end.counters.fast_recoveries, 1);
 }
+
+#[test]
+fn three_gigabytes_without_loss_do_not_make_recovery_blind() {
+    let mut end = Setup::default()
+        .profile(|profile| {
+            profile.window_scaling = true;
+            profile.send_buffer = 1 << 30;
+        })
+        .window(60_000);
+    end.peer_syn = end.peer_syn.window_scale(14);
+    let mut end = end.established();
+    // One chunk is sent over and over, 16 MB at a time.
+    let chunk = vec![0; 1 << 24];
+    let mut acked = 1u32;
+    while end.counters.bytes_out < 3 << 30 {
+        end.write(&chunk);
+        while end.tcb.status(&end.profile, end.now).send_queue > 0 {
+            while let Some(outgoing) = end.with(|tcb, env| tcb.poll_transmit(env)) {
+                acked = acked.wrapping_add(u32::from(outgoing.payload_len));
+            }
+            send!(end, seg(ACK).seq(1).ack(acked)).verdict.unwrap();
+        }
+    }
+    end.write(&chunk);
+    end.drain();
+    for _ in 0..3 {
+        send!(end, seg(ACK).seq(1).ack(acked)).verdict.unwrap();
+    }
+    assert_eq!(end.counters.fast_recoveries, 1);
+}

@@ -262,3 +262,17 @@ fn a_syn_ack_offers_what_the_syn_offered_and_no_more() {
     assert!(full.window_scale.is_some() && full.sack_permitted);
     assert_eq!(full.timestamps.unwrap().echo, 99);
 }
+
+// proves: RFC 9293 SHLD-26, MUST-56
+#[test]
+fn an_unreachable_peer_refuses_an_active_open_and_nothing_else() {
+    let mut end = Setup::default().syn_sent();
+    let ended = end.with(|tcb, env| tcb.unreachable(env));
+    assert_eq!(
+        (ended, end.state()),
+        (Some(fourtuple_tcp::Ending::Refused), State::Closed)
+    );
+    let mut end = Setup::default().established();
+    assert_eq!(end.with(|tcb, env| tcb.unreachable(env)), None);
+    assert_eq!(end.state(), State::Established);
+}
