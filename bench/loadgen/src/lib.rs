@@ -1,1 +1,41 @@
-//! (being built)
+//! Fourtuple's traffic generator as a library: a [`Handler`](fourtuple::Handler) on each worker, and the thread that watches.
+//!
+//! ```text
+//!   caller's thread                          worker w
+//!   Plan ─► Run ─ generator(w) ────────────► Generator: slots, payload, recorder
+//!            │  ◄─ live counters (atomics) ─┤   rr · crr · stream, closed loop
+//!            └─ drive: connect, warm up, measure, finish ─► phase (one atomic)
+//!          Outcome ◄─ histograms, merged once at the end
+//! ```
+//!
+//! | file | idea |
+//! |---|---|
+//! | plan | what is to be done, typed and checked |
+//! | generator | the handler: when operations start and end |
+//! | exchange | what goes over one connection: requests, answers, blocks |
+//! | slots | what the generator knows of each of its connections |
+//! | payload | bytes to send, and whether received ones are those |
+//! | recorder | what one worker counts; one histogram |
+//! | shared | what workers and the watching thread tell each other |
+//! | run | the watching thread: phases, progress, the outcome |
+//! | report | the object of `--json` (docs/load-json.md) |
+//!
+//! Nothing is allocated for an operation: slots, histogram and payload are there before the first.
+//! What it is not: a user of the hand-off, or of the kernel's TCP.
+#![forbid(unsafe_code)]
+
+mod exchange;
+mod generator;
+mod payload;
+mod plan;
+mod recorder;
+mod report;
+mod run;
+mod shared;
+mod slots;
+
+pub use generator::Generator;
+pub use plan::{Close, Limit, Pattern, Plan, PlanError};
+pub use recorder::{Counts, Errors};
+pub use report::{BitsPerSecond, Latency, Report, SCHEMA, ServerCost};
+pub use run::{Ending, Outcome, Progress, Run, Stage, Watch};

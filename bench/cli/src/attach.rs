@@ -1,0 +1,70 @@
+//! From flags to an engine's configuration, and what is refused before anything is touched.
+
+use fourtuple::{Config, StartError};
+
+use crate::args;
+use crate::default_route;
+use crate::exit::Failure;
+
+/// The configuration that the flags describe, checked.
+pub(crate) fn config(
+    attach: &args::Attach,
+    engine: &args::Engine,
+    stats: args::Stats,
+    max_connections: u32,
+) -> Result<Config, Failure> {
+    let config = Config {
+        iface: attach.iface.clone(),
+        driver: attach.driver.into(),
+        ip: attach.ip.clone(),
+        gateway: attach.gateway.clone(),
+        mac: attach.mac,
+        vlan: attach.vlan,
+        stats: stats.0,
+        ..engine_config(engine, max_connections)?
+    };
+    let Some(iface) = &config.iface else {
+        return Err(Failure::Usage(
+            "--iface: name the interface to attach to, as --iface v0".into(),
+        ));
+    };
+    config.validate()?;
+    default_route::refuse(iface)?;
+    Ok(config)
+}
+
+/// The part of it that does not concern the port.
+pub(crate) fn engine_config(engine: &args::Engine, max_connections: u32) -> Result<Config, Failure> {
+    let cores = engine
+        .cores
+        .as_ref()
+        .map_or_else(Vec::new, |cores| cores.0.clone());
+    let workers = engine.workers.unwrap_or(cores.len().max(1) as u16);
+    let available = available_cores();
+    if !available.is_empty() && usize::from(workers) > available.len() {
+        return Err(StartError::TooManyWorkers {
+            asked: workers,
+            available,
+        }
+        .into());
+    }
+    Ok(Config {
+        workers,
+        cores,
+        mtu: engine.mtu,
+        idle: engine.idle.into(),
+        msl: engine.msl,
+        eal: engine.eal.clone(),
+        max_connections,
+        ..Config::default()
+    })
+}
+
+/// Cores that this process may use; empty when the system does not tell.
+pub(crate) fn available_cores() -> Vec<usize> {
+    core_affinity::get_core_ids()
+        .unwrap_or_default()
+        .into_iter()
+        .map(|core| core.id)
+        .collect()
+}

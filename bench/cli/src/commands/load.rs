@@ -1,0 +1,214 @@
+//! `fourtuple load`: the generator on a port of this machine, against any TCP. What `demo` has in common with it is here, too.
+
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use fourtuple::attach::PortQueue;
+use fourtuple::{Config, Engine, Profile};
+use fourtuple_loadgen::{Close, Ending, Limit, Outcome, Pattern, Plan, Report, Run};
+
+use crate::args::{CloseWord, Load, PatternWord, RunArgs};
+use crate::attach::config;
+use crate::exit::Failure;
+use crate::progress::Watcher;
+use crate::signals::Signals;
+use crate::table;
+
+/// Measured time when neither time nor count is given.
+const DURATION: Duration = Duration::from_secs(10);
+
+/// Bytes of an operation when no size is given: rr and crr.
+const REQUEST: u32 = 64;
+
+/// And of a stream's block.
+const BLOCK: u32 = 64 << 10;
+
+/// How long connections may take to close at the end of a run.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+pub(crate) fn run(load: &Load) -> Result<(), Failure> {
+    let config = config(
+        &load.attach,
+        &load.engine,
+        load.run.stats,
+        room(load.pattern, load.run.connections),
+    )?;
+    let locals = config
+        .ip
+        .iter()
+        .map(ipnet::IpNet::addr)
+        .filter(|ip| ip.is_ipv4() == load.target.is_ipv4())
+        .collect();
+    let plan = plan(load.pattern, load.target, locals, &load.run);
+    if plan.locals.is_empty() {
+        let family = if load.target.is_ipv4() {
+            "an IPv4"
+        } else {
+            "an IPv6"
+        };
+        return Err(Failure::Usage(format!(
+            "--ip: {} is {family} address; give the engine one, too",
+            load.target.ip()
+        )));
+    }
+    let config = Config {
+        ephemeral_ports: PORTS,
+        ..config
+    };
+    let run = Run::new(plan, profile(&config, &load.run), config.workers)?;
+    let signals = Signals::install()?;
+    let engine: Engine<PortQueue> = Engine::start_with(config, |worker| run.generator(worker))?;
+    tell_stats(&load.run, &engine);
+    let outcome = run.drive(&engine, &mut Watcher::new(signals, run.plan(), None));
+    engine.drain(FAREWELL);
+    engine.stop();
+    conclude(
+        &run,
+        &load.run,
+        &outcome,
+        Report::new(run.plan(), &outcome, None),
+        &[],
+    )
+}
+
+/// Local ports of a generator: its addresses are its own, no other program draws from them.
+pub(crate) const PORTS: (u16, u16) = (1_024, 65_535);
+
+/// Connections that there has to be room for: with crr, those that are closing and their TIME_WAIT records as well.
+pub(crate) fn room(pattern: PatternWord, connections: u32) -> u32 {
+    match pattern {
+        PatternWord::Crr => connections.saturating_mul(4).saturating_add(1_024),
+        PatternWord::Rr | PatternWord::Stream => {
+            connections.saturating_add(connections / 8).saturating_add(64)
+        }
+    }
+}
+
+/// The run that the flags describe.
+pub(crate) fn plan(word: PatternWord, target: SocketAddr, locals: Vec<IpAddr>, run: &RunArgs) -> Plan {
+    let pattern = match word {
+        PatternWord::Rr => Pattern::RequestResponse,
+        PatternWord::Crr => Pattern::ConnectRequestResponse,
+        PatternWord::Stream => Pattern::Stream { reverse: run.reverse },
+    };
+    let limit = match (run.count, run.duration) {
+        (Some(count), _) => Limit::Operations(count),
+        (None, duration) => Limit::Time(duration.unwrap_or(DURATION)),
+    };
+    Plan {
+        locals,
+        connections: run.connections,
+        limit,
+        warmup: run.warmup,
+        timeout: run.timeout,
+        size: run.size.unwrap_or(if word == PatternWord::Stream {
+            BLOCK
+        } else {
+            REQUEST
+        }),
+        pipeline: run.pipeline,
+        verify: run.verify,
+        close: match run.close {
+            CloseWord::Client => Close::Client,
+            CloseWord::Rst => Close::Reset,
+        },
+        seed: run.seed,
+        ..Plan::new(pattern, target)
+    }
+}
+
+/// What the generator's connections are opened with: no Nagle, and nobody waits for longer than the time-out.
+pub(crate) fn profile(config: &Config, run: &RunArgs) -> Profile {
+    Profile {
+        nodelay: true,
+        connect_timeout: run.timeout,
+        msl: config.msl,
+        receive_buffer: config.receive_buffer,
+        send_buffer: config.send_buffer,
+        ..Profile::default()
+    }
+}
+
+/// Where the stats endpoint listens, if it was asked for.
+pub(crate) fn tell_stats(run: &RunArgs, engine: &Engine<PortQueue>) {
+    if let Some(address) = engine.stats_address()
+        && !run.json
+    {
+        let _ = writeln!(std::io::stderr(), "stats: http://{address}/");
+    }
+}
+
+/// Tells the result, and says whether it is a good one.
+pub(crate) fn conclude(
+    run: &Run,
+    args: &RunArgs,
+    outcome: &Outcome,
+    report: Report,
+    notes: &[String],
+) -> Result<(), Failure> {
+    if let Ending::Unreachable(why) = &outcome.ending {
+        return Err(Failure::Run(why.clone()));
+    }
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        let text = serde_json::to_string(&report).map_err(|error| Failure::Run(error.to_string()))?;
+        writeln!(out, "{text}")?;
+    } else {
+        out.write_all(table::of(run.plan(), &report, notes).as_bytes())?;
+    }
+    out.flush()?;
+    judge(&outcome.ending, &report, args.max_error_rate)
+}
+
+fn judge(ending: &Ending, report: &Report, max_error_rate: f64) -> Result<(), Failure> {
+    match ending {
+        Ending::Interrupted => return Err(Failure::Interrupted),
+        Ending::Stalled(why) | Ending::Unreachable(why) => return Err(Failure::Run(why.clone())),
+        Ending::Complete => {}
+    }
+    if report.operations == 0 {
+        return Err(Failure::Run("no operation succeeded".into()));
+    }
+    let rate = report.error_rate();
+    if rate > max_error_rate {
+        return Err(Failure::ErrorRate(format!(
+            "{} operations failed, {:.4} %; allowed are {:.4} % (--max-error-rate)",
+            report.errors.sum(),
+            rate * 100.0,
+            max_error_rate * 100.0
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use fourtuple_loadgen::{Errors, Outcome};
+
+    use super::*;
+
+    #[test]
+    fn an_ending_has_its_code() {
+        let plan = Plan::new(Pattern::RequestResponse, "10.0.0.1:7".parse().unwrap());
+        let mut report = Report::new(&plan, &Outcome::default(), None);
+        let code = |ending: &Ending, report: &Report, limit| {
+            judge(ending, report, limit).map_err(|failure| failure.code())
+        };
+        assert_eq!(code(&Ending::Complete, &report, 0.0), Err(1), "nothing succeeded");
+        report.operations = 999;
+        assert_eq!(code(&Ending::Complete, &report, 0.0), Ok(()));
+        report.errors = Errors {
+            timeout: 1,
+            ..Errors::default()
+        };
+        assert_eq!(code(&Ending::Complete, &report, 0.0), Err(4));
+        assert_eq!(
+            code(&Ending::Complete, &report, 0.001),
+            Ok(()),
+            "at the limit is within it"
+        );
+        assert_eq!(code(&Ending::Interrupted, &report, 0.0), Err(130));
+        assert_eq!(code(&Ending::Stalled("why".into()), &report, 1.0), Err(1));
+    }
+}

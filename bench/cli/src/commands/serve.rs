@@ -1,0 +1,106 @@
+//! `fourtuple serve`: services on a port of this machine until a signal comes.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fourtuple::attach::PortQueue;
+use fourtuple::{ConfigError, Engine, Listen, Listener};
+
+use crate::args::{Mode, Serve};
+use crate::attach::config;
+use crate::exit::Failure;
+use crate::services::on_threads::Threads;
+use crate::services::on_worker::Services;
+use crate::services::{Kind, Service};
+use crate::signals::Signals;
+
+/// How often the main thread looks for a signal.
+const LOOK: Duration = Duration::from_millis(50);
+
+pub(crate) fn run(serve: &Serve) -> Result<(), Failure> {
+    check(&serve.services)?;
+    let config = config(&serve.attach, &serve.engine, serve.stats, serve.max_connections)?;
+    let signals = Signals::install()?;
+    let body_size = serve.body_size as usize;
+    let engine: Engine<PortQueue> = match serve.mode {
+        Mode::Handler => {
+            let kinds: Arc<[Kind]> = serve.services.iter().map(|service| service.kind).collect();
+            Engine::start_with(config, |_| Services::new(Arc::clone(&kinds), body_size))?
+        }
+        Mode::Threads(_) => Engine::start(config)?,
+    };
+    let listeners = listen(serve, &engine)?;
+    let threads = match serve.mode {
+        Mode::Handler => None,
+        Mode::Threads(count) => Some(Threads::start(&engine, &listeners, count, body_size)?),
+    };
+    announce(&serve.services, &engine)?;
+    while !signals.came() {
+        std::thread::sleep(LOOK);
+    }
+    tracing::info!("draining for at most {:?}", serve.drain_timeout);
+    if let Some(threads) = &threads {
+        threads.drain();
+    }
+    let reset = engine.drain(serve.drain_timeout);
+    if reset > 0 {
+        tracing::warn!("{reset} connections were reset at the end of --drain-timeout");
+    }
+    if let Some(threads) = threads {
+        threads.stop();
+    }
+    engine.stop();
+    Ok(())
+}
+
+/// No services, or a port twice.
+fn check(services: &[Service]) -> Result<(), Failure> {
+    if services.is_empty() {
+        return Err(Failure::Usage(
+            "name a service, as echo:7, discard:9, chargen:19, daytime:13 or http:80".into(),
+        ));
+    }
+    for (place, service) in services.iter().enumerate() {
+        if services[..place].iter().any(|other| other.port == service.port) {
+            return Err(ConfigError::PortTaken(service.port).into());
+        }
+    }
+    Ok(())
+}
+
+/// Listeners in the order of the services: their numbers count from 0.
+fn listen(serve: &Serve, engine: &Engine<PortQueue>) -> Result<Vec<(Listener, Kind)>, Failure> {
+    let mut profile = engine.profile();
+    profile.nodelay = true;
+    profile.keepalive = serve.keepalive;
+    let mut listeners = Vec::new();
+    for service in &serve.services {
+        let listen = Listen {
+            backlog: serve.backlog,
+            syn_queue: serve.syn_queue,
+            profile: profile.clone(),
+            ..Listen::on(service.port)
+        };
+        let listen = match serve.mode {
+            Mode::Handler => listen,
+            Mode::Threads(_) => listen.for_endpoints(),
+        };
+        listeners.push((engine.listen(listen)?, service.kind));
+    }
+    Ok(listeners)
+}
+
+/// One line a service, for people and for scripts that wait for it.
+fn announce(services: &[Service], engine: &Engine<PortQueue>) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    for service in services {
+        write!(out, "listening {}", service.kind.name())?;
+        for net in &engine.config().ip {
+            write!(out, " {}", std::net::SocketAddr::new(net.addr(), service.port))?;
+        }
+        writeln!(out)?;
+    }
+    out.flush()?;
+    Ok(())
+}

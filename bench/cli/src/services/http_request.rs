@@ -1,0 +1,223 @@
+//! Requests of HTTP/1.1 (RFC 9112), as far as a fixed page needs them: method, version, whether to keep the connection.
+
+/// Most bytes of a request's head.
+pub(crate) const HEAD_LIMIT: usize = 8 * 1024;
+/// Most header lines of a request.
+const HEADERS: usize = 64;
+
+/// What stands at the front of the bytes received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parsed {
+    /// The head has not come to its end.
+    Incomplete,
+    /// A request to be answered, and its length in bytes.
+    Request {
+        /// Bytes of it.
+        len: usize,
+        /// HEAD: the same answer without its body.
+        head_only: bool,
+        /// How the connection goes on.
+        keep: Keep,
+    },
+    /// A request to be refused; nothing behind it is understood.
+    Refused(Refusal),
+}
+
+/// Whether the connection stays after the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// It stays, as HTTP/1.1 has it.
+    Stays,
+    /// It stays because an HTTP/1.0 client asked for it; the answer has to say so.
+    Asked,
+    /// It is closed.
+    Closes,
+}
+
+/// Why a request is refused, in plain words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Malformed,
+    NoHost,
+    Body,
+    Method,
+    TooLarge,
+    Version,
+}
+
+impl Refusal {
+    pub(crate) fn status(self) -> &'static str {
+        match self {
+            Self::Malformed | Self::NoHost => "400 Bad Request",
+            Self::Body => "413 Content Too Large",
+            Self::Method => "405 Method Not Allowed",
+            Self::TooLarge => "431 Request Header Fields Too Large",
+            Self::Version => "505 HTTP Version Not Supported",
+        }
+    }
+
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Malformed => "This is not a request of HTTP/1.1.",
+            Self::NoHost => "A request of HTTP/1.1 names its Host, once.",
+            Self::Body => "Requests with a body are not taken here.",
+            Self::Method => "There is GET and HEAD here.",
+            Self::TooLarge => "The head of a request may have 8 KiB and 64 lines here.",
+            Self::Version => "HTTP/1.0 and HTTP/1.1 are spoken here.",
+        }
+    }
+}
+
+/// Reads the request at the front of `bytes`.
+pub(crate) fn parse(bytes: &[u8]) -> Parsed {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS];
+    let mut request = httparse::Request::new(&mut headers);
+    let len = match request.parse(bytes) {
+        Ok(httparse::Status::Complete(len)) if len <= HEAD_LIMIT => len,
+        Ok(httparse::Status::Partial) if bytes.len() < HEAD_LIMIT => return Parsed::Incomplete,
+        Ok(_) | Err(httparse::Error::TooManyHeaders) => return Parsed::Refused(Refusal::TooLarge),
+        Err(httparse::Error::Version) => return Parsed::Refused(Refusal::Version),
+        Err(_) => return Parsed::Refused(Refusal::Malformed),
+    };
+    let named = |name: &'static str| {
+        request
+            .headers
+            .iter()
+            .filter(move |header| header.name.eq_ignore_ascii_case(name))
+            .map(|header| header.value)
+    };
+    let is_1_1 = request.version == Some(1);
+    // RFC 9112 §3.2: a request of HTTP/1.1 without Host, or with several, is answered with 400.
+    if named("host").count() > 1 || (is_1_1 && named("host").next().is_none()) {
+        return Parsed::Refused(Refusal::NoHost);
+    }
+    if named("transfer-encoding").next().is_some() || named("content-length").any(|value| value != b"0") {
+        return Parsed::Refused(Refusal::Body);
+    }
+    let head_only = match request.method {
+        Some("GET") => false,
+        Some("HEAD") => true,
+        _ => return Parsed::Refused(Refusal::Method),
+    };
+    // RFC 9112 §3.2.4: the asterisk form is for OPTIONS.
+    if !request
+        .path
+        .is_some_and(|path| path.starts_with('/') || path.contains("://"))
+    {
+        return Parsed::Refused(Refusal::Malformed);
+    }
+    let asks = |word: &str| {
+        named("connection").any(|value| {
+            value
+                .split(|byte| *byte == b',')
+                .any(|part| part.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
+        })
+    };
+    // RFC 9112 §9.3.
+    let keep = match (asks("close"), is_1_1, asks("keep-alive")) {
+        (true, ..) | (false, false, false) => Keep::Closes,
+        (false, true, _) => Keep::Stays,
+        (false, false, true) => Keep::Asked,
+    };
+    Parsed::Request { len, head_only, keep }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(text: &str, head_only: bool, keep: Keep) -> (String, Parsed) {
+        (
+            text.to_owned(),
+            Parsed::Request {
+                len: text.len(),
+                head_only,
+                keep,
+            },
+        )
+    }
+
+    fn refused(text: &str, why: Refusal) -> (String, Parsed) {
+        (text.to_owned(), Parsed::Refused(why))
+    }
+
+    #[test]
+    fn requests_as_clients_send_them() {
+        let long = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}", "x".repeat(HEAD_LIMIT));
+        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(HEADERS + 1));
+        let cases = [
+            request("GET / HTTP/1.1\r\nHost: a\r\n\r\n", false, Keep::Stays),
+            request("GET /any/path?q HTTP/1.1\r\nhost: a\r\n\r\n", false, Keep::Stays),
+            request("GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", false, Keep::Stays),
+            request("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", true, Keep::Stays),
+            request(
+                "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+                false,
+                Keep::Closes,
+            ),
+            request(
+                "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, Close\r\n\r\n",
+                false,
+                Keep::Closes,
+            ),
+            request("GET / HTTP/1.0\r\n\r\n", false, Keep::Closes),
+            request(
+                "GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n",
+                false,
+                Keep::Asked,
+            ),
+            request(
+                "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+                false,
+                Keep::Stays,
+            ),
+            refused("GET / HTTP/1.1\r\n\r\n", Refusal::NoHost),
+            refused("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", Refusal::NoHost),
+            refused("POST / HTTP/1.1\r\nHost: a\r\n\r\n", Refusal::Method),
+            refused(
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
+                Refusal::Body,
+            ),
+            refused(
+                "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+                Refusal::Body,
+            ),
+            refused("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", Refusal::Method),
+            refused("GET * HTTP/1.1\r\nHost: a\r\n\r\n", Refusal::Malformed),
+            refused("GET / HTTP/2.0\r\nHost: a\r\n\r\n", Refusal::Version),
+            refused("\x16\x03\x01\x02", Refusal::Malformed),
+            refused(&long, Refusal::TooLarge),
+            refused(&many, Refusal::TooLarge),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(
+                parse(text.as_bytes()),
+                expected,
+                "{}",
+                &text[..text.len().min(80)]
+            );
+        }
+    }
+
+    #[test]
+    fn a_request_is_incomplete_up_to_its_last_byte() {
+        let text = b"GET / HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n";
+        for len in 0..text.len() {
+            assert_eq!(parse(&text[..len]), Parsed::Incomplete, "{len}");
+        }
+    }
+
+    #[test]
+    fn the_next_request_is_left_alone() {
+        let one = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        let two = format!("{one}{one}");
+        assert_eq!(
+            parse(two.as_bytes()),
+            Parsed::Request {
+                len: one.len(),
+                head_only: false,
+                keep: Keep::Stays
+            }
+        );
+    }
+}

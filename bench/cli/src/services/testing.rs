@@ -1,0 +1,90 @@
+//! A connection that follows a script.
+
+use std::collections::VecDeque;
+
+use super::pipe::Pipe;
+
+#[derive(Default)]
+pub(crate) struct Script {
+    received: VecDeque<Vec<u8>>,
+    pub(crate) sent: Vec<u8>,
+    /// Bytes that may be sent now.
+    pub(crate) room: usize,
+    pub(crate) draining: bool,
+    pub(crate) shut: bool,
+    pub(crate) closed: bool,
+}
+
+impl Script {
+    pub(crate) fn receiving(pieces: &[&[u8]]) -> Self {
+        let received = pieces
+            .iter()
+            .filter(|piece| !piece.is_empty())
+            .map(|piece| piece.to_vec())
+            .collect();
+        Self {
+            received,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn unread(&self) -> usize {
+        self.received.len()
+    }
+}
+
+impl Pipe for Script {
+    type Received = Vec<u8>;
+    type Held = Vec<u8>;
+    type Prepared = Vec<u8>;
+
+    fn receive(&mut self) -> Option<Vec<u8>> {
+        self.received.pop_front()
+    }
+
+    fn bytes(received: &Vec<u8>) -> &[u8] {
+        received
+    }
+
+    fn hold(received: Vec<u8>) -> Vec<u8> {
+        received
+    }
+
+    fn send_held(&mut self, mut held: Vec<u8>) -> Result<(), Vec<u8>> {
+        let sent = self.send(&held);
+        held.drain(..sent);
+        if held.is_empty() { Ok(()) } else { Err(held) }
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> usize {
+        assert!(!self.shut && !self.closed, "sent after the end");
+        let count = bytes.len().min(self.room);
+        self.room -= count;
+        self.sent.extend_from_slice(&bytes[..count]);
+        count
+    }
+
+    fn prepare(&mut self, bytes: Vec<u8>) -> Vec<u8> {
+        bytes
+    }
+
+    fn send_prepared(&mut self, prepared: &Vec<u8>, from: usize, to: usize) -> usize {
+        self.send(&prepared[from..to])
+    }
+
+    fn shutdown(&mut self) {
+        self.shut = true;
+    }
+
+    fn close(&mut self) {
+        self.closed = true;
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    fn now_ns(&self) -> u64 {
+        0
+    }
+}
