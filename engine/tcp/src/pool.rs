@@ -43,6 +43,7 @@ impl<T> Pool<T> {
     ///
     /// # Errors
     /// Gives it back when the pool is full.
+    #[inline]
     pub(crate) fn insert(&mut self, piece: T) -> Result<u32, T> {
         let index = self.vacant;
         match self.slots.get_mut(index as usize) {
@@ -59,6 +60,7 @@ impl<T> Pool<T> {
     }
 
     /// Takes a piece out; its slot is free again.
+    #[inline]
     pub(crate) fn remove(&mut self, index: u32) -> Option<T> {
         let slot = self.slots.get_mut(index as usize)?;
         if let Slot::Vacant { .. } = slot {
@@ -73,6 +75,7 @@ impl<T> Pool<T> {
         }
     }
 
+    #[inline]
     pub(crate) fn piece(&self, index: u32) -> Option<&T> {
         match self.slots.get(index as usize)? {
             Slot::Taken(piece) => Some(piece),
@@ -80,6 +83,7 @@ impl<T> Pool<T> {
         }
     }
 
+    #[inline]
     pub(crate) fn piece_mut(&mut self, index: u32) -> Option<&mut T> {
         match self.slots.get_mut(index as usize)? {
             Slot::Taken(piece) => Some(piece),

@@ -74,6 +74,7 @@ impl ReceiveQueue {
     }
 
     /// The next chunk; its space stays charged.
+    #[inline]
     pub(crate) fn take<Rx: Received>(&mut self, pool: &mut Pool<ReceiveNode<Rx>>) -> Option<Rx> {
         let first = pool.piece(self.tail)?.next;
         let node = pool.remove(first)?;

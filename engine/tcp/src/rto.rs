@@ -71,6 +71,7 @@ impl Rto {
     }
 
     /// RFC 6298 §2.2 and §2.3, in fixed point.
+    #[inline]
     pub(crate) fn sample(&mut self, rtt_us: u32, profile: &Profile) {
         let rtt_us = rtt_us.clamp(1, MAX_SAMPLE_US);
         if self.srtt == 0 {

@@ -54,6 +54,7 @@ impl<Tx: Payload> SendQueue<Tx> {
     ///
     /// # Errors
     /// Gives it back when the pool is empty; never when the queue is.
+    #[inline]
     pub(crate) fn push(&mut self, payload: Tx, pool: &mut Pool<SendNode<Tx>>) -> Result<(), Tx> {
         let bytes = payload.len() as u32;
         if bytes == 0 {
@@ -81,6 +82,7 @@ impl<Tx: Payload> SendQueue<Tx> {
     }
 
     /// Takes `count` acknowledged bytes off the front.
+    #[inline]
     pub(crate) fn acknowledge(&mut self, count: u32, pool: &mut Pool<SendNode<Tx>>) {
         let mut left = count.min(self.len);
         self.len -= left;

@@ -81,6 +81,7 @@ impl<B: Buffers> Tcb<B> {
     }
 
     /// The text to be sent now, if any.
+    #[inline]
     pub(crate) fn next_text(&self, env: &Env<'_, B>) -> Option<Text> {
         // With a zero window only probes go out.
         if !self.state.sends_text() || self.snd.wnd == 0 {

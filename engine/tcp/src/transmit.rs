@@ -10,6 +10,7 @@ use crate::recovery::Phase;
 use crate::tcb::{Debts, Flags};
 use crate::text::Text;
 use crate::timers::Timer;
+use crate::window::scaled_up;
 use crate::{Buffers, Env, Pools, State, Tcb};
 
 /// A segment to be sent, counted as sent.
@@ -38,6 +39,7 @@ impl Outgoing {
 
 impl<B: Buffers> Tcb<B> {
     /// Builds the next segment that is owed; call again until `None`.
+    #[inline]
     pub fn poll_transmit(&mut self, env: &mut Env<'_, B>) -> Option<Outgoing> {
         let outgoing = self.next_owed(env)?;
         env.counters.segments_out += 1;
@@ -45,6 +47,7 @@ impl<B: Buffers> Tcb<B> {
         Some(outgoing)
     }
 
+    #[inline]
     fn next_owed(&mut self, env: &mut Env<'_, B>) -> Option<Outgoing> {
         if self.debts.is_empty() {
             return None;
@@ -102,7 +105,7 @@ impl<B: Buffers> Tcb<B> {
         self.advertise(env.profile);
         // The window is told from the ACK's point; rounded up, and the edge with it, so that it never goes back.
         let shift = self.rcv.shift;
-        let field = self.rcv.adv.distance_from(ack).div_ceil(1 << shift).min(65_535);
+        let field = scaled_up(self.rcv.adv.distance_from(ack), shift).min(65_535);
         self.rcv.adv = self.rcv.adv.later(ack + (field << shift));
         let mut options = TcpOptions {
             timestamps: self.timestamps.option(env.now),
@@ -222,6 +225,7 @@ impl<B: Buffers> Tcb<B> {
     }
 
     /// A segment with text, a FIN, or both.
+    #[inline]
     fn send_text(&mut self, text: Text, env: &mut Env<'_, B>) -> Outgoing {
         let offset = text.seq.distance_from(self.snd.una);
         let end = text.seq + text.len + u32::from(text.fin);

@@ -26,6 +26,12 @@ pub(crate) fn scaled(window: u32, shift: u8) -> u16 {
     (window >> shift).min(65_535) as u16
 }
 
+/// A window in units of the shift, rounded up.
+#[inline]
+pub(crate) const fn scaled_up(window: u32, shift: u8) -> u32 {
+    (window + ((1 << shift) - 1)) >> shift
+}
+
 impl<B: Buffers> Tcb<B> {
     /// Buffer space that is not charged; until the handshake is done, what a SYN can say of it.
     fn free_space(&self, profile: &Profile) -> u32 {
@@ -42,11 +48,12 @@ impl<B: Buffers> Tcb<B> {
 
     /// The window field of a segment sent now; the right edge advertised moves with it, never back.
     // RFC 9293 §3.8.6, SHLD-14: not shrunk. A field that rounds down would, so the edge that stands is rounded up.
+    #[inline]
     pub(crate) fn advertise(&mut self, profile: &Profile) -> u16 {
         let standing = self.rcv.wnd();
         let shift = self.rcv.shift;
         let free = self.free_space(profile).min(65_535 << shift);
-        let mut field = standing.div_ceil(1 << shift);
+        let mut field = scaled_up(standing, shift);
         // RFC 9293 §3.8.6.2.2, MUST-39: receiver's silly window avoidance.
         if free.saturating_sub(standing) >= self.window_step(profile) {
             field = field.max(free >> shift);

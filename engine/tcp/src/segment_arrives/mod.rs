@@ -86,12 +86,18 @@ impl<B: Buffers> Tcb<B> {
         env: &mut Env<'_, B>,
     ) -> Arrival {
         env.counters.segments_in += 1;
-        let mut arrival = Arrival::new();
         let mut segment = Segment::new(header, payload);
         if env.profile.header_prediction && self.is_predicted(&segment, env) {
-            arrival.verdict = self.fast_path(&mut segment, &mut arrival.signals, env);
-            return arrival;
+            let mut signals = Signals::default();
+            let verdict = self.fast_path(&mut segment, &mut signals, env);
+            return Arrival {
+                verdict,
+                signals,
+                ended: None,
+                reply: None,
+            };
         }
+        let mut arrival = Arrival::new();
         arrival.verdict = match self.steps(&mut segment, &mut arrival, env) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(verdict) => verdict,

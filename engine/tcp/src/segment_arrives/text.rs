@@ -68,6 +68,7 @@ impl<B: Buffers> Tcb<B> {
     }
 
     /// Appends to the receive queue; chunks out of order give way when there is no room for what is in order.
+    #[inline]
     fn append(&mut self, payload: B::Rx, env: &mut Env<'_, B>) -> Result<(), DropReason> {
         let (len, space) = (payload.bytes().len() as u32, payload.space());
         let bound = env.profile.receive_buffer.saturating_mul(2);
