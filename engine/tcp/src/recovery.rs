@@ -245,7 +245,7 @@ impl<B: Buffers> Tcb<B> {
     pub(crate) fn begin_loss(&mut self, env: &mut Env<'_, B>) {
         let mss = u32::from(self.snd.mss);
         self.congestion
-            .on_timeout(self.snd.flight(), mss, self.timers.backoff == 0);
+            .on_timeout(self.snd.flight(), mss, self.timers.retransmits == 0);
         self.go_back(env);
         env.counters.rto_expiries += 1;
     }

@@ -60,14 +60,16 @@ impl Rto {
         self.timed_at == UNTIMED
     }
 
-    /// New octets up to `ack` were acknowledged: a sample, if that covers the measured segment.
+    /// New octets up to `ack` were acknowledged: a sample, if that covers the measured segment; whether it was one.
     #[inline]
-    pub(crate) fn acknowledged(&mut self, ack: SeqNum, profile: &Profile, now: Instant) {
-        if self.timed_at != UNTIMED && ack.at_or_after(self.timed_end) {
+    pub(crate) fn acknowledged(&mut self, ack: SeqNum, profile: &Profile, now: Instant) -> bool {
+        let sampled = self.timed_at != UNTIMED && ack.at_or_after(self.timed_end);
+        if sampled {
             let sample = (now.as_micros() as u32).wrapping_sub(self.timed_at);
             self.timed_at = UNTIMED;
             self.sample(sample, profile);
         }
+        sampled
     }
 
     /// RFC 6298 §2.2 and §2.3, in fixed point.
@@ -188,7 +190,7 @@ mod tests {
         let mut rto = Rto::new(&profile);
         rto.start(SeqNum(10), at_ms(0));
         rto.stop();
-        rto.acknowledged(SeqNum(10), &profile, at_ms(500));
+        assert!(!rto.acknowledged(SeqNum(10), &profile, at_ms(500)));
         assert_eq!(rto.srtt(), Duration::ZERO);
     }
 
@@ -199,9 +201,9 @@ mod tests {
         let start = Instant::from_nanos((u64::from(u32::MAX) - 10_000) * 1000);
         rto.start(SeqNum(5), start);
         rto.start(SeqNum(100), start + Duration::from_millis(1));
-        rto.acknowledged(SeqNum(u32::MAX), &profile, start + Duration::from_millis(20));
+        let _ = rto.acknowledged(SeqNum(u32::MAX), &profile, start + Duration::from_millis(20));
         assert_eq!(rto.srtt(), Duration::ZERO, "an ACK before its end does not count");
-        rto.acknowledged(SeqNum(5), &profile, start + Duration::from_millis(40));
+        let _ = rto.acknowledged(SeqNum(5), &profile, start + Duration::from_millis(40));
         assert_eq!(rto.srtt(), Duration::from_millis(40));
     }
 }

@@ -33,9 +33,9 @@ impl Timer {
 pub(crate) struct Timers {
     at: [u32; 3],
     armed: u8,
-    /// Expiries of the retransmission timer since something new was acknowledged: the exponent of its backoff.
+    /// Expiries of the retransmission timer since the last round-trip sample: the exponent of its backoff.
     pub(crate) backoff: u8,
-    /// Retransmissions by that timer, for R1.
+    /// Retransmissions by that timer since something new was acknowledged, for R1.
     pub(crate) retransmits: u8,
     /// Keep-alive probes since something arrived.
     pub(crate) keepalive_probes: u8,

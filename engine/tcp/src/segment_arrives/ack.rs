@@ -89,7 +89,6 @@ impl<B: Buffers> Tcb<B> {
             signals.insert(Signals::WRITABLE);
         }
         self.progress_at = env.tick();
-        self.timers.backoff = 0;
         self.timers.retransmits = 0;
         self.flags.remove(Flags::R1_TOLD);
         self.on_new_ack(acked, flight, env);

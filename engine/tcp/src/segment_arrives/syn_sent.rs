@@ -125,20 +125,21 @@ impl<B: Buffers> Tcb<B> {
     }
 
     /// A round-trip sample, from the segment under measurement or, when Karn's algorithm forbids it, from a timestamp.
+    // RFC 9293 §3.8.1, MUST-18 (Karn): the backoff stays until there is a sample, which an ambiguous ACK does not give.
     #[inline]
     pub(super) fn measure(&mut self, header: &TcpHeader, env: &Env<'_, B>) {
         let timed = !self.rto.is_idle();
-        self.rto.acknowledged(header.ack, env.profile, env.now);
+        if self.rto.acknowledged(header.ack, env.profile, env.now) {
+            self.timers.backoff = 0;
+        }
         if timed || !self.timestamps.enabled {
             return;
         }
         // RFC 7323 §4.1: an echo of ours on an ACK that advances SND.UNA.
-        let sample = header
-            .options
-            .timestamps
-            .and_then(|timestamps| self.timestamps.sample_us(timestamps.echo, env.now));
-        if let Some(sample) = sample {
+        let echoed = header.options.timestamps.map(|timestamps| timestamps.echo);
+        if let Some(sample) = echoed.and_then(|echo| self.timestamps.sample_us(echo, env.now)) {
             self.rto.sample(sample, env.profile);
+            self.timers.backoff = 0;
         }
     }
 }
