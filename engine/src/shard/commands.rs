@@ -59,11 +59,15 @@ impl<Q: Queue> Work<Q> {
                     self.let_go(slot, unread);
                 }
             }
-            Command::Abort(id) => {
-                if let Some(slot) = self.owned(endpoint, id) {
-                    self.let_go(slot, true);
+            // RFC 9293 §3.6.1: bytes that crossed a close make it a RST, also when nobody owns the connection any more.
+            Command::Abort(id) => match self.records.named(id) {
+                Some(slot) if self.is_orphan(slot) => self.close(slot, true),
+                _ => {
+                    if let Some(slot) = self.owned(endpoint, id) {
+                        self.let_go(slot, true);
+                    }
                 }
-            }
+            },
             Command::Connect { token, remote } => {
                 let owner = Owner::Endpoint(endpoint);
                 if let Err(why) = self.connect(remote, &ConnectOptions::default(), owner, token)
@@ -89,6 +93,10 @@ impl<Q: Queue> Work<Q> {
         });
         self.counters.stale_commands += u64::from(slot.is_none());
         slot
+    }
+
+    fn is_orphan(&self, slot: SlotRef) -> bool {
+        self.records.conn(slot).is_some_and(|conn| conn.owner == Owner::Orphan)
     }
 
     fn send_for(

@@ -4,6 +4,8 @@
 mod allocations;
 #[cfg(test)]
 mod conservation;
+#[cfg(test)]
+mod endpoints;
 pub mod fuzz;
 mod handlers;
 #[cfg(test)]
@@ -36,6 +38,7 @@ use crate::shard::{Control, Done, Limits, Shard, ShardParts, Steering};
 /// All shards of one end.
 pub(crate) struct Side<H: Handler<MemQueue>> {
     pub(crate) shards: Vec<Shard<MemQueue, H>>,
+    pub(crate) sleepers: Vec<Arc<Sleeper>>,
     fresh: Vec<(u32, u32)>,
 }
 
@@ -138,7 +141,11 @@ impl<H: Handler<MemQueue>> Side<H> {
                 Shard::new(parts, make(worker as u16), &OrdinaryPages)
             })
             .collect();
-        Self { shards, fresh }
+        Self {
+            shards,
+            sleepers,
+            fresh,
+        }
     }
 
     /// Listens on all workers, as the engine does.
