@@ -53,6 +53,18 @@ fn a_partial_ack_sends_the_next_hole_again_and_a_full_one_ends_recovery() {
     assert_eq!(status.cwnd, 2_000, "no burst: the flight, and a segment");
 }
 
+// proves: RFC 9293 MUST-18
+#[test]
+fn karn_a_segment_sent_again_by_fast_retransmit_is_no_sample() {
+    let mut end = in_recovery();
+    let before = end.tcb.status(&end.profile, end.now).srtt;
+    let _ = end.pass(100);
+    expect!(end, seg(ACK).seq(1).octets(1_000));
+    let _ = end.pass(50);
+    send!(end, seg(ACK).seq(1).ack(10_001)).verdict.unwrap();
+    assert_eq!(end.tcb.status(&end.profile, end.now).srtt, before);
+}
+
 #[test]
 fn duplicate_acks_of_an_old_recovery_begin_no_new_one() {
     let mut end = in_recovery();
