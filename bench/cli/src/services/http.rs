@@ -16,6 +16,8 @@ pub(crate) struct Http {
     answer: Option<Answer>,
     /// No more requests are taken: the answer that ends the connection was given.
     over: bool,
+    /// That answer is on its way.
+    ended: bool,
     at_end: bool,
 }
 
@@ -124,7 +126,7 @@ impl Http {
     pub(crate) fn go_on<P: Pipe>(&mut self, pipe: &mut P, page: &mut Page<P::Prepared>) {
         page.refresh(pipe);
         loop {
-            if self.over && self.answer.is_none() {
+            if self.ended {
                 // What a client says after the end is thrown away, so that it can read the answer.
                 while pipe.receive().is_some() {}
                 return;
@@ -156,7 +158,7 @@ impl Http {
 
     pub(crate) fn on_peer_closed<P: Pipe>(&mut self, pipe: &mut P, page: &mut Page<P::Prepared>) {
         self.at_end = true;
-        if self.over && self.answer.is_none() {
+        if self.ended {
             pipe.close();
         } else {
             self.go_on(pipe, page);
@@ -238,6 +240,7 @@ impl Http {
     /// The last answer is on its way. With nothing unread this side closes; else it only stops sending, because a RST could
     /// overtake the answer (RFC 9112 §9.6).
     fn end<P: Pipe>(&mut self, pipe: &mut P) {
+        self.ended = true;
         let unread = !std::mem::take(&mut self.partial).is_empty() || pipe.receive().is_some();
         if unread && !self.at_end {
             pipe.shutdown();

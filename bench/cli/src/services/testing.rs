@@ -6,7 +6,7 @@ use super::pipe::Pipe;
 
 #[derive(Default)]
 pub(crate) struct Script {
-    received: VecDeque<Vec<u8>>,
+    pub(crate) received: VecDeque<Vec<u8>>,
     pub(crate) sent: Vec<u8>,
     /// Bytes that may be sent now.
     pub(crate) room: usize,
