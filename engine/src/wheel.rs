@@ -136,8 +136,7 @@ impl Wheel {
         }
         // Within the current round of level 0, else at its end, where the upper levels are looked at.
         let here = self.now as usize % SLOTS;
-        let ahead = (here + 1..SLOTS).find(|slot| self.is_occupied(0, *slot));
-        let slot = ahead.unwrap_or(SLOTS);
+        let slot = self.next_occupied(here + 1);
         Some(self.now.wrapping_add((slot - here) as u32))
     }
 
@@ -175,15 +174,30 @@ impl Wheel {
         if here + 1 >= SLOTS {
             return;
         }
-        let next = (here + 1..SLOTS)
-            .find(|slot| self.is_occupied(0, *slot))
-            .unwrap_or(SLOTS);
+        let next = self.next_occupied(here + 1);
         let skip = ((next - here - 1) as u32).min(now.wrapping_sub(self.now));
         self.now = self.now.wrapping_add(skip);
     }
 
-    fn is_occupied(&self, level: usize, slot: usize) -> bool {
-        self.occupied[level][slot / 64] >> (slot % 64) & 1 == 1
+    /// The first slot of level 0 from `from` on that holds something; [`SLOTS`] when none does in this round.
+    fn next_occupied(&self, from: usize) -> usize {
+        let (first, within) = (from / 64, from % 64);
+        self.occupied[0]
+            .iter()
+            .enumerate()
+            .skip(first)
+            .map(|(word, bits)| {
+                (
+                    word,
+                    if word == first {
+                        bits & (u64::MAX << within)
+                    } else {
+                        *bits
+                    },
+                )
+            })
+            .find(|(_, bits)| *bits != 0)
+            .map_or(SLOTS, |(word, bits)| word * 64 + bits.trailing_zeros() as usize)
     }
 
     /// Puts a slot's chunks on the list that is being drained.

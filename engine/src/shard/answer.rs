@@ -49,7 +49,7 @@ impl<Q: Queue> Work<Q> {
         if header.flags.contains(TcpFlags::RST) {
             self.counters.resets_sent += 1;
         }
-        self.tx.push(frame);
+        self.put(frame);
     }
 
     /// ARP, neighbour discovery, ICMP, UDP: what is not TCP. Worker 0 only (D8).
@@ -86,7 +86,7 @@ impl<Q: Queue> Work<Q> {
             if let Some(place) = frame.linear_mut().get_mut(..6) {
                 place.copy_from_slice(&ether);
             }
-            self.tx.push(frame);
+            self.put(frame);
         }
     }
 
@@ -130,7 +130,7 @@ impl<Q: Queue> Work<Q> {
         match frame.append(bytes.len()) {
             Some(room) => {
                 room.copy_from_slice(bytes);
-                self.tx.push(frame);
+                self.put(frame);
             }
             None => self.counters.answers_dropped += 1,
         }

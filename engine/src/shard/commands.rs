@@ -96,7 +96,9 @@ impl<Q: Queue> Work<Q> {
     }
 
     fn is_orphan(&self, slot: SlotRef) -> bool {
-        self.records.conn(slot).is_some_and(|conn| conn.owner == Owner::Orphan)
+        self.records
+            .conn(slot)
+            .is_some_and(|conn| conn.owner == Owner::Orphan)
     }
 
     fn send_for(

@@ -41,7 +41,7 @@ impl From<Result<(), DropReason>> for Verdict {
 /// A received frame on its way through the stage.
 #[derive(Debug)]
 pub(crate) struct Arrived<Q: Queue> {
-    frame: Q::Rx,
+    frame: Option<Q::Rx>,
     parsed: Result<Packet, DropReason>,
     hash: u64,
     /// The port gave it to us, and another worker may own it.
@@ -77,7 +77,7 @@ pub(crate) fn receive<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
         work.counters.rx_bytes += frame.bytes().len() as u64;
         let parsed = work.parse(&frame);
         burst.arrived.push(Arrived {
-            frame,
+            frame: Some(frame),
             parsed,
             hash: 0,
             from_port: true,
@@ -95,10 +95,17 @@ pub(crate) fn receive<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
             work.records.prefetch(arrived.hash);
         }
     }
-    for arrived in burst.arrived.drain(..) {
-        let verdict = work.dispatch(arrived);
-        work.verdict(verdict);
+    for arrived in &mut burst.arrived {
+        // Taken out of its place, so that the parsed packet need not move.
+        if let Some(frame) = arrived.frame.take() {
+            let verdict = match &arrived.parsed {
+                Ok(packet) => work.dispatch(arrived.hash, packet, frame, arrived.from_port),
+                Err(reason) => Verdict::Dropped(*reason),
+            };
+            work.verdict(verdict);
+        }
     }
+    burst.arrived.clear();
 }
 
 fn hear_other_workers<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
@@ -112,7 +119,7 @@ fn hear_other_workers<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
                 work.counters.steered_in += 1;
                 let parsed = work.parse(&frame);
                 burst.arrived.push(Arrived {
-                    frame,
+                    frame: Some(frame),
                     parsed,
                     hash: 0,
                     from_port: false,
@@ -153,18 +160,14 @@ impl<Q: Queue> Work<Q> {
         }
     }
 
-    fn dispatch(&mut self, arrived: Arrived<Q>) -> Verdict {
-        let packet = match arrived.parsed {
-            Ok(packet) => packet,
-            Err(reason) => return Verdict::Dropped(reason),
-        };
-        let owner = if arrived.from_port {
-            self.owner_of(&packet)
+    fn dispatch(&mut self, hash: u64, packet: &Packet, frame: Q::Rx, from_port: bool) -> Verdict {
+        let owner = if from_port {
+            self.owner_of(packet)
         } else {
             self.worker
         };
         if owner != self.worker {
-            return self.steer(owner, arrived.frame);
+            return self.steer(owner, frame);
         }
         if let PacketKind::Tcp(segment) = &packet.kind {
             if let Err(reason) = self
@@ -175,9 +178,9 @@ impl<Q: Queue> Work<Q> {
                 return Verdict::Dropped(reason);
             }
             self.counters.partial_checksums += u64::from(segment.partial_checksum);
-            self.segment(arrived.hash, &packet, segment, arrived.frame)
+            self.segment(hash, packet, segment, frame)
         } else {
-            self.answer_for_host(&packet, &arrived.frame).into()
+            self.answer_for_host(packet, &frame).into()
         }
     }
 

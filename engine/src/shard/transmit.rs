@@ -67,12 +67,15 @@ impl<Q: Queue> Work<Q> {
         if self.tx.is_empty() {
             return;
         }
-        let bytes = |tx: &[Q::Tx]| tx.iter().map(|frame| frame.frame_len() as u64).sum::<u64>();
-        let before = bytes(&self.tx);
         let taken = self.queue.tx_burst(&mut self.tx);
-        self.counters.tx_packets += taken as u64;
-        self.counters.tx_bytes += before - bytes(&self.tx);
         self.busy |= taken > 0;
+    }
+
+    /// A frame is ready: it leaves with the next burst that the port takes, in order.
+    pub(crate) fn put(&mut self, frame: Q::Tx) {
+        self.counters.tx_packets += 1;
+        self.counters.tx_bytes += frame.frame_len() as u64;
+        self.tx.push(frame);
     }
 
     fn pay_connection(&mut self, slot: SlotRef) -> Paid {
@@ -90,6 +93,9 @@ impl<Q: Queue> Work<Q> {
             }
             if sent >= SEGMENTS_A_CONNECTION {
                 break Paid::Part;
+            }
+            if !self.records.conn(slot).is_some_and(|conn| conn.tcb.owes()) {
+                break Paid::All;
             }
             let Some(frame) = self.queue.tx_frame() else {
                 break Paid::NoRoom;
@@ -147,7 +153,7 @@ impl<Q: Queue> Work<Q> {
         self.counters.tx_copied_bytes += copied as u64;
         match (built, hop) {
             (None, _) => self.counters.tx_deferred += 1,
-            (Some(frame), NextHop::Known(_)) => self.tx.push(frame),
+            (Some(frame), NextHop::Known(_)) => self.put(frame),
             (Some(frame), NextHop::Wait(ip)) => {
                 // What may not wait is lost as on any link; TCP sends it again.
                 let _given_up = self.neighbours.try_wait(ip, frame);
@@ -189,7 +195,7 @@ impl<Q: Queue> Work<Q> {
         };
         if frame_of.headers(&mut frame, &header, 0, Sum::default()) {
             self.counters.syn_acks_sent += 1;
-            self.tx.push(frame);
+            self.put(frame);
         }
         Paid::All
     }
