@@ -68,8 +68,11 @@ impl<Q: Queue> Burst<Q> {
 pub(crate) fn receive<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
     work.queue.rx_burst(&mut burst.frames, RX_BUDGET);
     for frame in &burst.frames {
-        if let Some(first) = frame.bytes().first() {
-            Q::prefetch(first);
+        // The headers and the payload of a small frame.
+        for line in [0, 64, 128] {
+            if let Some(byte) = frame.bytes().get(line) {
+                Q::prefetch(byte);
+            }
         }
     }
     for frame in burst.frames.drain(..) {
