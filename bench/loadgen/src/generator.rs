@@ -320,7 +320,7 @@ impl<Q: Queue> Generator<Q> {
                 (Place::Open, Pattern::Stream { .. }) => self.runs().then_some(place.moved),
                 (Place::Open, _) => self.slots.oldest_start(slot),
             };
-            if !since.is_some_and(|since| now.since(since) > self.plan.timeout) {
+            if since.is_none_or(|since| now.since(since) <= self.plan.timeout) {
                 continue;
             }
             self.fail(slot, |errors| &mut errors.timeout, Failure::NoAnswer, now);

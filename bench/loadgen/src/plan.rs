@@ -164,11 +164,13 @@ const MAX_PIPELINE: u16 = 128;
 mod tests {
     use super::*;
 
+    type Spoil = fn(&mut Plan);
+
     #[test]
     fn each_bad_field_is_named() {
         let plan = || Plan::new(Pattern::RequestResponse, "10.0.0.1:7".parse().unwrap());
         assert_eq!(plan().validate(), Ok(()));
-        let cases: [(&str, fn(&mut Plan)); 10] = [
+        let cases: [(&str, Spoil); 10] = [
             ("target", |p| p.target.set_port(0)),
             ("connections", |p| p.connections = 0),
             ("size", |p| p.size = 0),

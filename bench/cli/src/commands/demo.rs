@@ -10,7 +10,7 @@ use fourtuple_loadgen::{Report, Run, ServerCost};
 use ipnet::IpNet;
 
 use super::load::{PORTS, conclude, plan, profile, room, tell_stats};
-use crate::args::{Demo, PatternWord};
+use crate::args::{Demo, PatternWord, RunArgs};
 use crate::attach::{available_cores, engine_config};
 use crate::exit::Failure;
 use crate::progress::Watcher;
@@ -38,6 +38,7 @@ pub(crate) fn run(demo: &Demo) -> Result<(), Failure> {
         cores: server_cores,
         stats: demo.run.stats.0,
         max_connections: room(demo.pattern, demo.run.connections).max(SERVER_ROOM),
+        buffers: buffers(demo.pattern, &demo.run, base.workers),
         ..base.clone()
     };
     let locals = locals(demo.run.connections);
@@ -109,6 +110,32 @@ pub(crate) fn run(demo: &Demo) -> Result<(), Failure> {
         &notes,
     )
 }
+
+/// Buffers of each worker: an echo pins what came until it is acknowledged, and all connections have requests under way.
+fn buffers(pattern: PatternWord, run: &RunArgs, workers: u16) -> Option<u32> {
+    let frames = match pattern {
+        PatternWord::Rr | PatternWord::Crr => {
+            u64::from(run.size.unwrap_or(64).div_ceil(FRAME).min(SEND_QUEUE / FRAME))
+        }
+        // Nothing is sent back, and a window's worth of frames is soon read.
+        PatternWord::Stream => 1,
+    };
+    let pinned = u64::from(run.connections) * u64::from(run.pipeline) * frames / u64::from(workers.max(1));
+    let wanted = (pinned + pinned / 4 + ENOUGH).min(MOST_BUFFERS);
+    (wanted > ENOUGH * 2).then_some(wanted as u32)
+}
+
+/// Payload of a full frame, about.
+const FRAME: u32 = 1_400;
+
+/// Bytes that a connection may have under way.
+const SEND_QUEUE: u32 = 256 << 10;
+
+/// Buffers that a few connections need; twice as many are the port's default.
+const ENOUGH: u64 = 2_048;
+
+/// Most buffers: of 2 KiB each, and five times in all.
+const MOST_BUFFERS: u64 = 1 << 17;
 
 /// Cores of the server and of the generator: apart, where there are enough.
 fn cores(config: &Config) -> (Vec<usize>, Vec<usize>) {

@@ -106,20 +106,16 @@ impl FromStr for Service {
 }
 
 /// What a service knows of one connection.
+#[derive(Default)]
 pub(crate) enum Session<H> {
     /// Not open yet, or over.
+    #[default]
     None,
     Echo(echo::Echo<H>),
     Discard,
     Chargen(chargen::Chargen),
     Daytime,
     Http(http::Http),
-}
-
-impl<H> Default for Session<H> {
-    fn default() -> Self {
-        Self::None
-    }
 }
 
 /// What all connections of a thread share: bytes that are sent often.
