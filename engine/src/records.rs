@@ -68,6 +68,8 @@ pub(crate) struct ConnFlags {
     pub(crate) told_end_of_file: bool,
     /// A send found no room: tell when there is some.
     pub(crate) wants_room: bool,
+    /// It stands on the list of those that found no buffer.
+    pub(crate) starved: bool,
     /// Told to the owner, or nobody to tell.
     pub(crate) told_ended: bool,
     /// The owner called close or abort, or is gone.

@@ -1,6 +1,7 @@
 //! A connection as a handler sees it, for as long as one call lasts.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use fourtuple_nic::{Queue, RxBuf, Shared};
 use fourtuple_tcp::{State, Status};
@@ -12,6 +13,9 @@ use crate::attach::PortQueue;
 use crate::buffer::{RxChunk, TxChunk};
 use crate::conn_id::SlotRef;
 use crate::listener::ListenerId;
+
+/// How long a connection that found no buffer waits for the next try.
+const STARVED_RETRY: Duration = Duration::from_millis(1);
 
 /// A connection for the duration of one call of a [`Handler`](crate::Handler).
 ///
@@ -214,9 +218,18 @@ impl<Q: Queue> Connection<'_, Q> {
 
     /// Asks for [`on_writable`](crate::Handler::on_writable) when an acknowledgment frees room, for who stops without having
     /// found a send refused.
+    ///
+    /// With nothing in flight no acknowledgment will come: then it is the worker that is short of buffers, and it tells when it
+    /// may have some again.
     pub fn ask_for_room(&mut self) {
-        if let Some(conn) = self.work.records.conn_mut(self.slot) {
-            conn.flags.wants_room = true;
+        let Some(conn) = self.work.records.conn_mut(self.slot) else {
+            return;
+        };
+        conn.flags.wants_room = true;
+        if conn.tcb.queued_bytes() == 0 && !conn.flags.starved {
+            conn.flags.starved = true;
+            self.work.starved.push_back(self.slot);
+            self.work.starved_until = self.work.now + STARVED_RETRY;
         }
     }
 }

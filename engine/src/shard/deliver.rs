@@ -28,6 +28,7 @@ pub(crate) fn deliver<Q: Queue, H: Handler<Q>>(
     states: &mut States<H::State>,
 ) {
     work.deliver_accepted();
+    work.feed_starved();
     let mut left = work.deliver.len().min(DELIVER_BUDGET);
     while left > 0 {
         let mut at = None;
@@ -171,6 +172,24 @@ fn is_open(state: State) -> bool {
 }
 
 impl<Q: Queue> Work<Q> {
+    /// Connections that found no buffer try again.
+    fn feed_starved(&mut self) {
+        if self.starved.is_empty() || self.now < self.starved_until {
+            return;
+        }
+        for _ in 0..self.starved.len().min(DELIVER_BUDGET) {
+            let Some(slot) = self.starved.pop_front() else {
+                return;
+            };
+            if let Some(conn) = self.records.conn_mut(slot)
+                && std::mem::take(&mut conn.flags.starved)
+            {
+                conn.signals.insert(Signals::WRITABLE);
+                self.deliver_again(slot);
+            }
+        }
+    }
+
     /// Accept queues empty into endpoints that have credit (D9).
     fn deliver_accepted(&mut self) {
         let worker = self.worker;

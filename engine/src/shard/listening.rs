@@ -98,7 +98,7 @@ impl<Q: Queue> Work<Q> {
             return Err(DropReason::ConnectionLimit);
         }
         // Established connections keep the buffers they need: new ones are refused before the pool runs out.
-        if self.queue.pool().rx_free < self.limits.low_water {
+        if self.short_of_buffers {
             return Err(DropReason::NoRoom);
         }
         Ok(())

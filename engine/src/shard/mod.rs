@@ -113,10 +113,13 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
             transmit: VecDeque::with_capacity(list),
             deliver: VecDeque::with_capacity(list),
             retire: VecDeque::with_capacity(list),
+            starved: VecDeque::with_capacity(list),
+            starved_until: Instant::ZERO,
             sweep: None,
             orphans: 0,
             quiet_until: parts.quiet_until,
             draining: false,
+            short_of_buffers: false,
             wake_at: None,
             busy: false,
         };

@@ -87,6 +87,9 @@ pub(crate) fn receive<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
         });
     }
     hear_other_workers(work, burst);
+    if !burst.arrived.is_empty() {
+        work.short_of_buffers = work.queue.pool().rx_free < work.limits.low_water;
+    }
     work.busy |= !burst.arrived.is_empty();
     for arrived in &mut burst.arrived {
         if let Ok(Packet {
@@ -223,6 +226,9 @@ impl<Q: Queue> Work<Q> {
         segment: &TcpPacket,
         frame: Q::Rx,
     ) -> Verdict {
+        if segment.payload.len > 0 && self.short_of_buffers {
+            return self.acknowledgment_alone(slot, packet, segment);
+        }
         let payload = (segment.payload.len > 0).then(|| {
             let mut frame = frame;
             let range = segment.payload.range();
@@ -240,6 +246,22 @@ impl<Q: Queue> Work<Q> {
             self.answer_segment(packet, &segment.tuple, &reply);
         }
         arrival.verdict.into()
+    }
+
+    /// Under the low-water mark payload is not kept (D5): the acknowledgment that came with it may free buffers, and the peer
+    /// sends the payload again. Without this a pool that is pinned by unacknowledged payload could never be freed.
+    fn acknowledgment_alone(&mut self, slot: SlotRef, packet: &Packet, segment: &TcpPacket) -> Verdict {
+        let mut header = segment.header.clone();
+        // A FIN has its place behind the payload.
+        header.flags = TcpFlags(header.flags.0 & !(TcpFlags::FIN.0 | TcpFlags::PSH.0 | TcpFlags::URG.0));
+        let arrival = self.with_tcb(slot, |tcb, env| tcb.segment_arrives(&header, None, env));
+        if let Some(arrival) = arrival {
+            self.tell(slot, arrival.signals, arrival.ended);
+            if let Some(reply) = arrival.reply {
+                self.answer_segment(packet, &segment.tuple, &reply);
+            }
+        }
+        Verdict::Dropped(DropReason::NoRoom)
     }
 
     /// No record: a listener's business (§3.10.7.2), or nobody's (§3.10.7.1).

@@ -149,6 +149,9 @@ impl<Q: Queue> Work<Q> {
                 .next_time_wait(self.now)
                 .unwrap_or(Instant::FAR_FUTURE),
         );
+        if !self.starved.is_empty() {
+            next = next.min(self.starved_until);
+        }
         next.min(self.wake_at.unwrap_or(Instant::FAR_FUTURE))
     }
 }

@@ -78,6 +78,10 @@ pub(crate) struct Work<Q: Queue> {
     pub(crate) deliver: VecDeque<SlotRef>,
     /// Connections that may be over.
     pub(crate) retire: VecDeque<SlotRef>,
+    /// Connections whose handler found no buffer to send from, with nothing in flight.
+    pub(crate) starved: VecDeque<SlotRef>,
+    /// When they try again.
+    pub(crate) starved_until: Instant,
     /// The wheel's pool was exhausted: records are swept from here on until all are armed again.
     pub(crate) sweep: Option<u32>,
     /// Next ephemeral port to try (RFC 6056).
@@ -87,6 +91,8 @@ pub(crate) struct Work<Q: Queue> {
     /// New connections are refused silently until then (quiet time).
     pub(crate) quiet_until: Instant,
     pub(crate) draining: bool,
+    /// The pool of receive buffers was under its low-water mark when this turn's burst came.
+    pub(crate) short_of_buffers: bool,
     /// When the application wants `on_turn` at the latest.
     pub(crate) wake_at: Option<Instant>,
     /// Something happened in this turn.

@@ -6,6 +6,8 @@ mod allocations;
 mod conservation;
 #[cfg(test)]
 mod endpoints;
+#[cfg(test)]
+mod exhaustion;
 pub mod fuzz;
 mod handlers;
 #[cfg(test)]
