@@ -74,6 +74,11 @@ pub use shard::{ConnectOptions, Connection, ReceivedBytes, SharedBytes, WorkerCa
 #[cfg(any(test, fuzzing))]
 mod simulation;
 
+/// The README's example is compiled with the others.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 /// What the fuzz target calls.
 #[cfg(fuzzing)]
 pub use simulation::fuzz;

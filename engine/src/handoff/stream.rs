@@ -100,6 +100,18 @@ impl<Q: Queue> fmt::Debug for Unsent<Q> {
     }
 }
 
+impl<Q: Queue> fmt::Display for Unsent<Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes were not sent: {}", self.chunk.len(), self.why)
+    }
+}
+
+impl<Q: Queue> std::error::Error for Unsent<Q> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.why)
+    }
+}
+
 impl<Q: Queue> Stream<Q> {
     pub(super) fn new(shared: Arc<Shared<Q>>, id: ConnId, tuple: FourTuple) -> Self {
         Self { shared, id, tuple }
