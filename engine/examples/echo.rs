@@ -1,5 +1,7 @@
 //! An echo server on the worker: `echo IFACE ADDRESS/PREFIX`, as `echo veth0 10.99.0.2/24`. Needs CAP_NET_RAW.
 
+#![forbid(unsafe_code)]
+
 use std::time::Duration;
 
 use fourtuple::{Config, Connection, Engine, Handler, Listen};

@@ -33,7 +33,9 @@ pub enum NicError {
         available: u16,
     },
     /// An MTU that the port can't carry.
-    #[error("{port}: an MTU of {asked} bytes is not possible, at most {largest} are; ask for less, or raise the interface's")]
+    #[error(
+        "{port}: an MTU of {asked} bytes is not possible, at most {largest} are; ask for less, or raise the interface's"
+    )]
     Mtu {
         /// The port as the operator named it.
         port: String,
