@@ -118,6 +118,11 @@ impl Listeners {
         self.all.get_mut(id.index())?.as_mut()
     }
 
+    /// All numbers that were given out are below this.
+    pub(crate) fn places(&self) -> u16 {
+        self.all.len() as u16
+    }
+
     /// All of them.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Listener> {
         self.all.iter().flatten()

@@ -11,6 +11,7 @@ use fourtuple_wire::{DropReason, FourTuple, Packet, SeqNum, TcpPacket};
 
 use super::receive::Verdict;
 use super::work::Work;
+use crate::ConnId;
 use crate::conn_id::SlotRef;
 use crate::listener::{Delivery, ListenerId};
 use crate::mesh::MeshMessage;
@@ -239,10 +240,7 @@ impl<Q: Queue> Work<Q> {
         };
         if owner == Owner::Queue {
             let name = self.name(slot);
-            if let Some(listener) = self.listeners.at_mut(id) {
-                listener.accept_queue.push_back(name);
-                listener.waiting += 1;
-            }
+            self.enter_accept_queue(id, name);
         }
         let verdict = self.segment_of_connection(slot, packet, segment, frame);
         if self
@@ -253,6 +251,22 @@ impl<Q: Queue> Work<Q> {
             self.counters.accepts += 1;
         }
         verdict
+    }
+
+    /// An accept queue never grows: those that were reset while they waited leave it when it is full of names.
+    fn enter_accept_queue(&mut self, id: ListenerId, name: ConnId) {
+        let records = &self.records;
+        let Some(listener) = self.listeners.at_mut(id) else {
+            return;
+        };
+        if listener.accept_queue.len() == listener.accept_queue.capacity() {
+            listener.accept_queue.retain(|name| {
+                let conn = records.named(*name).and_then(|slot| records.conn(slot));
+                conn.is_some_and(|conn| conn.owner == Owner::Queue)
+            });
+        }
+        listener.accept_queue.push_back(name);
+        listener.waiting += 1;
     }
 
     /// A half-open connection is over, whether it became one or not.
