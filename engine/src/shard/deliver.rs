@@ -193,8 +193,7 @@ impl<Q: Queue> Work<Q> {
     /// Accept queues empty into endpoints that have credit (D9).
     fn deliver_accepted(&mut self) {
         let worker = self.worker;
-        let listeners: usize = self.listeners.iter().count();
-        for place in 0..listeners {
+        for place in 0..self.listeners.places() {
             let id = crate::listener::ListenerId(place as u16);
             loop {
                 let Some(listener) = self.listeners.at_mut(id) else {

@@ -118,6 +118,11 @@ impl Listeners {
         self.all.get_mut(id.index())?.as_mut()
     }
 
+    /// Numbers of listeners are below this; some may be gone.
+    pub(crate) fn places(&self) -> usize {
+        self.all.len()
+    }
+
     /// All of them.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Listener> {
         self.all.iter().flatten()
