@@ -260,6 +260,13 @@ impl<Q: Queue> Records<Q> {
         (current == id.generation() && self.conn(slot).is_some()).then_some(slot)
     }
 
+    /// The connection with this name is there and nobody has accepted it.
+    pub(crate) fn waits_for_accept(&self, id: ConnId) -> bool {
+        self.named(id)
+            .and_then(|slot| self.conn(slot))
+            .is_some_and(|conn| conn.owner == Owner::Queue)
+    }
+
     /// The name of the connection at `slot`.
     pub(crate) fn name(&self, worker: u16, slot: SlotRef) -> ConnId {
         ConnId::new(

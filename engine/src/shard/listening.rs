@@ -240,8 +240,7 @@ impl<Q: Queue> Work<Q> {
         if owner == Owner::Queue {
             let name = self.name(slot);
             if let Some(listener) = self.listeners.at_mut(id) {
-                listener.accept_queue.push_back(name);
-                listener.waiting += 1;
+                listener.queue(name, &self.records);
             }
         }
         let verdict = self.segment_of_connection(slot, packet, segment, frame);

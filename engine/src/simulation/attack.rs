@@ -141,6 +141,28 @@ fn done() -> Done {
 }
 
 #[test]
+fn peers_that_leave_before_they_are_accepted_leave_nothing_in_the_accept_queue() {
+    let mut arena = Arena::new(&Plan::default(), |_| NoHandler);
+    let listen = Listen {
+        backlog: 4,
+        ..Listen::on(7).for_endpoints()
+    };
+    let id = arena.world.server.listen(0, &listen);
+    arena.open(999).expect("one that stays");
+    for port in 1_000..3_000 {
+        let peer = arena.open(port).expect("there is room");
+        arena.reset(peer);
+    }
+    let listener = arena.world.server.shards[0].work.listeners.at(id).unwrap();
+    assert_eq!(listener.waiting, 1);
+    assert!(
+        listener.accept_queue.len() <= 16,
+        "{}",
+        listener.accept_queue.len()
+    );
+}
+
+#[test]
 fn a_flood_of_syns_from_nowhere_ends_and_breaks_nothing() {
     let plan = Plan {
         connections: 64,
