@@ -7,6 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 
 use fourtuple_nic::Queue;
+use fourtuple_wire::Instant;
 
 use crate::conn_id::ConnId;
 use crate::listener::{Delivery, ListenerId};
@@ -30,8 +31,8 @@ pub(crate) struct Listener {
     pub(crate) accept_queue: VecDeque<ConnId>,
     /// How many of them are alive.
     pub(crate) waiting: u32,
-    /// A request for more share is on its way.
-    pub(crate) asked: bool,
+    /// Until then the answer to a request for more share may come; behind it the request, or the answer, is lost.
+    pub(crate) asked_until: Instant,
 }
 
 impl Listener {
@@ -95,7 +96,7 @@ impl Listeners {
             half_open: 0,
             accept_queue: VecDeque::with_capacity((new.listen.backlog.min(65_536) as usize + 1) * 2),
             waiting: 0,
-            asked: false,
+            asked_until: Instant::ZERO,
         });
     }
 

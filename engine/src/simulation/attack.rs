@@ -15,7 +15,8 @@ use super::{Plan, Side, World};
 use crate::handler::{Handler, NoHandler};
 use crate::handoff::{Endpoint, EndpointLimits, Listener, Stream, pair};
 use crate::idle::Sleeper;
-use crate::listener::Listen;
+use crate::listener::{Listen, ListenerId};
+use crate::shard::listeners::{NewListener, deal};
 use crate::shard::{Control, Done};
 
 /// A server, and a peer on its link that says what a test wants.
@@ -239,4 +240,44 @@ fn a_listener_that_goes_takes_no_other_with_it() {
     arena.open(1_000).unwrap();
     let stream = accept(&mut arena, &endpoint, &Listener::new(id, 7, listen.backlog));
     assert!(stream.is_some(), "what waits at the other is accepted");
+}
+
+#[test]
+fn a_request_for_backlog_that_is_lost_is_made_again() {
+    let plan = Plan {
+        server_workers: 2,
+        ..Plan::default()
+    };
+    let mut arena = Arena::new(&plan, |_| NoHandler);
+    let listen = Listen {
+        backlog: 1,
+        ..Listen::on(7).for_endpoints()
+    };
+    let tell = |arena: &mut Arena<NoHandler>, worker: usize| {
+        let new = NewListener {
+            id: ListenerId(0),
+            share: deal(1, 2, worker as u16),
+            syn_share: 16,
+            listen: listen.clone(),
+        };
+        arena.world.server.shards[worker]
+            .work
+            .control(Control::Listen(Box::new(new), done()));
+    };
+    // The worker without a share listens first, and asks one that does not know the listener yet.
+    tell(&mut arena, 1);
+    let steering = Arc::clone(&arena.world.server.shards[0].work.steering);
+    let port = (1_000..)
+        .find(|port| {
+            let local = SocketAddr::new("10.0.0.1".parse().unwrap(), 7);
+            let remote = SocketAddr::new("10.0.0.2".parse().unwrap(), *port);
+            steering.owner(&FourTuple::new(local, remote).unwrap()) == 1
+        })
+        .unwrap();
+    assert!(arena.open(port).is_none());
+    tell(&mut arena, 0);
+    arena.turn(Duration::from_secs(1));
+    arena.open(port);
+    arena.turn(Duration::from_secs(1));
+    arena.open(port).expect("the backlog moved to where it is wanted");
 }
