@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use fourtuple_nic::Queue;
 use fourtuple_nic_mem::MemQueue;
+use fourtuple_tcp::{KeepAlive, Profile};
 use fourtuple_wire::{
     EmitChecksum, FourTuple, IpFields, Link, SeqNum, Sum, TcpFlags, TcpHeader, emit_tcp, tcp_frame_header_len,
 };
@@ -161,6 +162,53 @@ fn peers_that_leave_before_they_are_accepted_leave_nothing_in_the_accept_queue()
         "{}",
         listener.accept_queue.len()
     );
+}
+
+#[test]
+fn idle_deadlines_of_connections_that_are_gone_keep_nobody_out() {
+    let plan = Plan {
+        connections: 16,
+        ..Plan::default()
+    };
+    let mut arena = Arena::new(&plan, |_| Echo::default());
+    let profile = Profile {
+        keepalive: Some(KeepAlive::default()),
+        ..plan.profile.clone()
+    };
+    arena.world.server.listen(
+        0,
+        &Listen {
+            profile,
+            ..Listen::on(7)
+        },
+    );
+    for round in 0..40_000u32 {
+        let port = 1_024 + (round % 60_000) as u16;
+        let peer = arena.open(port);
+        let peer = peer.unwrap_or_else(|| panic!("round {round} is let in"));
+        arena.reset(peer);
+    }
+    let entries = arena.world.server.shards[0].work.wheel.len();
+    assert!(entries < 400, "{entries} entries");
+}
+
+#[test]
+fn peers_that_leave_half_way_keep_nobody_out() {
+    let plan = Plan {
+        connections: 16,
+        ..Plan::default()
+    };
+    let mut arena = Arena::new(&plan, |_| Echo::default());
+    arena.world.server.listen(0, &Listen::on(7));
+    // More in a second than the wheel has entries.
+    for round in 0..20_000u32 {
+        let port = 1_024 + (round % 60_000) as u16;
+        arena.say(port, TcpFlags::SYN, SeqNum(1), SeqNum(0), &[]);
+        arena.say(port, TcpFlags::RST, SeqNum(2), SeqNum(0), &[]);
+        arena.turn(Duration::from_micros(5));
+    }
+    arena.heard.clear();
+    arena.open(1_000).expect("an honest client gets in");
 }
 
 #[test]
