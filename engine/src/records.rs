@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use fourtuple_nic::{HugePages, Queue};
+use fourtuple_nic::{Arena, HugePages, Queue};
 use fourtuple_tcp::{Ending, Signals, SynRecord, Tcb, TimeWait};
 use fourtuple_wire::{EtherAddr, Family, FourTuple, Instant, TupleV4, TupleV6};
 
@@ -100,6 +100,10 @@ struct FamilyRecords<K, Q: Queue> {
     syn: Slots<Keyed<K, HalfOpen>>,
     tcb: Slots<Keyed<K, Conn<Q>>>,
     time_wait: Slots<Keyed<K, TimeWait>>,
+    /// By place of a half-open connection: the tick of the wheel's entry that names it, 0 for none.
+    syn_entry: Arena<u32>,
+    /// The same by place of a connection, while the place is vacant: entries are never cancelled, the next user takes it over.
+    tcb_entry: Arena<u32>,
 }
 
 /// A TIME_WAIT record's place in the order of ends. One that was reopened, and whose place was used again, is void.
@@ -182,11 +186,17 @@ impl<K, Q: Queue> FamilyRecords<K, Q> {
             syn: Slots::new(places(limits.half_open), pages),
             tcb: Slots::new(places(limits.connections), pages),
             time_wait: Slots::new(places(limits.time_wait), pages),
+            syn_entry: Arena::new(places(limits.half_open) as usize, pages, || 0),
+            tcb_entry: Arena::new(places(limits.connections) as usize, pages, || 0),
         }
     }
 
     fn reserved_bytes(&self) -> usize {
-        self.syn.reserved_bytes() + self.tcb.reserved_bytes() + self.time_wait.reserved_bytes()
+        self.syn.reserved_bytes()
+            + self.tcb.reserved_bytes()
+            + self.time_wait.reserved_bytes()
+            + self.syn_entry.reserved_bytes()
+            + self.tcb_entry.reserved_bytes()
     }
 }
 
@@ -260,6 +270,13 @@ impl<Q: Queue> Records<Q> {
         (current == id.generation() && self.conn(slot).is_some()).then_some(slot)
     }
 
+    /// The connection with this name is there and nobody has accepted it.
+    pub(crate) fn waits_for_accept(&self, id: ConnId) -> bool {
+        self.named(id)
+            .and_then(|slot| self.conn(slot))
+            .is_some_and(|conn| conn.owner == Owner::Queue)
+    }
+
     /// The name of the connection at `slot`.
     pub(crate) fn name(&self, worker: u16, slot: SlotRef) -> ConnId {
         ConnId::new(
@@ -308,6 +325,12 @@ impl<Q: Queue> Records<Q> {
         };
         let slot = SlotRef::new(SlotKind::Tcb, tuple.family(), index);
         if self.enter(tuple, slot) {
+            if let Some(tick) = self.entry(slot) {
+                self.set_entry(slot, None);
+                if let Some(conn) = self.conn_mut(slot) {
+                    (conn.armed_far, conn.flags.armed_far) = (tick, true);
+                }
+            }
             return Ok(slot);
         }
         in_family!(mut self, slot, |records| match records.tcb.remove(index) {
@@ -427,7 +450,48 @@ impl<Q: Queue> Records<Q> {
         if self.conn(slot).is_some_and(|conn| !conn.flags.unlisted) {
             self.unlist(slot);
         }
-        in_family!(mut self, slot, |records| records.tcb.remove(slot.index()).map(|place| place.record))
+        let conn =
+            in_family!(mut self, slot, |records| records.tcb.remove(slot.index()).map(|place| place.record))?;
+        if conn.flags.armed_far {
+            self.set_entry(slot, Some(conn.armed_far));
+        } else if conn.flags.armed {
+            self.set_entry(slot, Some(conn.armed));
+        }
+        Some(conn)
+    }
+
+    /// The tick of the wheel's entry that names this place, as far as it is remembered: of half-open connections, and of
+    /// places of connections that are vacant.
+    pub(crate) fn entry(&self, slot: SlotRef) -> Option<u32> {
+        let tick = in_family!(self, slot, |records| match slot.kind() {
+            SlotKind::Syn => records.syn_entry.get(slot.index()).copied(),
+            SlotKind::Tcb => records.tcb_entry.get(slot.index()).copied(),
+            SlotKind::TimeWait => None,
+        });
+        tick.filter(|tick| *tick != 0)
+    }
+
+    /// Remembers it. Tick 0 stands for none, and is taken for the one before.
+    pub(crate) fn set_entry(&mut self, slot: SlotRef, tick: Option<u32>) {
+        let tick = tick.map_or(0, |tick| if tick == 0 { u32::MAX } else { tick });
+        let place = in_family!(mut self, slot, |records| match slot.kind() {
+            SlotKind::Syn => records.syn_entry.get_mut(slot.index()),
+            SlotKind::Tcb => records.tcb_entry.get_mut(slot.index()),
+            SlotKind::TimeWait => None,
+        });
+        if let Some(place) = place {
+            *place = tick;
+        }
+    }
+
+    /// The wheel came to an entry of this place at the tick `now`.
+    pub(crate) fn entry_came_up(&mut self, slot: SlotRef, now: u32) {
+        if self
+            .entry(slot)
+            .is_some_and(|tick| (now.wrapping_sub(tick) as i32) >= 0)
+        {
+            self.set_entry(slot, None);
+        }
     }
 
     /// Takes a half-open connection out.

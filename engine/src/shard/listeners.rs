@@ -6,8 +6,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 
+use fourtuple_nic::Queue;
+use fourtuple_wire::Instant;
+
 use crate::conn_id::ConnId;
 use crate::listener::{Delivery, ListenerId};
+use crate::records::Records;
 
 /// A listener as one worker has it.
 #[derive(Debug)]
@@ -27,8 +31,8 @@ pub(crate) struct Listener {
     pub(crate) accept_queue: VecDeque<ConnId>,
     /// How many of them are alive.
     pub(crate) waiting: u32,
-    /// A request for more share is on its way.
-    pub(crate) asked: bool,
+    /// Until then the answer to a request for more share may come; behind it the request, or the answer, is lost.
+    pub(crate) asked_until: Instant,
 }
 
 impl Listener {
@@ -38,6 +42,17 @@ impl Listener {
             Delivery::Handler => true,
             Delivery::Endpoints => self.waiting < self.share || (endpoint_waits && self.waiting == 0),
         }
+    }
+
+    /// A connection waits here from now on.
+    pub(crate) fn queue<Q: Queue>(&mut self, name: ConnId, records: &Records<Q>) {
+        // Those that went stale behind one that waits: peers that left would fill the memory. There is room for as many as
+        // may wait once more, so that the look at all of them is paid for by as many that came.
+        if self.accept_queue.len() == self.accept_queue.capacity() {
+            self.accept_queue.retain(|name| records.waits_for_accept(*name));
+        }
+        self.accept_queue.push_back(name);
+        self.waiting += 1;
     }
 
     /// Share that nobody uses.
@@ -79,9 +94,9 @@ impl Listeners {
             share: new.share,
             syn_share: new.syn_share,
             half_open: 0,
-            accept_queue: VecDeque::with_capacity(new.listen.backlog.min(65_536) as usize + 1),
+            accept_queue: VecDeque::with_capacity((new.listen.backlog.min(65_536) as usize + 1) * 2),
             waiting: 0,
-            asked: false,
+            asked_until: Instant::ZERO,
         });
     }
 

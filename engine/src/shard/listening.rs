@@ -3,6 +3,8 @@
 //! A full accept queue means silence: the SYN is ignored, and so is the final ACK that meets one. No RST, so that the client's
 //! retransmission can succeed a moment later. Every refusal has a reason and is counted.
 
+use std::time::Duration;
+
 use fourtuple_nic::Queue;
 use fourtuple_tcp::{
     Env, ListenArrival, Path, Signals, State, SynArrival, SynRecord, TimeWaitArrival, listen_segment_arrives,
@@ -11,11 +13,14 @@ use fourtuple_wire::{DropReason, FourTuple, Packet, SeqNum, TcpPacket};
 
 use super::receive::Verdict;
 use super::work::Work;
-use crate::ConnId;
 use crate::conn_id::SlotRef;
 use crate::listener::{Delivery, ListenerId};
 use crate::mesh::MeshMessage;
 use crate::records::{Conn, ConnFlags, HalfOpen, Owner};
+
+/// How long a worker that asked for backlog waits before it asks again: a message may be lost, and who has none to give now
+/// may have some by then. Far below a SYN's retransmission.
+const ASK_AGAIN: Duration = Duration::from_millis(10);
 
 impl<Q: Queue> Work<Q> {
     /// A segment for a listener and for no record.
@@ -114,8 +119,8 @@ impl<Q: Queue> Work<Q> {
         if listener.has_room(waits) {
             return true;
         }
-        if self.workers > 1 && !listener.asked {
-            listener.asked = true;
+        if self.workers > 1 && self.now >= listener.asked_until {
+            listener.asked_until = self.now + ASK_AGAIN;
             for other in (0..self.workers).filter(|other| *other != self.worker) {
                 let _full = self.mesh.try_say(other, MeshMessage::WantShare(id));
             }
@@ -140,7 +145,9 @@ impl<Q: Queue> Work<Q> {
     pub(crate) fn take_share(&mut self, id: ListenerId, count: u32) {
         if let Some(listener) = self.listeners.at_mut(id) {
             listener.share += count;
-            listener.asked = false;
+            if count > 0 {
+                listener.asked_until = self.now;
+            }
         }
     }
 
@@ -240,7 +247,9 @@ impl<Q: Queue> Work<Q> {
         };
         if owner == Owner::Queue {
             let name = self.name(slot);
-            self.enter_accept_queue(id, name);
+            if let Some(listener) = self.listeners.at_mut(id) {
+                listener.queue(name, &self.records);
+            }
         }
         let verdict = self.segment_of_connection(slot, packet, segment, frame);
         if self
@@ -251,22 +260,6 @@ impl<Q: Queue> Work<Q> {
             self.counters.accepts += 1;
         }
         verdict
-    }
-
-    /// An accept queue never grows: those that were reset while they waited leave it when it is full of names.
-    fn enter_accept_queue(&mut self, id: ListenerId, name: ConnId) {
-        let records = &self.records;
-        let Some(listener) = self.listeners.at_mut(id) else {
-            return;
-        };
-        if listener.accept_queue.len() == listener.accept_queue.capacity() {
-            listener.accept_queue.retain(|name| {
-                let conn = records.named(*name).and_then(|slot| records.conn(slot));
-                conn.is_some_and(|conn| conn.owner == Owner::Queue)
-            });
-        }
-        listener.accept_queue.push_back(name);
-        listener.waiting += 1;
     }
 
     /// A half-open connection is over, whether it became one or not.

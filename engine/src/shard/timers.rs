@@ -31,6 +31,7 @@ impl<Q: Queue> Work<Q> {
     fn connection_due(&mut self, slot: SlotRef) {
         let tick = tick_of(self.now);
         let Some(conn) = self.records.conn_mut(slot) else {
+            self.records.entry_came_up(slot, tick);
             return;
         };
         if conn.flags.armed_far && !before(tick, conn.armed_far) {
@@ -54,6 +55,7 @@ impl<Q: Queue> Work<Q> {
 
     fn half_open_due(&mut self, slot: SlotRef) {
         let now = self.now;
+        self.records.entry_came_up(slot, tick_of(now));
         let Some(half_open) = self.records.half_open_mut(slot) else {
             return;
         };
@@ -88,14 +90,18 @@ impl<Q: Queue> Work<Q> {
         else {
             return;
         };
-        if self
-            .wheel
-            .arm(slot.as_u32(), tick_at_or_after(deadline))
-            .is_none()
-        {
-            // Without a deadline it would stay for ever: the client will ask again.
-            self.end_half_open(slot);
+        let tick = tick_at_or_after(deadline);
+        if self.records.entry(slot).is_some_and(|at| !before(tick, at)) {
+            // One that stands there already, perhaps of an earlier user of the place, will do.
+            return;
         }
+        let Some(looked_at) = self.wheel.arm(slot.as_u32(), tick) else {
+            // Without a deadline it would stay for ever: the client will ask again.
+            self.counters.listen_drops += 1;
+            self.end_half_open(slot);
+            return;
+        };
+        self.records.set_entry(slot, Some(looked_at));
     }
 
     fn time_waits_due(&mut self) {

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod allocations;
 #[cfg(test)]
+mod attack;
+#[cfg(test)]
 mod conservation;
 #[cfg(test)]
 mod endpoints;

@@ -1,0 +1,331 @@
+//! Peers that keep to no rule, and applications that do as they like: nobody else suffers, and everybody is told.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fourtuple_nic::Queue;
+use fourtuple_nic_mem::MemQueue;
+use fourtuple_tcp::{KeepAlive, Profile};
+use fourtuple_wire::{
+    EmitChecksum, FourTuple, IpFields, Link, SeqNum, Sum, TcpFlags, TcpHeader, emit_tcp, tcp_frame_header_len,
+};
+
+use super::handlers::Echo;
+use super::{Plan, Side, World};
+use crate::handler::{Handler, NoHandler};
+use crate::handoff::{Endpoint, EndpointLimits, Listener, Stream, pair};
+use crate::idle::Sleeper;
+use crate::listener::{Listen, ListenerId};
+use crate::shard::listeners::{NewListener, deal};
+use crate::shard::{Control, Done};
+
+/// A server, and a peer on its link that says what a test wants.
+pub(super) struct Arena<H: Handler<MemQueue>> {
+    pub(super) world: World<H, NoHandler>,
+    heard: Vec<Heard>,
+}
+
+/// One segment of the server.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Heard {
+    port: u16,
+    seq: SeqNum,
+    flags: u8,
+}
+
+/// One connection as the peer sees it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer {
+    port: u16,
+    pub(super) seq: SeqNum,
+    pub(super) ack: SeqNum,
+}
+
+impl<H: Handler<MemQueue>> Arena<H> {
+    pub(super) fn new(plan: &Plan, server: impl FnMut(u16) -> H) -> Self {
+        let plan = Plan {
+            conditions: Default::default(),
+            ..plan.clone()
+        };
+        let mut world = World::new(&plan, server, |_| NoHandler);
+        let station = world.client.shards[0].work.queue.promises().mac.0;
+        for shard in &mut world.server.shards {
+            shard.work.learn_neighbour("10.0.0.2".parse().unwrap(), station);
+        }
+        Self {
+            world,
+            heard: Vec::new(),
+        }
+    }
+
+    pub(super) fn say(&mut self, port: u16, flags: TcpFlags, seq: SeqNum, ack: SeqNum, payload: &[u8]) {
+        let local: SocketAddr = SocketAddr::new("10.0.0.2".parse().unwrap(), port);
+        let tuple = FourTuple::new(local, "10.0.0.1:7".parse().unwrap()).unwrap();
+        let header = TcpHeader {
+            seq,
+            ack,
+            flags,
+            window: 60_000,
+            ..TcpHeader::default()
+        };
+        let link = Link {
+            source: self.world.client.shards[0].work.queue.promises().mac.0,
+            destination: self.world.server.shards[0].work.queue.promises().mac.0,
+            vlan: None,
+        };
+        let ip = IpFields {
+            ttl: 64,
+            traffic_class: 0,
+            identification: 0,
+        };
+        let len = tcp_frame_header_len(tuple.family(), None, &header.options);
+        let mut frame = vec![0; len];
+        frame.extend_from_slice(payload);
+        let sum = EmitChecksum::Software(Sum::of(payload));
+        emit_tcp(&mut frame[..len], &link, &tuple, &ip, &header, payload.len(), sum);
+        assert!(self.world.client.shards[0].work.queue.send_bytes(&frame));
+    }
+
+    /// The server turns, after a while.
+    pub(super) fn turn(&mut self, after: Duration) {
+        self.world.clock.advance(after);
+        let now = self.world.now();
+        self.world.server.turn(now);
+        for frame in self.world.client.shards[0].work.queue.receive_bytes() {
+            if frame[12..14] == [8, 0] && frame[23] == 6 {
+                self.heard.push(Heard {
+                    port: u16::from_be_bytes([frame[36], frame[37]]),
+                    seq: SeqNum(u32::from_be_bytes([frame[38], frame[39], frame[40], frame[41]])),
+                    flags: frame[47],
+                });
+            }
+        }
+    }
+
+    pub(super) fn soon(&mut self) {
+        self.turn(Duration::from_micros(25));
+    }
+
+    /// What the server said to this port since it was last asked.
+    pub(super) fn hear(&mut self, port: u16) -> Vec<Heard> {
+        let (ours, others) = self.heard.drain(..).partition(|heard| heard.port == port);
+        self.heard = others;
+        ours
+    }
+
+    /// A SYN, and the rest of the handshake if it is answered.
+    pub(super) fn open(&mut self, port: u16) -> Option<Peer> {
+        let seq = SeqNum(1_000);
+        self.say(port, TcpFlags::SYN, seq, SeqNum(0), &[]);
+        self.soon();
+        self.soon();
+        let syn_ack = self.hear(port).into_iter().find(|heard| heard.flags == 0x12)?;
+        let peer = Peer {
+            port,
+            seq: seq + 1,
+            ack: syn_ack.seq + 1,
+        };
+        self.say(port, TcpFlags::ACK, peer.seq, peer.ack, &[]);
+        self.soon();
+        self.hear(port);
+        Some(peer)
+    }
+
+    pub(super) fn reset(&mut self, peer: Peer) {
+        self.say(peer.port, TcpFlags::RST, peer.seq, peer.ack, &[]);
+        self.soon();
+    }
+}
+
+fn done() -> Done {
+    Done::of(1)
+}
+
+#[test]
+fn peers_that_leave_before_they_are_accepted_leave_nothing_in_the_accept_queue() {
+    let mut arena = Arena::new(&Plan::default(), |_| NoHandler);
+    let listen = Listen {
+        backlog: 4,
+        ..Listen::on(7).for_endpoints()
+    };
+    let id = arena.world.server.listen(0, &listen);
+    arena.open(999).expect("one that stays");
+    for port in 1_000..3_000 {
+        let peer = arena.open(port).expect("there is room");
+        arena.reset(peer);
+    }
+    let listener = arena.world.server.shards[0].work.listeners.at(id).unwrap();
+    assert_eq!(listener.waiting, 1);
+    assert!(
+        listener.accept_queue.len() <= 16,
+        "{}",
+        listener.accept_queue.len()
+    );
+}
+
+#[test]
+fn idle_deadlines_of_connections_that_are_gone_keep_nobody_out() {
+    let plan = Plan {
+        connections: 16,
+        ..Plan::default()
+    };
+    let mut arena = Arena::new(&plan, |_| Echo::default());
+    let profile = Profile {
+        keepalive: Some(KeepAlive::default()),
+        ..plan.profile.clone()
+    };
+    arena.world.server.listen(
+        0,
+        &Listen {
+            profile,
+            ..Listen::on(7)
+        },
+    );
+    for round in 0..40_000u32 {
+        let port = 1_024 + (round % 60_000) as u16;
+        let peer = arena.open(port);
+        let peer = peer.unwrap_or_else(|| panic!("round {round} is let in"));
+        arena.reset(peer);
+    }
+    let entries = arena.world.server.shards[0].work.wheel.len();
+    assert!(entries < 400, "{entries} entries");
+}
+
+#[test]
+fn peers_that_leave_half_way_keep_nobody_out() {
+    let plan = Plan {
+        connections: 16,
+        ..Plan::default()
+    };
+    let mut arena = Arena::new(&plan, |_| Echo::default());
+    arena.world.server.listen(0, &Listen::on(7));
+    // More in a second than the wheel has entries.
+    for round in 0..20_000u32 {
+        let port = 1_024 + (round % 60_000) as u16;
+        arena.say(port, TcpFlags::SYN, SeqNum(1), SeqNum(0), &[]);
+        arena.say(port, TcpFlags::RST, SeqNum(2), SeqNum(0), &[]);
+        arena.turn(Duration::from_micros(5));
+    }
+    arena.heard.clear();
+    arena.open(1_000).expect("an honest client gets in");
+}
+
+#[test]
+fn a_flood_of_syns_from_nowhere_ends_and_breaks_nothing() {
+    let plan = Plan {
+        connections: 64,
+        ..Plan::default()
+    };
+    let mut arena = Arena::new(&plan, |_| Echo::default());
+    arena.world.server.listen(0, &Listen::on(7));
+    let honest = arena.open(900).unwrap();
+    for round in 0..5_000u32 {
+        arena.say(
+            1_024 + (round % 60_000) as u16,
+            TcpFlags::SYN,
+            SeqNum(1),
+            SeqNum(0),
+            &[],
+        );
+        arena.turn(Duration::from_micros(5));
+    }
+    arena.heard.clear();
+    arena.say(honest.port, TcpFlags::ACK, honest.seq, honest.ack, b"hello");
+    arena.soon();
+    arena.soon();
+    assert!(!arena.hear(honest.port).is_empty(), "who is in is served");
+    for _ in 0..1_600 {
+        arena.turn(Duration::from_millis(50));
+    }
+    assert_eq!(arena.world.server.shards[0].work.records.half_open(), 0);
+    arena.open(901).expect("afterwards all is as before");
+}
+
+/// An endpoint of the server, as the engine makes it.
+fn endpoint<H: Handler<MemQueue>>(side: &mut Side<H>) -> Endpoint<MemQueue> {
+    let sleeper = Arc::new(Sleeper::new().unwrap());
+    let (estates, _) = std::sync::mpsc::channel();
+    let (core, ends) = pair(
+        &side.sleepers,
+        &EndpointLimits::default(),
+        Arc::clone(&sleeper),
+        estates,
+    );
+    for (shard, end) in side.shards.iter_mut().zip(ends) {
+        shard.work.control(Control::Attach(Box::new(end)));
+    }
+    Endpoint::new(core, sleeper)
+}
+
+/// Steps both until a connection is accepted.
+fn accept(
+    arena: &mut Arena<NoHandler>,
+    endpoint: &Endpoint<MemQueue>,
+    listener: &Listener,
+) -> Option<Stream<MemQueue>> {
+    for _ in 0..10 {
+        endpoint.step();
+        if let Ok(stream) = listener.try_accept(endpoint) {
+            return Some(stream);
+        }
+        arena.soon();
+    }
+    None
+}
+
+#[test]
+fn a_listener_that_goes_takes_no_other_with_it() {
+    let mut arena = Arena::new(&Plan::default(), |_| NoHandler);
+    let other = Listen::on(8).for_endpoints();
+    let gone = arena.world.server.listen(0, &other);
+    let listen = Listen::on(7).for_endpoints();
+    let id = arena.world.server.listen(1, &listen);
+    arena.world.server.shards[0]
+        .work
+        .control(Control::Unlisten(gone, done()));
+    let endpoint = endpoint(&mut arena.world.server);
+    arena.open(1_000).unwrap();
+    let stream = accept(&mut arena, &endpoint, &Listener::new(id, 7, listen.backlog));
+    assert!(stream.is_some(), "what waits at the other is accepted");
+}
+
+#[test]
+fn a_request_for_backlog_that_is_lost_is_made_again() {
+    let plan = Plan {
+        server_workers: 2,
+        ..Plan::default()
+    };
+    let mut arena = Arena::new(&plan, |_| NoHandler);
+    let listen = Listen {
+        backlog: 1,
+        ..Listen::on(7).for_endpoints()
+    };
+    let tell = |arena: &mut Arena<NoHandler>, worker: usize| {
+        let new = NewListener {
+            id: ListenerId(0),
+            share: deal(1, 2, worker as u16),
+            syn_share: 16,
+            listen: listen.clone(),
+        };
+        arena.world.server.shards[worker]
+            .work
+            .control(Control::Listen(Box::new(new), done()));
+    };
+    // The worker without a share listens first, and asks one that does not know the listener yet.
+    tell(&mut arena, 1);
+    let steering = Arc::clone(&arena.world.server.shards[0].work.steering);
+    let port = (1_000..)
+        .find(|port| {
+            let local = SocketAddr::new("10.0.0.1".parse().unwrap(), 7);
+            let remote = SocketAddr::new("10.0.0.2".parse().unwrap(), *port);
+            steering.owner(&FourTuple::new(local, remote).unwrap()) == 1
+        })
+        .unwrap();
+    assert!(arena.open(port).is_none());
+    tell(&mut arena, 0);
+    arena.turn(Duration::from_secs(1));
+    arena.open(port);
+    arena.turn(Duration::from_secs(1));
+    arena.open(port).expect("the backlog moved to where it is wanted");
+}
