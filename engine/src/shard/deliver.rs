@@ -70,6 +70,7 @@ pub(crate) fn finish<Q: Queue, H: Handler<Q>>(
 
 /// The handler panicked over this connection: it hears nothing more of it.
 fn contain<Q: Queue, S: Default>(work: &mut Work<Q>, states: &mut States<S>, slot: SlotRef) {
+    work.in_hand = None;
     states.reset(slot);
     if work.records.conn(slot).is_some() {
         work.close(slot, true);
@@ -89,11 +90,14 @@ fn deliver_one<Q: Queue, H: Handler<Q>>(
     if !std::mem::take(&mut conn.flags.deliver) {
         return;
     }
-    match conn.owner {
+    let owner = conn.owner;
+    work.in_hand = Some(slot);
+    match owner {
         Owner::Handler => tell_handler(work, handler, states, slot),
         Owner::Endpoint(endpoint) => work.tell_endpoint(slot, endpoint),
         Owner::Queue | Owner::Orphan => {}
     }
+    work.put_down();
 }
 
 fn tell_handler<Q: Queue, H: Handler<Q>>(

@@ -115,6 +115,7 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
             retire: VecDeque::with_capacity(list),
             starved: VecDeque::with_capacity(list),
             starved_until: Instant::ZERO,
+            in_hand: None,
             sweep: None,
             orphans: 0,
             quiet_until: parts.quiet_until,

@@ -236,12 +236,20 @@ impl<Q: Queue> Work<Q> {
             frame.trim_front(range.start);
             RxChunk(frame)
         });
-        let Some(arrival) = self.with_tcb(slot, |tcb, env| {
+        self.in_hand = Some(slot);
+        let arrival = self.with_tcb(slot, |tcb, env| {
             tcb.segment_arrives(&segment.header, payload, env)
-        }) else {
+        });
+        let Some(arrival) = arrival else {
+            self.in_hand = None;
             return Verdict::Dropped(DropReason::NoConnection);
         };
         self.tell(slot, arrival.signals, arrival.ended);
+        // Whose owner is to be told something is in hand again in `deliver`, and armed then.
+        if self.records.conn(slot).is_some_and(|conn| conn.flags.deliver) {
+            self.in_hand = None;
+        }
+        self.put_down();
         if let Some(reply) = arrival.reply {
             self.answer_segment(packet, &segment.tuple, &reply);
         }

@@ -82,6 +82,8 @@ pub(crate) struct Work<Q: Queue> {
     pub(crate) starved: VecDeque<SlotRef>,
     /// When they try again.
     pub(crate) starved_until: Instant,
+    /// A connection that several calls are made for: it is armed once, when they are done.
+    pub(crate) in_hand: Option<SlotRef>,
     /// The wheel's pool was exhausted: records are swept from here on until all are armed again.
     pub(crate) sweep: Option<u32>,
     /// Next ephemeral port to try (RFC 6056).
@@ -132,7 +134,7 @@ impl<Q: Queue> Work<Q> {
                 conn.flags.transmit = true;
                 self.transmit.push_back(slot);
             }
-        } else {
+        } else if self.in_hand != Some(slot) {
             self.arm(slot);
         }
         Some(result)
@@ -273,6 +275,15 @@ impl<Q: Queue> Work<Q> {
         if self.orphans > self.limits.orphans {
             self.counters.orphans_reset += 1;
             self.close(slot, true);
+        }
+    }
+
+    /// The calls for the connection in hand are done: arms it, unless `transmit` will.
+    pub(crate) fn put_down(&mut self) {
+        if let Some(slot) = self.in_hand.take()
+            && self.records.conn(slot).is_some_and(|conn| !conn.flags.transmit)
+        {
+            self.arm(slot);
         }
     }
 
