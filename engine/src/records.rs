@@ -183,9 +183,9 @@ impl<K, Q: Queue> FamilyRecords<K, Q> {
     fn new(limits: &RecordLimits, wanted: bool, pages: &dyn HugePages) -> Self {
         let places = |count| if wanted { count } else { 0 };
         Self {
-            syn: Slots::new(places(limits.half_open), pages),
+            syn: Slots::nameless(places(limits.half_open), pages),
             tcb: Slots::new(places(limits.connections), pages),
-            time_wait: Slots::new(places(limits.time_wait), pages),
+            time_wait: Slots::nameless(places(limits.time_wait), pages),
             syn_entry: Arena::new(places(limits.half_open) as usize, pages, || 0),
             tcb_entry: Arena::new(places(limits.connections) as usize, pages, || 0),
         }
