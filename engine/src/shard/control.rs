@@ -89,7 +89,14 @@ impl<Q: Queue> Work<Q> {
                 let all: Vec<_> = self.records.all_conns().collect();
                 for slot in all {
                     self.close(slot, true);
-                    self.orphan(slot);
+                    // Who has one is told; what nobody has accepted is nobody's.
+                    if self
+                        .records
+                        .conn(slot)
+                        .is_some_and(|conn| conn.owner == Owner::Queue)
+                    {
+                        self.orphan(slot);
+                    }
                 }
                 done.count();
             }

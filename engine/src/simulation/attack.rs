@@ -1,7 +1,7 @@
 //! Peers that keep to no rule, and applications that do as they like: nobody else suffers, and everybody is told.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fourtuple_nic::Queue;
@@ -13,12 +13,12 @@ use fourtuple_wire::{
 
 use super::handlers::Echo;
 use super::{Plan, Side, World};
-use crate::handler::{Handler, NoHandler};
+use crate::handler::{Closed, Handler, NoHandler};
 use crate::handoff::{Endpoint, EndpointLimits, Listener, Stream, pair};
 use crate::idle::Sleeper;
 use crate::listener::{Listen, ListenerId};
 use crate::shard::listeners::{NewListener, deal};
-use crate::shard::{Control, Done};
+use crate::shard::{Connection, Control, Done, WorkerCalls};
 
 /// A server, and a peer on its link that says what a test wants.
 pub(super) struct Arena<H: Handler<MemQueue>> {
@@ -189,7 +189,7 @@ fn idle_deadlines_of_connections_that_are_gone_keep_nobody_out() {
         arena.reset(peer);
     }
     let entries = arena.world.server.shards[0].work.wheel.len();
-    assert!(entries < 400, "{entries} entries");
+    assert!(entries < 200, "{entries} entries");
 }
 
 #[test]
@@ -209,6 +209,62 @@ fn peers_that_leave_half_way_keep_nobody_out() {
     }
     arena.heard.clear();
     arena.open(1_000).expect("an honest client gets in");
+}
+
+/// What a handler was told, in order.
+type Log = Arc<Mutex<Vec<String>>>;
+
+/// Reads nothing when told, everything at the end of a turn once it may.
+struct Late {
+    log: Log,
+    may: Arc<Mutex<bool>>,
+    open: Option<crate::ConnId>,
+}
+
+impl Handler<MemQueue> for Late {
+    type State = ();
+    fn on_open(&mut self, connection: &mut Connection<'_, MemQueue>, (): &mut ()) {
+        self.open = Some(connection.id());
+    }
+    fn on_readable(&mut self, _: &mut Connection<'_, MemQueue>, (): &mut ()) {}
+    fn on_peer_closed(&mut self, connection: &mut Connection<'_, MemQueue>, (): &mut ()) {
+        self.log.lock().unwrap().push("end of file".into());
+        connection.close();
+    }
+    fn on_closed(&mut self, closed: Closed, (): &mut ()) {
+        self.open = None;
+        self.log.lock().unwrap().push(format!("{:?}", closed.outcome));
+    }
+    fn on_turn(&mut self, worker: &mut WorkerCalls<'_, MemQueue, ()>) {
+        if let Some(id) = self.open
+            && *self.may.lock().unwrap()
+        {
+            let _ = worker.with(id, |connection, ()| while connection.receive().is_some() {});
+        }
+    }
+}
+
+#[test]
+fn what_a_drain_aborts_is_told() {
+    let (log, may) = (Log::default(), Arc::new(Mutex::new(false)));
+    let mut arena = Arena::new(&Plan::default(), |_| Late {
+        log: Arc::clone(&log),
+        may: Arc::clone(&may),
+        open: None,
+    });
+    arena.world.server.listen(0, &Listen::on(7));
+    arena.open(1_000).unwrap();
+    arena.world.server.shards[0]
+        .work
+        .control(Control::AbortAll(done()));
+    arena.soon();
+    arena.soon();
+    assert_eq!(*log.lock().unwrap(), ["Err(Aborted)"]);
+    assert!(
+        arena.hear(1_000).iter().any(|heard| heard.flags & 4 == 4),
+        "and the peer gets a RST"
+    );
+    arena.world.server.assert_as_at_start();
 }
 
 #[test]
