@@ -121,9 +121,17 @@ fn to_handler<Q: Queue, H: Handler<Q>>(
     }
     let unread = |work: &Work<Q>| work.records.conn(slot).map_or(0, |conn| conn.tcb.unread());
     let before = unread(connection.work);
-    if before > 0 && (signals.contains(Signals::READABLE) || wants_room || first) {
+    let last_call = connection.state() == State::Closed;
+    if before > 0 && (signals.contains(Signals::READABLE) || wants_room || first || last_call) {
         handler.on_readable(&mut connection, state);
         let after = unread(connection.work);
+        if last_call
+            && after == before
+            && let Some(conn) = connection.work.records.conn_mut(slot)
+        {
+            // It wants nothing of what is left, and nothing else will happen.
+            conn.flags.let_go = true;
+        }
         if after > 0 && after < before {
             // It took some and left some: again next turn.
             connection.work.deliver_again(slot);

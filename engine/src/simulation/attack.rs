@@ -244,6 +244,59 @@ impl Handler<MemQueue> for Late {
     }
 }
 
+/// Half-closes at the first bytes and reads one chunk a call.
+#[derive(Default)]
+struct Sip {
+    log: Log,
+    read: usize,
+}
+
+impl Handler<MemQueue> for Sip {
+    type State = ();
+    fn on_readable(&mut self, connection: &mut Connection<'_, MemQueue>, (): &mut ()) {
+        connection.shutdown();
+        self.read += connection.receive().map_or(0, |bytes| bytes.bytes().len());
+    }
+    fn on_closed(&mut self, closed: Closed, (): &mut ()) {
+        self.log
+            .lock()
+            .unwrap()
+            .push(format!("{:?} after {}", closed.outcome, self.read));
+    }
+}
+
+#[test]
+fn a_connection_that_has_ended_in_order_is_read_to_its_end() {
+    let log = Log::default();
+    let mut arena = Arena::new(&Plan::default(), |_| Sip {
+        log: Arc::clone(&log),
+        read: 0,
+    });
+    arena.world.server.listen(0, &Listen::on(7));
+    let mut peer = arena.open(1_000).unwrap();
+    for n in 0..20 {
+        let fin = if n == 19 {
+            TcpFlags::FIN
+        } else {
+            TcpFlags::default()
+        };
+        arena.say(peer.port, TcpFlags::ACK | fin, peer.seq, peer.ack, &[7; 100]);
+        peer.seq += 100;
+    }
+    arena.soon();
+    let fin = arena
+        .hear(peer.port)
+        .into_iter()
+        .find(|heard| heard.flags & 1 == 1)
+        .expect("a FIN");
+    arena.say(peer.port, TcpFlags::ACK, peer.seq + 1, fin.seq + 1, &[]);
+    for _ in 0..40 {
+        arena.soon();
+    }
+    assert_eq!(*log.lock().unwrap(), ["Ok(()) after 2000"]);
+    arena.world.server.assert_as_at_start();
+}
+
 #[test]
 fn what_a_drain_aborts_is_told() {
     let (log, may) = (Log::default(), Arc::new(Mutex::new(false)));
@@ -384,4 +437,39 @@ fn a_request_for_backlog_that_is_lost_is_made_again() {
     arena.open(port);
     arena.turn(Duration::from_secs(1));
     arena.open(port).expect("the backlog moved to where it is wanted");
+}
+
+/// Half-closes when the peer has, and reads nothing.
+struct Stubborn(Log);
+
+impl Handler<MemQueue> for Stubborn {
+    type State = ();
+    fn on_readable(&mut self, connection: &mut Connection<'_, MemQueue>, (): &mut ()) {
+        connection.shutdown();
+    }
+    fn on_closed(&mut self, closed: Closed, (): &mut ()) {
+        self.0.lock().unwrap().push(format!("{:?}", closed.outcome));
+    }
+}
+
+#[test]
+fn a_connection_that_has_ended_behind_unread_bytes_goes_as_well() {
+    let log = Log::default();
+    let mut arena = Arena::new(&Plan::default(), |_| Stubborn(Arc::clone(&log)));
+    arena.world.server.listen(0, &Listen::on(7));
+    let peer = arena.open(1_000).unwrap();
+    arena.say(
+        peer.port,
+        TcpFlags::ACK | TcpFlags::FIN,
+        peer.seq,
+        peer.ack,
+        b"bye",
+    );
+    arena.soon();
+    arena.say(peer.port, TcpFlags::ACK, peer.seq + 4, peer.ack + 1, &[]);
+    for _ in 0..20 {
+        arena.turn(Duration::from_millis(100));
+    }
+    assert_eq!(*log.lock().unwrap(), ["Ok(())"]);
+    arena.world.server.assert_as_at_start();
 }
