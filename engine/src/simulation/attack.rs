@@ -244,6 +244,34 @@ impl Handler<MemQueue> for Late {
     }
 }
 
+#[test]
+fn who_reads_at_the_end_of_a_turn_hears_of_the_end_of_file() {
+    let (log, may) = (Log::default(), Arc::new(Mutex::new(false)));
+    let mut arena = Arena::new(&Plan::default(), |_| Late {
+        log: Arc::clone(&log),
+        may: Arc::clone(&may),
+        open: None,
+    });
+    arena.world.server.listen(0, &Listen::on(7));
+    let peer = arena.open(1_000).unwrap();
+    arena.say(
+        peer.port,
+        TcpFlags::ACK | TcpFlags::FIN,
+        peer.seq,
+        peer.ack,
+        b"bye",
+    );
+    for _ in 0..5 {
+        arena.soon();
+    }
+    assert!(log.lock().unwrap().is_empty());
+    *may.lock().unwrap() = true;
+    for _ in 0..5 {
+        arena.soon();
+    }
+    assert_eq!(*log.lock().unwrap(), ["end of file"]);
+}
+
 /// Half-closes at the first bytes and reads one chunk a call.
 #[derive(Default)]
 struct Sip {
