@@ -222,7 +222,7 @@ impl<Q: Queue> Work<Q> {
                 let Some(endpoint) = self.hub.take_credit(id) else {
                     break;
                 };
-                let credit = self.profiles.first().map_or(0, |profile| profile.send_buffer);
+                let credit = self.send_credit(slot);
                 let opened = Opened::Accepted {
                     id: self.records.name(worker, slot),
                     tuple,
@@ -234,8 +234,10 @@ impl<Q: Queue> Work<Q> {
                     self.counters.events_deferred += 1;
                     break;
                 }
-                listener.accept_queue.pop_front();
-                listener.waiting = listener.waiting.saturating_sub(1);
+                if let Some(listener) = self.listeners.at_mut(id) {
+                    listener.accept_queue.pop_front();
+                    listener.waiting = listener.waiting.saturating_sub(1);
+                }
                 self.busy = true;
                 self.give_to(slot, endpoint);
             }
@@ -307,30 +309,36 @@ impl<Q: Queue> Work<Q> {
         if conn.flags.told_open {
             return Ok(());
         }
-        let credit = self
-            .profiles
-            .get(usize::from(conn.profile))
-            .map_or(0, |profile| profile.send_buffer);
         let token = conn.token;
-        let opened = match (is_open(conn.tcb.state()), conn.ended.map(outcome)) {
+        let open = is_open(conn.tcb.state());
+        let opened = match (open, conn.ended.map(outcome)) {
             (true, _) => Opened::Connected {
                 id,
                 tuple,
                 token,
-                credit,
+                credit: self.send_credit(slot),
             },
-            (false, Some(Err(why))) => {
-                conn.flags.told_ended = true;
-                self.retire.push_back(slot);
-                Opened::ConnectFailed { token, why }
-            }
+            (false, Some(Err(why))) => Opened::ConnectFailed { token, why },
             (false, _) => return Ok(()),
         };
         self.hub.try_opened(endpoint, opened).map_err(|_| RingFull)?;
         if let Some(conn) = self.records.conn_mut(slot) {
             conn.flags.told_open = true;
+            conn.flags.told_ended |= !open;
+        }
+        if !open {
+            self.retire.push_back(slot);
         }
         Ok(())
+    }
+
+    /// Bytes that an endpoint may send before it hears of room: what the connection's own queue takes, or one that is slow
+    /// would hold up the endpoint's commands for all others.
+    fn send_credit(&self, slot: SlotRef) -> u32 {
+        let profile = self.records.conn(slot).map(|conn| usize::from(conn.profile));
+        profile
+            .and_then(|profile| self.profiles.get(profile))
+            .map_or(0, |profile| profile.send_buffer)
     }
 
     fn tell_end_of_file(&mut self, slot: SlotRef, endpoint: EndpointIndex) -> Result<(), RingFull> {

@@ -501,3 +501,37 @@ fn a_connection_that_has_ended_behind_unread_bytes_goes_as_well() {
     assert_eq!(*log.lock().unwrap(), ["Ok(())"]);
     arena.world.server.assert_as_at_start();
 }
+
+#[test]
+fn a_peer_that_takes_nothing_holds_up_no_other_connection_of_its_endpoint() {
+    let mut arena = Arena::new(&Plan::default(), |_| NoHandler);
+    let listen = Listen {
+        profile: Profile {
+            send_buffer: 4_096,
+            ..Profile::default()
+        },
+        ..Listen::on(7).for_endpoints()
+    };
+    let id = arena.world.server.listen(0, &listen);
+    let listener = Listener::new(id, 7, listen.backlog);
+    let endpoint = endpoint(&mut arena.world.server);
+    arena.open(1_000).unwrap();
+    let greedy = accept(&mut arena, &endpoint, &listener).expect("a stream");
+    arena.open(1_001).unwrap();
+    let honest = accept(&mut arena, &endpoint, &listener).expect("a stream");
+    // The first acknowledges nothing; its application sends for as long as it may.
+    for _ in 0..20 {
+        while greedy.send(&[1; 1_000], Duration::ZERO).is_ok() {
+            endpoint.step();
+        }
+        arena.soon();
+        endpoint.step();
+    }
+    arena.hear(1_001);
+    honest.send(b"hello", Duration::ZERO).expect("room");
+    for _ in 0..10 {
+        endpoint.step();
+        arena.soon();
+    }
+    assert!(!arena.hear(1_001).is_empty(), "the honest one is served");
+}
