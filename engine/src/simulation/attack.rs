@@ -211,6 +211,52 @@ fn peers_that_leave_half_way_keep_nobody_out() {
     arena.open(1_000).expect("an honest client gets in");
 }
 
+/// Sends a greeting when it can.
+#[derive(Default)]
+struct Greeter {
+    greeted: Arc<Mutex<u32>>,
+}
+
+impl Greeter {
+    fn greet(&mut self, connection: &mut Connection<'_, MemQueue>) {
+        if connection.send(b"hello") == 5 {
+            *self.greeted.lock().unwrap() += 1;
+        }
+    }
+}
+
+impl Handler<MemQueue> for Greeter {
+    type State = ();
+    fn on_open(&mut self, connection: &mut Connection<'_, MemQueue>, (): &mut ()) {
+        self.greet(connection);
+    }
+    fn on_writable(&mut self, connection: &mut Connection<'_, MemQueue>, (): &mut ()) {
+        self.greet(connection);
+    }
+    fn on_readable(&mut self, _: &mut Connection<'_, MemQueue>, (): &mut ()) {}
+}
+
+#[test]
+fn who_found_no_buffer_to_send_hears_when_there_are_some() {
+    let greeted = Arc::new(Mutex::new(0));
+    let mut arena = Arena::new(&Plan::default(), |_| Greeter {
+        greeted: Arc::clone(&greeted),
+    });
+    arena.world.server.listen(0, &Listen::on(7));
+    let queue = &mut arena.world.server.shards[0].work.queue;
+    let mut all = Vec::new();
+    while let Some(blank) = queue.blank() {
+        all.push(blank);
+    }
+    arena.open(1_000).unwrap();
+    assert_eq!(*greeted.lock().unwrap(), 0);
+    drop(all);
+    for _ in 0..10 {
+        arena.turn(Duration::from_millis(10));
+    }
+    assert_eq!(*greeted.lock().unwrap(), 1);
+}
+
 /// What a handler was told, in order.
 type Log = Arc<Mutex<Vec<String>>>;
 
@@ -534,4 +580,31 @@ fn a_peer_that_takes_nothing_holds_up_no_other_connection_of_its_endpoint() {
         arena.soon();
     }
     assert!(!arena.hear(1_001).is_empty(), "the honest one is served");
+}
+
+/// Asks for room with nothing in flight.
+struct Asker(Arc<Mutex<u32>>);
+
+impl Handler<MemQueue> for Asker {
+    type State = ();
+    fn on_open(&mut self, connection: &mut Connection<'_, MemQueue>, (): &mut ()) {
+        connection.ask_for_room();
+    }
+    fn on_writable(&mut self, _: &mut Connection<'_, MemQueue>, (): &mut ()) {
+        *self.0.lock().unwrap() += 1;
+    }
+    fn on_readable(&mut self, _: &mut Connection<'_, MemQueue>, (): &mut ()) {}
+}
+
+#[test]
+fn who_waits_for_a_buffer_is_not_put_off_by_others_that_begin_to() {
+    let told = Arc::new(Mutex::new(0));
+    let mut arena = Arena::new(&Plan::default(), |_| Asker(Arc::clone(&told)));
+    arena.world.server.listen(0, &Listen::on(7));
+    let before = arena.world.now();
+    for port in 1_000..1_100 {
+        arena.open(port).unwrap();
+    }
+    assert!(arena.world.now() > before + Duration::from_millis(5));
+    assert!(*told.lock().unwrap() > 50);
 }
