@@ -27,6 +27,9 @@ impl<Q: Queue, C: Clock + Clone> std::fmt::Debug for Attachment<Q, C> {
     }
 }
 
+/// Both ends of a link inside this process.
+pub type AttachedPair = (Attachment<PortQueue, PortClock>, Attachment<PortQueue, PortClock>);
+
 #[cfg(feature = "dpdk")]
 pub use with_dpdk::{PortClock, PortQueue, attach, attach_pair};
 
@@ -40,7 +43,7 @@ mod with_dpdk {
     use fourtuple_nic::NicError;
     use fourtuple_nic_dpdk::{DpdkQueue, Eal, EalOptions, Port, PortOptions, TransparentHugePages, TscClock};
 
-    use super::Attachment;
+    use super::{AttachedPair, Attachment};
     use crate::config::{Config, Driver};
     use crate::error::{ConfigError, StartError};
 
@@ -75,9 +78,7 @@ mod with_dpdk {
     ///
     /// # Errors
     /// When the EAL can't be started.
-    pub fn attach_pair(
-        config: &Config,
-    ) -> Result<(Attachment<PortQueue, PortClock>, Attachment<PortQueue, PortClock>), StartError> {
+    pub fn attach_pair(config: &Config) -> Result<AttachedPair, StartError> {
         let eal = start_eal(config)?;
         let (one, other) = eal.ring_pair(config.workers, &port_options(config))?;
         Ok((attachment(&eal, one), attachment(&eal, other)))
@@ -131,7 +132,7 @@ mod without_dpdk {
     use fourtuple_nic::{NicError, SystemClock};
     use fourtuple_nic_mem::MemQueue;
 
-    use super::Attachment;
+    use super::{AttachedPair, Attachment};
     use crate::config::Config;
     use crate::error::StartError;
 
@@ -154,9 +155,7 @@ mod without_dpdk {
     ///
     /// # Errors
     /// Always: build with the feature `dpdk`.
-    pub fn attach_pair(
-        config: &Config,
-    ) -> Result<(Attachment<PortQueue, PortClock>, Attachment<PortQueue, PortClock>), StartError> {
+    pub fn attach_pair(config: &Config) -> Result<AttachedPair, StartError> {
         Ok((attach(config)?, attach(config)?))
     }
 }

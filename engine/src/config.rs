@@ -290,7 +290,8 @@ mod tests {
 
     #[test]
     fn each_bad_field_is_named() {
-        let cases: [(&str, fn(&mut Config)); 11] = [
+        type Spoil = fn(&mut Config);
+        let cases: [(&str, Spoil); 11] = [
             ("ip", |c| c.ip.clear()),
             ("ip", |c| c.ip = vec!["224.0.0.1/4".parse().unwrap()]),
             ("ip", |c| c.ip.push("10.0.0.2/8".parse().unwrap())),

@@ -31,9 +31,12 @@ pub(crate) enum MeshMessage<Q: Queue> {
     Share(ListenerId, u32),
 }
 
+/// To one other worker: its ring, and how it is woken.
+type Way<Q> = (rtrb::Producer<MeshMessage<Q>>, Arc<Sleeper>);
+
 /// One worker's ends of the rings.
 pub(crate) struct Mesh<Q: Queue> {
-    to: Vec<Option<(rtrb::Producer<MeshMessage<Q>>, Arc<Sleeper>)>>,
+    to: Vec<Option<Way<Q>>>,
     from: Vec<Option<rtrb::Consumer<MeshMessage<Q>>>>,
     /// Who was given something this turn and may be asleep.
     touched: Vec<bool>,

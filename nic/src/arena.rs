@@ -4,8 +4,8 @@ use std::ops::{Index, IndexMut};
 
 /// Tells the operating system which memory should lie on huge pages.
 ///
-/// The advice is given between reserving memory and touching it first. Safe code can't give it; the crate that may use
-/// `unsafe` does.
+/// The advice is given between reserving memory and touching it first. It takes a system call that only `fourtuple-nic-dpdk`
+/// may make.
 pub trait HugePages {
     /// Advises that `len` bytes from `address` on should be backed by huge pages. Only advice: failure is no error.
     fn advise(&self, address: usize, len: usize);

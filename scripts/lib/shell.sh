@@ -36,6 +36,6 @@ version_at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = 
 
 # The folder that cargo builds into, whoever decided it (CARGO_TARGET_DIR, .cargo/config.toml, the default).
 cargo_target_dir() {
-    (cd "$root" && cargo metadata --format-version 1 --no-deps --offline 2>/dev/null || cd "$root" && cargo metadata --format-version 1 --no-deps) |
+    (cd "$root" && { cargo metadata --format-version 1 --no-deps --offline 2>/dev/null || cargo metadata --format-version 1 --no-deps; }) |
         sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'
 }

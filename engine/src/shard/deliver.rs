@@ -17,7 +17,8 @@ use super::work::Work;
 use crate::conn_id::SlotRef;
 use crate::handler::{Closed, Handler};
 use crate::handoff::{EndpointIndex, Event, Opened};
-use crate::records::Owner;
+use crate::listener::ListenerId;
+use crate::records::{Conn, Owner};
 
 /// Tells everybody, within a budget; one connection's owner at a time.
 ///
@@ -89,13 +90,13 @@ fn deliver_one<Q: Queue, H: Handler<Q>>(
         return;
     }
     match conn.owner {
-        Owner::Handler => to_handler(work, handler, states, slot),
-        Owner::Endpoint(endpoint) => work.to_endpoint(slot, endpoint),
+        Owner::Handler => tell_handler(work, handler, states, slot),
+        Owner::Endpoint(endpoint) => work.tell_endpoint(slot, endpoint),
         Owner::Queue | Owner::Orphan => {}
     }
 }
 
-fn to_handler<Q: Queue, H: Handler<Q>>(
+fn tell_handler<Q: Queue, H: Handler<Q>>(
     work: &mut Work<Q>,
     handler: &mut H,
     states: &mut States<H::State>,
@@ -200,47 +201,55 @@ impl<Q: Queue> Work<Q> {
 
     /// Accept queues empty into endpoints that have credit (D9).
     fn deliver_accepted(&mut self) {
-        let worker = self.worker;
         for place in 0..self.listeners.places() {
-            let id = crate::listener::ListenerId(place as u16);
-            loop {
-                let Some(listener) = self.listeners.at_mut(id) else {
-                    break;
-                };
-                let Some(name) = listener.accept_queue.front().copied() else {
-                    break;
-                };
-                let slot = self.records.named(name).filter(|slot| {
-                    self.records
-                        .conn(*slot)
-                        .is_some_and(|conn| conn.owner == Owner::Queue)
-                });
-                let (Some(slot), Some(tuple)) = (slot, slot.and_then(|slot| self.records.tuple(slot))) else {
-                    listener.accept_queue.pop_front();
-                    continue;
-                };
-                let Some(endpoint) = self.hub.take_credit(id) else {
-                    break;
-                };
-                let credit = self.send_credit(slot);
-                let opened = Opened::Accepted {
-                    id: self.records.name(worker, slot),
-                    tuple,
-                    listener: id,
-                    credit,
-                };
-                if self.hub.try_opened(endpoint, opened).is_err() {
-                    self.hub.on_credit(endpoint, id, 1);
-                    self.counters.events_deferred += 1;
-                    break;
-                }
-                if let Some(listener) = self.listeners.at_mut(id) {
-                    listener.accept_queue.pop_front();
-                    listener.waiting = listener.waiting.saturating_sub(1);
-                }
-                self.busy = true;
-                self.give_to(slot, endpoint);
-            }
+            while self.deliver_one_accepted(ListenerId(place)) {}
+        }
+    }
+
+    /// The connection that waits for longest goes to an endpoint; `false` when none waits, or no endpoint takes one.
+    fn deliver_one_accepted(&mut self, id: ListenerId) -> bool {
+        let Some(name) = self
+            .listeners
+            .at(id)
+            .and_then(|listener| listener.accept_queue.front().copied())
+        else {
+            return false;
+        };
+        let waits = |conn: &Conn<Q>| conn.owner == Owner::Queue;
+        let slot = self
+            .records
+            .named(name)
+            .filter(|slot| self.records.conn(*slot).is_some_and(waits));
+        let Some((slot, tuple)) = slot.and_then(|slot| Some((slot, self.records.tuple(slot)?))) else {
+            // It was reset while it waited, and is no longer counted.
+            self.leave_accept_queue(id, false);
+            return true;
+        };
+        let Some(endpoint) = self.hub.take_credit(id) else {
+            return false;
+        };
+        let opened = Opened::Accepted {
+            id: name,
+            tuple,
+            listener: id,
+            credit: self.send_credit(slot),
+        };
+        if self.hub.try_opened(endpoint, opened).is_err() {
+            self.hub.on_credit(endpoint, id, 1);
+            self.counters.events_deferred += 1;
+            return false;
+        }
+        self.leave_accept_queue(id, true);
+        self.busy = true;
+        self.give_to(slot, endpoint);
+        true
+    }
+
+    /// The first of an accept queue leaves it.
+    fn leave_accept_queue(&mut self, id: ListenerId, waited: bool) {
+        if let Some(listener) = self.listeners.at_mut(id) {
+            listener.accept_queue.pop_front();
+            listener.waiting = listener.waiting.saturating_sub(u32::from(waited));
         }
     }
 
@@ -256,14 +265,14 @@ impl<Q: Queue> Work<Q> {
 
     /// What an endpoint is told of its connection, in order: opened, chunks, end of file, room, the end. When its ring is full
     /// the connection stays on the list.
-    fn to_endpoint(&mut self, slot: SlotRef, endpoint: EndpointIndex) {
-        if self.try_to_endpoint(slot, endpoint).is_err() {
+    fn tell_endpoint(&mut self, slot: SlotRef, endpoint: EndpointIndex) {
+        if self.try_tell_endpoint(slot, endpoint).is_err() {
             self.counters.events_deferred += 1;
             self.deliver_again(slot);
         }
     }
 
-    fn try_to_endpoint(&mut self, slot: SlotRef, endpoint: EndpointIndex) -> Result<(), RingFull> {
+    fn try_tell_endpoint(&mut self, slot: SlotRef, endpoint: EndpointIndex) -> Result<(), RingFull> {
         let (id, Some(tuple)) = (self.name(slot), self.records.tuple(slot)) else {
             return Ok(());
         };

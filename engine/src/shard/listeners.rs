@@ -133,9 +133,9 @@ impl Listeners {
         self.all.get_mut(id.index())?.as_mut()
     }
 
-    /// Numbers of listeners are below this; some may be gone.
-    pub(crate) fn places(&self) -> usize {
-        self.all.len()
+    /// All numbers that were given out are below this.
+    pub(crate) fn places(&self) -> u16 {
+        self.all.len() as u16
     }
 
     /// All of them.

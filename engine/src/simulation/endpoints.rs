@@ -177,6 +177,33 @@ fn a_full_accept_queue_is_silence_and_the_retransmission_gets_in() {
 }
 
 #[test]
+fn a_listener_is_served_when_one_before_it_was_removed() {
+    let (mut world, outcome, first) = world(&Plan::default(), 1, 100, &Listen::on(9).for_endpoints());
+    let second = Listen::on(7).for_endpoints();
+    let id = world.server.listen(1, &second);
+    world.server.shards[0]
+        .work
+        .control(Control::Unlisten(first.id(), crate::shard::Done::of(1)));
+    let listener = Listener::new(id, 7, second.backlog);
+    let mut endpoints = vec![endpoint(&mut world.server, &EndpointLimits::default())];
+    let mut streams = Vec::new();
+    world.run_until(Duration::from_secs(10), |_| {
+        endpoints[0].0.step();
+        while let Ok(stream) = listener.try_accept(&endpoints[0].0) {
+            streams.push(Echoing {
+                stream,
+                unsent: None,
+                done: false,
+            });
+        }
+        streams.iter_mut().for_each(Echoing::pump);
+        streams.retain(|stream| !stream.done);
+        outcome.lock().unwrap().finished == 1
+    });
+    settle(&mut world, &mut endpoints);
+}
+
+#[test]
 fn backlog_zero_lets_a_handshake_finish_only_for_a_waiting_accept() {
     let listen = Listen {
         backlog: 0,

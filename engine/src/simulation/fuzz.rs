@@ -22,6 +22,7 @@ use crate::shard::{Control, Done};
 ///
 /// # Panics
 /// When something is: that is what it is for.
+#[cfg_attr(not(fuzzing), expect(unreachable_pub, reason = "public for the fuzzer"))]
 pub fn run(script: &[u8]) {
     let plan = Plan {
         pools: 256,

@@ -10,6 +10,9 @@ mod conservation;
 mod endpoints;
 #[cfg(test)]
 mod exhaustion;
+#[cfg(not(fuzzing))]
+mod fuzz;
+#[cfg(fuzzing)]
 pub mod fuzz;
 mod handlers;
 #[cfg(test)]

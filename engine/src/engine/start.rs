@@ -1,0 +1,331 @@
+//! Starting an engine: cores chosen, the port attached, a shard made for each worker, threads started.
+
+use std::sync::atomic::{AtomicBool, AtomicU16};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use fourtuple_nic::{Clock, Queue, Reta, Toeplitz};
+use fourtuple_tcp::Profile;
+use fourtuple_wire::Instant;
+
+use super::{Engine, WorkerHandle};
+use crate::attach::{Attachment, PortQueue, attach};
+use crate::config::Config;
+use crate::error::StartError;
+use crate::handler::{Handler, NoHandler};
+use crate::handoff::Estate;
+use crate::host::{Addresses, Host, Rates};
+use crate::idle::Sleeper;
+use crate::mesh::{self, Mesh};
+use crate::secrets::Secrets;
+use crate::shard::{Limits, Shard, ShardParts, Steering};
+#[cfg(feature = "stats-server")]
+use crate::stats::StatsServer;
+use crate::stats::published;
+use crate::watch::Watch;
+use crate::worker::Worker;
+
+/// Messages of the engine that wait for a worker.
+const CONTROL_RING: usize = 256;
+
+/// How often the control thread looks after what dropped endpoints left behind.
+const ESTATE_STEP: Duration = Duration::from_millis(2);
+
+impl Engine<PortQueue> {
+    /// Starts an engine whose connections all go to endpoints.
+    ///
+    /// # Errors
+    /// [`StartError`], which says whose fault it is and what to do.
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_with(config, |_| NoHandler)
+    }
+
+    /// Starts an engine with a handler on each worker; `make` is called once for each, with its number.
+    ///
+    /// # Errors
+    /// [`StartError`], which says whose fault it is and what to do.
+    pub fn start_with<H: Handler<PortQueue>>(
+        config: Config,
+        make: impl FnMut(u16) -> H,
+    ) -> Result<Self, StartError> {
+        config.validate()?;
+        let cores = choose_cores(&config)?;
+        let attachment = attach(&config)?;
+        Self::start_on_cores(config, attachment, make, cores)
+    }
+}
+
+impl<Q: Queue> Engine<Q> {
+    /// Starts an engine on queues that are attached already, one worker each.
+    ///
+    /// # Errors
+    /// [`StartError`], which says whose fault it is and what to do.
+    pub fn start_on<H: Handler<Q>, C: Clock + Clone + Sync>(
+        config: Config,
+        attachment: Attachment<Q, C>,
+        make: impl FnMut(u16) -> H,
+    ) -> Result<Self, StartError> {
+        config.validate()?;
+        let cores = choose_cores(&config)?;
+        Self::start_on_cores(config, attachment, make, cores)
+    }
+
+    fn start_on_cores<H: Handler<Q>, C: Clock + Clone + Sync>(
+        config: Config,
+        attachment: Attachment<Q, C>,
+        mut make: impl FnMut(u16) -> H,
+        cores: Vec<Option<usize>>,
+    ) -> Result<Self, StartError> {
+        let secrets = Arc::new(Secrets::fresh()?);
+        let count = attachment.queues.len() as u16;
+        let sleepers = (0..count)
+            .map(|_| Sleeper::new().map(Arc::new))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| StartError::System {
+                what: "an event descriptor",
+                reason: error.to_string(),
+            })?;
+        let (publishers, readers): (Vec<_>, Vec<_>) = (0..count).map(|_| published()).unzip();
+        let started = Instant::from_nanos(attachment.clock.now_ns());
+        let clock = attachment.clock.clone();
+        let watch = Arc::new(Watch {
+            port: attachment
+                .queues
+                .first()
+                .map_or_else(String::new, |queue| queue.promises().name.clone()),
+            addresses: config.ip.iter().map(ipnet::IpNet::addr).collect(),
+            listening: Mutex::default(),
+            draining: AtomicBool::new(false),
+            readers,
+            started,
+            clock: Box::new(move || Instant::from_nanos(clock.now_ns())),
+        });
+        let (estates, left_behind) = channel();
+        let control_thread = spawn_control(left_behind)?;
+        let mut engine = Self {
+            workers: Vec::new(),
+            #[cfg(feature = "stats-server")]
+            stats: config
+                .stats
+                .map(|at| StatsServer::start(at, Arc::clone(&watch) as _))
+                .transpose()?,
+            watch,
+            next_listener: AtomicU16::new(0),
+            stop: Arc::new(AtomicBool::new(false)),
+            profile: profile(&config),
+            sleepers: sleepers.clone(),
+            estates: Mutex::new(estates),
+            control_thread: Some(control_thread),
+            config,
+        };
+        let steering = Arc::new(Steering {
+            toeplitz: Toeplitz::new(secrets.rss),
+            reta: Reta::round_robin(count),
+        });
+        let meshes = Mesh::all(&sleepers, mesh::RING);
+        let each = attachment
+            .queues
+            .into_iter()
+            .zip(meshes)
+            .zip(sleepers)
+            .zip(cores)
+            .zip(publishers);
+        for (number, ((((queue, mesh), sleeper), core), publisher)) in each.enumerate() {
+            let number = number as u16;
+            let parts = engine.shard_parts(number, count, queue, mesh, &steering, &secrets, started);
+            let shard = Shard::new(parts, make(number), attachment.pages.as_ref());
+            let (control, commands) = rtrb::RingBuffer::new(CONTROL_RING);
+            let worker = Worker {
+                shard,
+                clock: attachment.clock.clone(),
+                control: commands,
+                publisher,
+                sleeper: Arc::clone(&sleeper),
+                idle: engine.config.idle,
+                stop: Arc::clone(&engine.stop),
+            };
+            let thread = spawn(number, core, worker, attachment.enter_thread)?;
+            let control = Mutex::new(control);
+            engine.workers.push(WorkerHandle {
+                control,
+                sleeper,
+                thread: Some(thread),
+                core,
+            });
+        }
+        Ok(engine)
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "called once, with what the caller has at hand"
+    )]
+    fn shard_parts(
+        &self,
+        worker: u16,
+        workers: u16,
+        queue: Q,
+        mesh: Mesh<Q>,
+        steering: &Arc<Steering>,
+        secrets: &Arc<Secrets>,
+        started: Instant,
+    ) -> ShardParts<Q> {
+        let config = &self.config;
+        let promises = queue.promises();
+        let mac = config.mac.unwrap_or(promises.mac);
+        let mtu = config.mtu.unwrap_or(promises.mtu).min(promises.mtu);
+        let addresses = Addresses::new(mac.0, &config.ip, &config.gateway);
+        // A worker may come to own more than its share of four-tuples: a quarter more, and some for small numbers.
+        let share = config.max_connections.div_ceil(u32::from(workers));
+        let connections = if workers == 1 {
+            share
+        } else {
+            (share + share / 4 + 64).min(config.max_connections)
+        };
+        let rx_buffers = queue.pool().rx_capacity;
+        ShardParts {
+            worker,
+            workers,
+            queue,
+            host: Host::new(addresses, &Rates::default(), config.vlan),
+            mtu,
+            mesh,
+            steering: Arc::clone(steering),
+            secrets: Arc::clone(secrets),
+            limits: Limits {
+                connections,
+                half_open: connections.min(65_536),
+                time_wait: connections.max(1024),
+                orphans: (connections / 2).max(1024),
+                ephemeral_ports: config.ephemeral_ports,
+                low_water: rx_buffers / 16,
+            },
+            v4: config.ip.iter().any(|net| net.addr().is_ipv4()),
+            v6: config.ip.iter().any(|net| net.addr().is_ipv6()),
+            profile: self.profile.clone(),
+            quiet_until: if config.quiet_time {
+                started + config.msl
+            } else {
+                Instant::ZERO
+            },
+            started,
+        }
+    }
+}
+
+/// Steps what dropped endpoints left behind until all their buffers are home (D9). Ends when the engine and its endpoints are
+/// gone.
+fn spawn_control<Q: Queue>(left_behind: Receiver<Estate<Q>>) -> Result<JoinHandle<()>, StartError> {
+    std::thread::Builder::new()
+        .name("ft-control".to_owned())
+        .spawn(move || {
+            let mut estates: Vec<Estate<Q>> = Vec::new();
+            loop {
+                let next = if estates.is_empty() {
+                    left_behind.recv().map_err(|_| RecvTimeoutError::Disconnected)
+                } else {
+                    left_behind.recv_timeout(ESTATE_STEP)
+                };
+                match next {
+                    Ok(estate) => estates.push(estate),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) if estates.is_empty() => return,
+                    Err(RecvTimeoutError::Disconnected) => std::thread::sleep(ESTATE_STEP),
+                }
+                estates.retain_mut(|estate| !estate.step());
+            }
+        })
+        .map_err(|error| StartError::System {
+            what: "the control thread",
+            reason: error.to_string(),
+        })
+}
+
+/// Options that connections have unless they are given others.
+fn profile(config: &Config) -> Profile {
+    Profile {
+        msl: config.msl,
+        receive_buffer: config.receive_buffer,
+        send_buffer: config.send_buffer,
+        ..Profile::default()
+    }
+}
+
+/// A core for each worker, if this process may use as many.
+fn choose_cores(config: &Config) -> Result<Vec<Option<usize>>, StartError> {
+    let available: Vec<usize> = core_affinity::get_core_ids()
+        .unwrap_or_default()
+        .into_iter()
+        .map(|core| core.id)
+        .collect();
+    if available.is_empty() {
+        // The system does not tell: workers run unpinned.
+        return Ok(vec![None; usize::from(config.workers)]);
+    }
+    if let Some(asked) = config.cores.iter().find(|core| !available.contains(core)) {
+        return Err(StartError::NoSuchCore {
+            asked: *asked,
+            available,
+        });
+    }
+    if !config.cores.is_empty() {
+        return Ok(config.cores.iter().copied().map(Some).collect());
+    }
+    if usize::from(config.workers) > available.len() {
+        return Err(StartError::TooManyWorkers {
+            asked: config.workers,
+            available,
+        });
+    }
+    Ok(available
+        .into_iter()
+        .map(Some)
+        .take(usize::from(config.workers))
+        .collect())
+}
+
+/// Starts a worker's thread, pinned.
+fn spawn<Q: Queue, H: Handler<Q>, C: Clock>(
+    number: u16,
+    core: Option<usize>,
+    worker: Worker<Q, H, C>,
+    enter: fn() -> Result<Box<dyn std::any::Any>, fourtuple_nic::NicError>,
+) -> Result<JoinHandle<()>, StartError> {
+    let refused = |reason: String| StartError::System {
+        what: "a worker's thread",
+        reason,
+    };
+    let (entered, answer) = std::sync::mpsc::channel();
+    let thread = std::thread::Builder::new()
+        .name(format!("ft-worker-{number}"))
+        .spawn(move || {
+            if let Some(id) = core {
+                core_affinity::set_for_current(core_affinity::CoreId { id });
+            }
+            let guard = enter();
+            let failed = guard.as_ref().err().cloned();
+            let proceed = failed.is_none();
+            let _ = entered.send(failed);
+            if !proceed {
+                return;
+            }
+            let run = std::panic::AssertUnwindSafe(|| worker.run());
+            if std::panic::catch_unwind(run).is_err() {
+                // D12: never a half-dead engine. The panic's own message has been printed.
+                tracing::error!(
+                    worker = number,
+                    "a worker panicked: this is a defect of the engine, please report it"
+                );
+                std::process::exit(1);
+            }
+            drop(guard);
+        })
+        .map_err(|error| refused(error.to_string()))?;
+    match answer.recv() {
+        Ok(None) => Ok(thread),
+        Ok(Some(error)) => Err(error.into()),
+        Err(error) => Err(refused(error.to_string())),
+    }
+}
