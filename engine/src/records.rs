@@ -555,6 +555,20 @@ impl<Q: Queue> Records<Q> {
         })
     }
 
+    /// Slots of the half-open connections of a listener, for the sweep when it goes.
+    pub(crate) fn half_open_of(&self, listener: ListenerId) -> impl Iterator<Item = SlotRef> + '_ {
+        [Family::V4, Family::V6].into_iter().flat_map(move |family| {
+            let slot = move |index| SlotRef::new(SlotKind::Syn, family, index);
+            let places = in_family!(self, slot(0), |records| records.syn.capacity());
+            (0..places).map(slot).filter(move |slot| {
+                in_family!(self, slot, |records| records
+                    .syn
+                    .at(slot.index())
+                    .is_some_and(|place| place.record.listener == listener))
+            })
+        })
+    }
+
     /// Bytes reserved.
     pub(crate) fn reserved_bytes(&self) -> usize {
         self.table.reserved_bytes() + self.v4.reserved_bytes() + self.v6.reserved_bytes()

@@ -71,6 +71,12 @@ impl<Q: Queue> Work<Q> {
                     self.close(slot, true);
                     self.orphan(slot);
                 }
+                // The number may be another's one day: nothing that was meant for this one is left.
+                let half_open: Vec<_> = self.records.half_open_of(id).collect();
+                for slot in half_open {
+                    self.end_half_open(slot);
+                }
+                self.hub.forget_listener(id);
                 done.count();
             }
             Control::Attach(end) => {

@@ -608,3 +608,17 @@ fn who_waits_for_a_buffer_is_not_put_off_by_others_that_begin_to() {
     assert!(arena.world.now() > before + Duration::from_millis(5));
     assert!(*told.lock().unwrap() > 50);
 }
+
+#[test]
+fn nothing_of_a_listener_that_went_is_left_for_the_next_with_its_number() {
+    let mut arena = Arena::new(&Plan::default(), |_| NoHandler);
+    let listen = Listen::on(7).for_endpoints();
+    let id = arena.world.server.listen(0, &listen);
+    arena.say(1_000, TcpFlags::SYN, SeqNum(1), SeqNum(0), &[]);
+    arena.soon();
+    let work = &mut arena.world.server.shards[0].work;
+    assert_eq!(work.records.half_open(), 1);
+    work.control(Control::Unlisten(id, done()));
+    assert_eq!(work.records.half_open(), 0);
+    arena.world.server.assert_as_at_start();
+}
