@@ -32,7 +32,7 @@ const OBEY: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_micros(200);
 
 /// Most listeners of an engine.
-const MAX_LISTENERS: usize = 4096;
+const MAX_LISTENERS: u16 = 4096;
 
 /// A running engine. Dropping it stops it.
 ///
@@ -117,14 +117,15 @@ impl<Q: Queue> Engine<Q> {
         {
             return Err(ConfigError::PortTaken(listen.port));
         }
-        if listening.len() >= MAX_LISTENERS {
+        let from = self.next_listener.load(Ordering::Relaxed);
+        let Some(id) = free_number(from, |id| listening.contains_key(&id)) else {
             let problem = format!("{MAX_LISTENERS} listeners are as many as there can be");
             return Err(ConfigError::Field {
                 field: "port",
                 problem,
             });
-        }
-        let id = ListenerId(self.next_listener.fetch_add(1, Ordering::Relaxed));
+        };
+        self.next_listener.store(id.0 + 1, Ordering::Relaxed);
         listening.insert(id, (listen.address, listen.port));
         let workers = self.workers.len() as u16;
         let done = Done::of(workers);
@@ -311,10 +312,34 @@ impl<Q: Queue> WorkerHandle<Q> {
     }
 }
 
+/// The first number from `from` on, round the circle, that no listener has: one that went is used again last.
+fn free_number(from: u16, taken: impl Fn(ListenerId) -> bool) -> Option<ListenerId> {
+    (0..MAX_LISTENERS)
+        .map(|ahead| ListenerId((from % MAX_LISTENERS + ahead) % MAX_LISTENERS))
+        .find(|id| !taken(*id))
+}
+
 /// Waits until all workers have done what they were told.
 fn obeyed(done: &Done) {
     let until = std::time::Instant::now() + OBEY;
     while !done.is_complete() && std::time::Instant::now() < until {
         std::thread::sleep(LOOK);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners_that_come_and_go_never_run_out_of_numbers() {
+        let mut next = 0;
+        for n in 0..70_000u32 {
+            let id = free_number(next, |id| id == ListenerId(3)).unwrap();
+            assert!(id.0 < MAX_LISTENERS && id != ListenerId(3), "the {n}th");
+            assert!(n > 4_000 || id.0 >= next, "as late as can be");
+            next = id.0 + 1;
+        }
+        assert_eq!(free_number(5, |_| true), None);
     }
 }

@@ -183,9 +183,9 @@ impl<K, Q: Queue> FamilyRecords<K, Q> {
     fn new(limits: &RecordLimits, wanted: bool, pages: &dyn HugePages) -> Self {
         let places = |count| if wanted { count } else { 0 };
         Self {
-            syn: Slots::new(places(limits.half_open), pages),
+            syn: Slots::nameless(places(limits.half_open), pages),
             tcb: Slots::new(places(limits.connections), pages),
-            time_wait: Slots::new(places(limits.time_wait), pages),
+            time_wait: Slots::nameless(places(limits.time_wait), pages),
             syn_entry: Arena::new(places(limits.half_open) as usize, pages, || 0),
             tcb_entry: Arena::new(places(limits.connections) as usize, pages, || 0),
         }
@@ -552,6 +552,20 @@ impl<Q: Queue> Records<Q> {
             (0..self.capacity(family))
                 .map(move |index| SlotRef::new(SlotKind::Tcb, family, index))
                 .filter(move |slot| self.conn(*slot).is_some())
+        })
+    }
+
+    /// Slots of the half-open connections of a listener, for the sweep when it goes.
+    pub(crate) fn half_open_of(&self, listener: ListenerId) -> impl Iterator<Item = SlotRef> + '_ {
+        [Family::V4, Family::V6].into_iter().flat_map(move |family| {
+            let slot = move |index| SlotRef::new(SlotKind::Syn, family, index);
+            let places = in_family!(self, slot(0), |records| records.syn.capacity());
+            (0..places).map(slot).filter(move |slot| {
+                in_family!(self, slot, |records| records
+                    .syn
+                    .at(slot.index())
+                    .is_some_and(|place| place.record.listener == listener))
+            })
         })
     }
 

@@ -1,7 +1,8 @@
 //! Places of one kind of record: a fixed arena, a FIFO free list, and generations that make stale names errors (D6, D7).
 //!
-//! Allocates everything in [`Slots::new`], nothing after. A place whose generation would wrap is retired: it is never used
-//! again, which costs capacity after 16 million connections on the same place and never another user's connection.
+//! Allocates everything in [`Slots::new`], nothing after. A place of a connection whose generation would wrap is retired: it
+//! is never used again, which costs capacity after 16 million connections on the same place and never another user's
+//! connection. Records that no application has a name of turn round instead: a flood of SYNs must not use their places up.
 
 use std::collections::VecDeque;
 
@@ -16,16 +17,27 @@ pub(crate) struct Slots<T> {
     generations: Arena<u32>,
     free: VecDeque<u32>,
     used: u32,
+    /// Names are given out: a generation is never used twice.
+    named: bool,
 }
 
 impl<T> Slots<T> {
-    /// Reserves and touches `capacity` places.
+    /// Reserves and touches `capacity` places of records that applications have names of.
     pub(crate) fn new(capacity: u32, pages: &dyn HugePages) -> Self {
         Self {
             places: Arena::new(capacity as usize, pages, || None),
             generations: Arena::new(capacity as usize, pages, || 1),
             free: (0..capacity).collect(),
             used: 0,
+            named: true,
+        }
+    }
+
+    /// The same for records that nobody outside of the shard knows.
+    pub(crate) fn nameless(capacity: u32, pages: &dyn HugePages) -> Self {
+        Self {
+            named: false,
+            ..Self::new(capacity, pages)
         }
     }
 
@@ -46,8 +58,12 @@ impl<T> Slots<T> {
         let generation = &mut self.generations[index];
         if *generation < MAX_GENERATION {
             *generation += 1;
-            self.free.push_back(index);
+        } else if self.named {
+            return Some(record);
+        } else {
+            *generation = 1;
         }
+        self.free.push_back(index);
         Some(record)
     }
 
@@ -118,5 +134,15 @@ mod tests {
         slots.remove(index);
         assert!(!slots.has_room());
         assert_eq!(slots.used(), 0);
+    }
+
+    #[test]
+    fn no_flood_uses_up_the_places_of_nameless_records() {
+        let mut slots = Slots::nameless(1, &OrdinaryPages);
+        slots.generations[0] = MAX_GENERATION;
+        let index = slots.insert(()).unwrap();
+        slots.remove(index);
+        assert!(slots.has_room());
+        assert_ne!(slots.generation(index), MAX_GENERATION);
     }
 }

@@ -55,6 +55,13 @@ impl Credits {
         }
     }
 
+    /// The listener is gone.
+    pub(super) fn forget_listener(&mut self, listener: ListenerId) {
+        for endpoint in 0..self.endpoints {
+            self.withdraw(EndpointIndex(endpoint as u16), listener, u32::MAX);
+        }
+    }
+
     /// Some endpoint waits for a connection of this listener.
     pub(super) fn has(&self, listener: ListenerId) -> bool {
         self.sums.get(listener.index()).is_some_and(|&sum| sum > 0)

@@ -228,6 +228,11 @@ impl<Q: Queue> Hub<Q> {
         }
     }
 
+    /// The listener is gone: nobody waits for it any more.
+    pub(crate) fn forget_listener(&mut self, listener: ListenerId) {
+        self.credits.forget_listener(listener);
+    }
+
     /// Tells of a connection, or that there is none: the answer to a credit or a connect.
     ///
     /// # Errors

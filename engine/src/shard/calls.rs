@@ -89,7 +89,17 @@ impl<Q: Queue, S: Default> WorkerCalls<'_, Q, S> {
             slot,
             tuple,
         };
-        Ok(act(&mut connection, self.states.at(slot)))
+        let result = act(&mut connection, self.states.at(slot));
+        // Reading may have brought it to the end of file, and no segment will come to tell.
+        if self
+            .work
+            .records
+            .conn(slot)
+            .is_some_and(|conn| conn.tcb.at_end() && !conn.flags.told_end_of_file && !conn.flags.let_go)
+        {
+            self.work.deliver_again(slot);
+        }
+        Ok(result)
     }
 
     /// Asks for a turn at this time at the latest; the earliest asked for counts.

@@ -228,8 +228,11 @@ impl<Q: Queue> Connection<'_, Q> {
         conn.flags.wants_room = true;
         if conn.tcb.queued_bytes() == 0 && !conn.flags.starved {
             conn.flags.starved = true;
+            // Counted from the first: those that come later must not put it off for ever.
+            if self.work.starved.is_empty() {
+                self.work.starved_until = self.work.now + STARVED_RETRY;
+            }
             self.work.starved.push_back(self.slot);
-            self.work.starved_until = self.work.now + STARVED_RETRY;
         }
     }
 }

@@ -71,6 +71,12 @@ impl<Q: Queue> Work<Q> {
                     self.close(slot, true);
                     self.orphan(slot);
                 }
+                // The number may be another's one day: nothing that was meant for this one is left.
+                let half_open: Vec<_> = self.records.half_open_of(id).collect();
+                for slot in half_open {
+                    self.end_half_open(slot);
+                }
+                self.hub.forget_listener(id);
                 done.count();
             }
             Control::Attach(end) => {
@@ -89,7 +95,14 @@ impl<Q: Queue> Work<Q> {
                 let all: Vec<_> = self.records.all_conns().collect();
                 for slot in all {
                     self.close(slot, true);
-                    self.orphan(slot);
+                    // Who has one is told; what nobody has accepted is nobody's.
+                    if self
+                        .records
+                        .conn(slot)
+                        .is_some_and(|conn| conn.owner == Owner::Queue)
+                    {
+                        self.orphan(slot);
+                    }
                 }
                 done.count();
             }

@@ -126,9 +126,17 @@ fn tell_handler<Q: Queue, H: Handler<Q>>(
     }
     let unread = |work: &Work<Q>| work.records.conn(slot).map_or(0, |conn| conn.tcb.unread());
     let before = unread(connection.work);
-    if before > 0 && (signals.contains(Signals::READABLE) || wants_room || first) {
+    let last_call = connection.state() == State::Closed;
+    if before > 0 && (signals.contains(Signals::READABLE) || wants_room || first || last_call) {
         handler.on_readable(&mut connection, state);
         let after = unread(connection.work);
+        if last_call
+            && after == before
+            && let Some(conn) = connection.work.records.conn_mut(slot)
+        {
+            // It wants nothing of what is left, and nothing else will happen.
+            conn.flags.let_go = true;
+        }
         if after > 0 && after < before {
             // It took some and left some: again next turn.
             connection.work.deliver_again(slot);
@@ -224,19 +232,11 @@ impl<Q: Queue> Work<Q> {
         let Some(endpoint) = self.hub.take_credit(id) else {
             return false;
         };
-        let profile = self
-            .records
-            .conn(slot)
-            .map_or(0, |conn| usize::from(conn.profile));
-        let credit = self
-            .profiles
-            .get(profile)
-            .map_or(0, |profile| profile.send_buffer);
         let opened = Opened::Accepted {
             id: name,
             tuple,
             listener: id,
-            credit,
+            credit: self.send_credit(slot),
         };
         if self.hub.try_opened(endpoint, opened).is_err() {
             self.hub.on_credit(endpoint, id, 1);
@@ -322,30 +322,36 @@ impl<Q: Queue> Work<Q> {
         if conn.flags.told_open {
             return Ok(());
         }
-        let credit = self
-            .profiles
-            .get(usize::from(conn.profile))
-            .map_or(0, |profile| profile.send_buffer);
         let token = conn.token;
-        let opened = match (is_open(conn.tcb.state()), conn.ended.map(outcome)) {
+        let open = is_open(conn.tcb.state());
+        let opened = match (open, conn.ended.map(outcome)) {
             (true, _) => Opened::Connected {
                 id,
                 tuple,
                 token,
-                credit,
+                credit: self.send_credit(slot),
             },
-            (false, Some(Err(why))) => {
-                conn.flags.told_ended = true;
-                self.retire.push_back(slot);
-                Opened::ConnectFailed { token, why }
-            }
+            (false, Some(Err(why))) => Opened::ConnectFailed { token, why },
             (false, _) => return Ok(()),
         };
         self.hub.try_opened(endpoint, opened).map_err(|_| RingFull)?;
         if let Some(conn) = self.records.conn_mut(slot) {
             conn.flags.told_open = true;
+            conn.flags.told_ended |= !open;
+        }
+        if !open {
+            self.retire.push_back(slot);
         }
         Ok(())
+    }
+
+    /// Bytes that an endpoint may send before it hears of room: what the connection's own queue takes, or one that is slow
+    /// would hold up the endpoint's commands for all others.
+    fn send_credit(&self, slot: SlotRef) -> u32 {
+        let profile = self.records.conn(slot).map(|conn| usize::from(conn.profile));
+        profile
+            .and_then(|profile| self.profiles.get(profile))
+            .map_or(0, |profile| profile.send_buffer)
     }
 
     fn tell_end_of_file(&mut self, slot: SlotRef, endpoint: EndpointIndex) -> Result<(), RingFull> {

@@ -26,7 +26,11 @@ impl<Q: Queue> Work<Q> {
             return Over::NotYet;
         };
         let ended = match conn.tcb.state() {
-            State::Closed => conn.tcb.is_closed(),
+            // What came before the peer's FIN is still the handler's to read, if it wants to.
+            State::Closed => {
+                let unread = conn.owner == Owner::Handler && !conn.flags.let_go && conn.tcb.has_unread();
+                conn.tcb.is_closed() && !unread
+            }
             // Everything was read and acknowledged: the compact record knows all that is left to know.
             State::TimeWait => !conn.tcb.owes() && !conn.tcb.has_unread(),
             State::Listen
