@@ -211,6 +211,32 @@ fn peers_that_leave_half_way_keep_nobody_out() {
     arena.open(1_000).expect("an honest client gets in");
 }
 
+#[test]
+fn segments_behind_holes_leave_buffers_for_others() {
+    let plan = Plan {
+        pools: 256,
+        ..Plan::default()
+    };
+    let mut arena = Arena::new(&plan, |_| Echo::default());
+    arena.world.server.listen(0, &Listen::on(7));
+    let honest = arena.open(900).unwrap();
+    let peers: Vec<Peer> = (1_000..1_010).filter_map(|port| arena.open(port)).collect();
+    for n in 0..100 {
+        for peer in &peers {
+            let seq = peer.seq + 10 + 2 * n;
+            arena.say(peer.port, TcpFlags::ACK, seq, peer.ack, b"x");
+        }
+        arena.soon();
+    }
+    let free = arena.world.server.shards[0].work.queue.pool().rx_free;
+    assert!(free >= 32, "{free} buffers are free");
+    arena.heard.clear();
+    arena.say(honest.port, TcpFlags::ACK, honest.seq, honest.ack, b"hello");
+    arena.soon();
+    arena.soon();
+    assert!(!arena.hear(honest.port).is_empty(), "the honest one is heard");
+}
+
 /// Sends a greeting when it can.
 #[derive(Default)]
 struct Greeter {
