@@ -210,7 +210,8 @@ impl<Q: Queue> Records<Q> {
             keys,
             v4: FamilyRecords::new(limits, limits.v4, pages),
             v6: FamilyRecords::new(limits, limits.v6, pages),
-            time_waits: VecDeque::with_capacity(limits.time_wait as usize * families),
+            // As many void entries as living ones.
+            time_waits: VecDeque::with_capacity(limits.time_wait as usize * families * 2),
             limit: limits.connections,
         }
     }
@@ -223,6 +224,12 @@ impl<Q: Queue> Records<Q> {
     /// The same with the hash already computed.
     pub(crate) fn find_hashed(&self, hash: u64, tuple: &FourTuple) -> Option<SlotRef> {
         self.table.find(hash, |slot| self.is_at(slot, tuple))
+    }
+
+    /// Entries in the order in which TIME_WAIT records end, with those that are void, and how many it has room for.
+    #[cfg(test)]
+    pub(crate) fn time_waits_queued(&self) -> (usize, usize) {
+        (self.time_waits.len(), self.time_waits.capacity())
     }
 
     /// Asks for the lines of the records that may answer for this hash.
@@ -381,17 +388,6 @@ impl<Q: Queue> Records<Q> {
             (records.time_wait.generation(slot.index()), deadline)
         });
         let due = deadline.unwrap_or_default().as_millis() as u32;
-        // Void entries are few: they go when their time comes. There is always room for the living.
-        if self.time_waits.len() == self.time_waits.capacity() {
-            self.time_waits.retain(|waiting| {
-                let slot = waiting.slot;
-                waiting.generation
-                    == match slot.family() {
-                        Family::V4 => self.v4.time_wait.generation(slot.index()),
-                        Family::V6 => self.v6.time_wait.generation(slot.index()),
-                    }
-            });
-        }
         self.time_waits.push_back(Waiting {
             slot,
             generation,
@@ -520,12 +516,14 @@ impl<Q: Queue> Records<Q> {
             }
     }
 
-    /// A TIME_WAIT record of this family could be entered.
+    /// A TIME_WAIT record of this family could be entered. Records that are reopened leave void entries in the order of ends:
+    /// when that is full of them the oldest goes too, for to look for the void ones among all would stop the worker.
     pub(crate) fn has_time_wait_room(&self, family: Family) -> bool {
-        match family {
+        let has_place = match family {
             Family::V4 => self.v4.time_wait.has_room(),
             Family::V6 => self.v6.time_wait.has_room(),
-        }
+        };
+        has_place && self.time_waits.len() < self.time_waits.capacity()
     }
 
     /// Half-open connections of both families.

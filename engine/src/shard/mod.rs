@@ -186,7 +186,7 @@ fn pool_sizes<Q: Queue>(limits: &Limits, queue: &Q) -> PoolSizes {
     let buffers = queue.pool().rx_capacity;
     PoolSizes {
         send_chunks: buffers.saturating_mul(2).max(1024),
-        receive_chunks: buffers.max(1024),
+        receive_chunks: buffers,
         reassemblies: (limits.connections / 4).clamp(64, 65_536),
         scoreboards: (limits.connections / 4).clamp(64, 65_536),
     }

@@ -96,7 +96,7 @@ impl<Q: Queue> Work<Q> {
         // At the bound the oldest goes: a server that closes first at full rate keeps serving.
         while !self.records.has_time_wait_room(tuple.family()) {
             if !self.records.end_oldest_time_wait(self.now, true) {
-                return;
+                break;
             }
             self.counters.time_wait_evicted += 1;
         }

@@ -211,6 +211,32 @@ fn peers_that_leave_half_way_keep_nobody_out() {
     arena.open(1_000).expect("an honest client gets in");
 }
 
+#[test]
+fn segments_behind_holes_leave_buffers_for_others() {
+    let plan = Plan {
+        pools: 256,
+        ..Plan::default()
+    };
+    let mut arena = Arena::new(&plan, |_| Echo::default());
+    arena.world.server.listen(0, &Listen::on(7));
+    let honest = arena.open(900).unwrap();
+    let peers: Vec<Peer> = (1_000..1_010).filter_map(|port| arena.open(port)).collect();
+    for n in 0..100 {
+        for peer in &peers {
+            let seq = peer.seq + 10 + 2 * n;
+            arena.say(peer.port, TcpFlags::ACK, seq, peer.ack, b"x");
+        }
+        arena.soon();
+    }
+    let free = arena.world.server.shards[0].work.queue.pool().rx_free;
+    assert!(free >= 32, "{free} buffers are free");
+    arena.heard.clear();
+    arena.say(honest.port, TcpFlags::ACK, honest.seq, honest.ack, b"hello");
+    arena.soon();
+    arena.soon();
+    assert!(!arena.hear(honest.port).is_empty(), "the honest one is heard");
+}
+
 /// Sends a greeting when it can.
 #[derive(Default)]
 struct Greeter {
@@ -620,5 +646,59 @@ fn nothing_of_a_listener_that_went_is_left_for_the_next_with_its_number() {
     assert_eq!(work.records.half_open(), 1);
     work.control(Control::Unlisten(id, done()));
     assert_eq!(work.records.half_open(), 0);
+    arena.world.server.assert_as_at_start();
+}
+
+/// Closes first.
+struct Curt;
+
+impl Handler<MemQueue> for Curt {
+    type State = ();
+    fn on_open(&mut self, connection: &mut Connection<'_, MemQueue>, (): &mut ()) {
+        connection.close();
+    }
+    fn on_readable(&mut self, _: &mut Connection<'_, MemQueue>, (): &mut ()) {}
+}
+
+#[test]
+fn four_tuples_that_are_reopened_again_and_again_cost_no_memory() {
+    let plan = Plan {
+        connections: 8,
+        profile: Profile {
+            msl: Duration::from_secs(30),
+            ..Profile::default()
+        },
+        ..Plan::default()
+    };
+    let mut arena = Arena::new(&plan, |_| Curt);
+    let profile = plan.profile.clone();
+    arena.world.server.listen(
+        0,
+        &Listen {
+            profile,
+            ..Listen::on(7)
+        },
+    );
+    let room = arena.world.server.shards[0].work.records.time_waits_queued().1;
+    let mut seq = SeqNum(1_000);
+    for round in 0..400 {
+        arena.say(1_000, TcpFlags::SYN, seq, SeqNum(0), &[]);
+        arena.soon();
+        let syn_ack = arena.hear(1_000).into_iter().find(|heard| heard.flags == 0x12);
+        let ack = syn_ack.unwrap_or_else(|| panic!("round {round} is let in")).seq + 1;
+        arena.say(1_000, TcpFlags::ACK, seq + 1, ack, &[]);
+        arena.soon();
+        arena.say(1_000, TcpFlags::ACK | TcpFlags::FIN, seq + 1, ack + 1, &[]);
+        arena.soon();
+        arena.soon();
+        arena.hear(1_000);
+        let records = &arena.world.server.shards[0].work.records;
+        assert_eq!(records.time_wait(), 1, "round {round}");
+        let (queued, now) = records.time_waits_queued();
+        assert!(queued <= room && now == room, "{queued} of {now}");
+        seq += 10_000;
+    }
+    arena.turn(Duration::from_secs(61));
+    arena.soon();
     arena.world.server.assert_as_at_start();
 }

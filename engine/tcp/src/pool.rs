@@ -91,6 +91,11 @@ impl<T> Pool<T> {
         }
     }
 
+    /// Half of the pieces are taken.
+    pub(crate) fn is_half_full(&self) -> bool {
+        self.in_use as usize >= self.slots.len().div_ceil(2)
+    }
+
     /// Pieces that are taken.
     pub(crate) fn in_use(&self) -> u32 {
         self.in_use
