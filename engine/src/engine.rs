@@ -31,6 +31,9 @@ const OBEY: Duration = Duration::from_secs(5);
 /// How long it waits for aborted connections to become fewer: an endpoint that is not stepped keeps its own for ever.
 const ABORTED: Duration = Duration::from_secs(1);
 
+/// How long the workers go on after the last RST, to answer challenges: a round trip to peers that are not far away.
+const CHALLENGES: Duration = Duration::from_millis(200);
+
 /// How often it looks whether they have.
 const LOOK: Duration = Duration::from_micros(200);
 
@@ -233,6 +236,10 @@ impl<Q: Queue> Engine<Q> {
         // Half-open ones, too, whose peers may believe in them.
         self.tell_all(Control::AbortAll);
         self.aborted(left);
+        if left > 0 {
+            // A peer that misses a segment asks once more before it believes a RST (RFC 5961 §3): somebody has to answer.
+            std::thread::sleep(CHALLENGES);
+        }
         left
     }
 
