@@ -52,7 +52,7 @@ pub(crate) struct Conn<Q: Queue> {
     pub(crate) armed_far: u32,
     /// The endpoint's token of a connect, or payload bytes that the endpoint may still send without being told.
     pub(crate) token: u32,
-    /// Bytes acknowledged that the endpoint was not told of yet.
+    /// What the endpoint's payload was charged and it was not yet told to be free again, acknowledged or not.
     pub(crate) freed: u32,
 }
 

@@ -345,7 +345,7 @@ impl<Q: Queue> Work<Q> {
         Ok(())
     }
 
-    /// Bytes that an endpoint may send before it hears of room: what the connection's own queue takes, or one that is slow
+    /// What an endpoint's payload may be charged before it hears of room: what the connection's own queue takes, or one that is slow
     /// would hold up the endpoint's commands for all others.
     fn send_credit(&self, slot: SlotRef) -> u32 {
         let profile = self.records.conn(slot).map(|conn| usize::from(conn.profile));
@@ -376,7 +376,7 @@ impl<Q: Queue> Work<Q> {
         };
         conn.signals = Signals::default();
         // What the endpoint sent and is not queued any more has been acknowledged.
-        let queued = conn.tcb.queued_bytes();
+        let queued = conn.tcb.queued_charge();
         let freed = conn.freed.saturating_sub(queued);
         if freed == 0 {
             return Ok(());

@@ -121,6 +121,7 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
             quiet_until: parts.quiet_until,
             draining: false,
             short_of_buffers: false,
+            share: None,
             wake_at: None,
             busy: false,
         };

@@ -95,6 +95,8 @@ pub(crate) struct Work<Q: Queue> {
     pub(crate) draining: bool,
     /// The pool of receive buffers was under its low-water mark when this turn's burst came.
     pub(crate) short_of_buffers: bool,
+    /// While less than a quarter of the receive buffers is free: the bytes of them that one connection may pin.
+    pub(crate) share: Option<u32>,
     /// When the application wants `on_turn` at the latest.
     pub(crate) wake_at: Option<Instant>,
     /// Something happened in this turn.

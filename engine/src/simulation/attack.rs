@@ -32,6 +32,8 @@ pub(super) struct Heard {
     port: u16,
     seq: SeqNum,
     flags: u8,
+    /// Octets of payload.
+    len: usize,
 }
 
 /// One connection as the peer sees it.
@@ -98,6 +100,8 @@ impl<H: Handler<MemQueue>> Arena<H> {
                     port: u16::from_be_bytes([frame[36], frame[37]]),
                     seq: SeqNum(u32::from_be_bytes([frame[38], frame[39], frame[40], frame[41]])),
                     flags: frame[47],
+                    len: usize::from(u16::from_be_bytes([frame[16], frame[17]]))
+                        .saturating_sub(20 + usize::from(frame[46] >> 4) * 4),
                 });
             }
         }
@@ -701,4 +705,50 @@ fn four_tuples_that_are_reopened_again_and_again_cost_no_memory() {
     arena.turn(Duration::from_secs(61));
     arena.soon();
     arena.world.server.assert_as_at_start();
+}
+
+/// `hostile` peers send single bytes to an echo and acknowledge nothing; how many echoes of ten an honest one gets.
+fn echoes_beside(hostile: u16) -> usize {
+    let mut arena = Arena::new(&Plan::default(), |_| Echo::default());
+    arena.world.server.listen(0, &Listen::on(7));
+    let mut honest = arena.open(900).unwrap();
+    let mut peers: Vec<Peer> = (1_000..1_000 + hostile)
+        .filter_map(|port| arena.open(port))
+        .collect();
+    assert_eq!(peers.len(), usize::from(hostile));
+    for _ in 0..4_000 / usize::from(hostile) {
+        for peer in &mut peers {
+            arena.say(peer.port, TcpFlags::ACK, peer.seq, peer.ack, b"x");
+            peer.seq += 1;
+        }
+        arena.soon();
+    }
+    for _ in 0..10 {
+        arena.soon();
+    }
+    arena.heard.clear();
+    let mut echoes = 0;
+    for _ in 0..10 {
+        arena.say(honest.port, TcpFlags::ACK, honest.seq, honest.ack, b"hello");
+        for _ in 0..4 {
+            arena.soon();
+        }
+        let heard = arena.hear(honest.port);
+        if heard.iter().any(|heard| heard.seq == honest.ack && heard.len == 5) {
+            echoes += 1;
+            honest.seq += 5;
+            honest.ack += 5;
+        }
+    }
+    echoes
+}
+
+#[test]
+fn single_bytes_whose_echoes_one_peer_does_not_take_leave_buffers_for_others() {
+    assert_eq!(echoes_beside(1), 10);
+}
+
+#[test]
+fn single_bytes_whose_echoes_many_peers_do_not_take_leave_buffers_for_others() {
+    assert_eq!(echoes_beside(64), 10);
 }
