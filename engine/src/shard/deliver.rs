@@ -18,7 +18,7 @@ use crate::conn_id::SlotRef;
 use crate::handler::{Closed, Handler};
 use crate::handoff::{EndpointIndex, Event, Opened};
 use crate::listener::ListenerId;
-use crate::records::{Conn, Owner};
+use crate::records::{Conn, List, Owner};
 
 /// Tells everybody, within a budget; one connection's owner at a time.
 ///
@@ -85,6 +85,7 @@ fn deliver_one<Q: Queue, H: Handler<Q>>(
     slot: SlotRef,
 ) {
     let Some(conn) = work.records.conn_mut(slot) else {
+        work.records.came_off(slot, List::Deliver);
         return;
     };
     if !std::mem::take(&mut conn.flags.deliver) {
@@ -167,7 +168,7 @@ fn tell_handler<Q: Queue, H: Handler<Q>>(
             },
             states.at(slot),
         );
-        work.retire.push_back(slot);
+        work.note_retire(slot);
     }
 }
 
@@ -194,9 +195,11 @@ impl<Q: Queue> Work<Q> {
             let Some(slot) = self.starved.pop_front() else {
                 return;
             };
-            if let Some(conn) = self.records.conn_mut(slot)
-                && std::mem::take(&mut conn.flags.starved)
-            {
+            let Some(conn) = self.records.conn_mut(slot) else {
+                self.records.came_off(slot, List::Starved);
+                continue;
+            };
+            if std::mem::take(&mut conn.flags.starved) {
                 conn.signals.insert(Signals::WRITABLE);
                 self.deliver_again(slot);
             }
@@ -340,7 +343,7 @@ impl<Q: Queue> Work<Q> {
             conn.flags.told_ended |= !open;
         }
         if !open {
-            self.retire.push_back(slot);
+            self.note_retire(slot);
         }
         Ok(())
     }
@@ -401,7 +404,7 @@ impl<Q: Queue> Work<Q> {
             .try_event(endpoint, Event::Ended(id, how))
             .map_err(|_| RingFull)?;
         conn.flags.told_ended = true;
-        self.retire.push_back(slot);
+        self.note_retire(slot);
         Ok(())
     }
 }

@@ -74,12 +74,14 @@ impl<Q: Queue> Work<Q> {
             transmit: true,
             ether_source: packet.ether_source,
         };
-        let Some(slot) = self.records.insert_half_open(&tuple, half_open) else {
+        let Some((slot, listed)) = self.records.insert_half_open(&tuple, half_open) else {
             self.counters.listen_drops += 1;
             return Verdict::Dropped(DropReason::SynQueueFull);
         };
         listener.half_open += 1;
-        self.transmit.push_back(slot);
+        if !listed {
+            self.transmit.push_back(slot);
+        }
         self.arm_half_open(slot);
         Verdict::Consumed
     }

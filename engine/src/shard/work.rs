@@ -124,7 +124,9 @@ impl<Q: Queue> Work<Q> {
         let after = conn.tcb.state();
         if before != after {
             self.counters.by_state.moved(Some(before), Some(after));
-            if matches!(after, State::Closed | State::TimeWait) {
+            if matches!(after, State::Closed | State::TimeWait)
+                && !std::mem::replace(&mut conn.flags.retire, true)
+            {
                 self.retire.push_back(slot);
             }
             if before == State::SynSent && after == State::Established {
@@ -164,7 +166,9 @@ impl<Q: Queue> Work<Q> {
                 }
                 Ending::Closed | Ending::TimeWait | Ending::Aborted => {}
             }
-            self.retire.push_back(slot);
+            if !std::mem::replace(&mut conn.flags.retire, true) {
+                self.retire.push_back(slot);
+            }
         }
         if !conn.flags.deliver {
             conn.flags.deliver = true;
@@ -207,6 +211,15 @@ impl<Q: Queue> Work<Q> {
         {
             conn.flags.deliver = true;
             self.deliver.push_back(slot);
+        }
+    }
+
+    /// Puts a connection on the list of those that may be over.
+    pub(crate) fn note_retire(&mut self, slot: SlotRef) {
+        if let Some(conn) = self.records.conn_mut(slot)
+            && !std::mem::replace(&mut conn.flags.retire, true)
+        {
+            self.retire.push_back(slot);
         }
     }
 
@@ -273,7 +286,7 @@ impl<Q: Queue> Work<Q> {
         }
         conn.owner = Owner::Orphan;
         self.orphans += 1;
-        self.retire.push_back(slot);
+        self.note_retire(slot);
         if self.orphans > self.limits.orphans {
             self.counters.orphans_reset += 1;
             self.close(slot, true);

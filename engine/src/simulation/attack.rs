@@ -752,3 +752,38 @@ fn single_bytes_whose_echoes_one_peer_does_not_take_leave_buffers_for_others() {
 fn single_bytes_whose_echoes_many_peers_do_not_take_leave_buffers_for_others() {
     assert_eq!(echoes_beside(64), 10);
 }
+
+#[test]
+fn debts_of_records_that_come_and_go_while_nothing_can_be_sent_cost_no_memory() {
+    let plan = Plan {
+        connections: 16,
+        ..Plan::default()
+    };
+    let mut arena = Arena::new(&plan, |_| Echo::default());
+    arena.world.server.listen(0, &Listen::on(7));
+    let honest = arena.open(900).unwrap();
+    let lists = |arena: &Arena<Echo>| {
+        let work = &arena.world.server.shards[0].work;
+        [&work.transmit, &work.deliver, &work.retire, &work.starved].map(|list| list.capacity())
+    };
+    let before = lists(&arena);
+    let mut frames = Vec::new();
+    while let Some(frame) = arena.world.server.shards[0].work.queue.tx_frame() {
+        frames.push(frame);
+    }
+    arena.say(honest.port, TcpFlags::ACK, honest.seq, honest.ack, b"hello");
+    for round in 0..2_000u32 {
+        let port = 1_024 + (round % 60_000) as u16;
+        arena.say(port, TcpFlags::SYN, SeqNum(1), SeqNum(0), &[]);
+        arena.say(port, TcpFlags::RST, SeqNum(2), SeqNum(0), &[]);
+        arena.turn(Duration::from_micros(5));
+    }
+    assert_eq!(lists(&arena), before);
+    assert!(arena.world.server.shards[0].work.transmit.len() <= 48);
+    drop(frames);
+    arena.soon();
+    arena.soon();
+    let heard = arena.hear(honest.port);
+    assert!(heard.iter().any(|heard| heard.len == 5), "the debts of others are paid");
+    arena.open(1_000).expect("an honest client gets in");
+}
