@@ -277,10 +277,9 @@ impl<Q: Queue> Work<Q> {
     /// Payload is not kept (D5) under the low-water mark, or when the connection has its share: the acknowledgment that came with it may free buffers, and the peer
     /// sends the payload again. Without this a pool that is pinned by unacknowledged payload could never be freed.
     fn acknowledgment_alone(&mut self, slot: SlotRef, packet: &Packet, segment: &TcpPacket) -> Verdict {
-        let mut header = segment.header.clone();
-        // A FIN has its place behind the payload.
-        header.flags = TcpFlags(header.flags.0 & !(TcpFlags::FIN.0 | TcpFlags::PSH.0 | TcpFlags::URG.0));
-        let arrival = self.with_tcb(slot, |tcb, env| tcb.segment_arrives(&header, None, env));
+        let arrival = self.with_tcb(slot, |tcb, env| {
+            tcb.segment_arrives_without_text(&segment.header, env)
+        });
         if let Some(arrival) = arrival {
             self.tell(slot, arrival.signals, arrival.ended);
             if let Some(reply) = arrival.reply {

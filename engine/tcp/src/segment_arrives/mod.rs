@@ -46,6 +46,8 @@ struct Segment<'a, Rx> {
     payload: Option<Rx>,
     /// A FIN stands behind the payload, and is within the window.
     fin: bool,
+    /// It carried text that there was no room for.
+    text_lost: bool,
 }
 
 impl<'a, Rx: Received> Segment<'a, Rx> {
@@ -55,6 +57,7 @@ impl<'a, Rx: Received> Segment<'a, Rx> {
             seq: header.seq,
             payload,
             fin: header.flags.contains(TcpFlags::FIN),
+            text_lost: false,
         }
     }
 
@@ -85,8 +88,29 @@ impl<B: Buffers> Tcb<B> {
         payload: Option<B::Rx>,
         env: &mut Env<'_, B>,
     ) -> Arrival {
+        self.judge(Segment::new(header, payload), env)
+    }
+
+    /// A segment arrives whose text could not be kept: its acknowledgment counts, and the peer learns at once where we stand.
+    pub fn segment_arrives_without_text(&mut self, header: &TcpHeader, env: &mut Env<'_, B>) -> Arrival {
+        let mut header = header.clone();
+        // What has its place behind the text, or within it.
+        let gone = TcpFlags::FIN | TcpFlags::PSH | TcpFlags::URG;
+        header.flags = TcpFlags(header.flags.0 & !gone.0);
+        let segment = Segment {
+            text_lost: true,
+            ..Segment::new(&header, None)
+        };
+        let arrival = self.judge(segment, env);
+        if self.state.takes_text() {
+            self.debts.insert(Debts::ACK);
+        }
+        arrival
+    }
+
+    #[inline]
+    fn judge(&mut self, mut segment: Segment<'_, B::Rx>, env: &mut Env<'_, B>) -> Arrival {
         env.counters.segments_in += 1;
-        let mut segment = Segment::new(header, payload);
         if env.profile.header_prediction && self.is_predicted(&segment, env) {
             let mut signals = Signals::default();
             let verdict = self.fast_path(&mut segment, &mut signals, env);
