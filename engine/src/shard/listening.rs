@@ -9,7 +9,7 @@ use fourtuple_nic::Queue;
 use fourtuple_tcp::{
     Env, ListenArrival, Path, Signals, State, SynArrival, SynRecord, TimeWaitArrival, listen_segment_arrives,
 };
-use fourtuple_wire::{DropReason, FourTuple, Packet, SeqNum, TcpPacket};
+use fourtuple_wire::{DropReason, FourTuple, Packet, SeqNum, TcpFlags, TcpPacket};
 
 use super::receive::Verdict;
 use super::work::Work;
@@ -181,6 +181,11 @@ impl<Q: Queue> Work<Q> {
                     self.transmit.push_back(slot);
                 }
                 Verdict::Consumed
+            }
+            SynArrival::Reply(reply)
+                if reply.flags.contains(TcpFlags::RST) && !self.host.limits.resets.try_take(now) =>
+            {
+                Verdict::Dropped(DropReason::RateLimited)
             }
             SynArrival::Reply(reply) => {
                 self.answer_segment(packet, &segment.tuple, &reply);

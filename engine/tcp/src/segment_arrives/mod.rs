@@ -177,7 +177,12 @@ impl<B: Buffers> Tcb<B> {
         let before = record.deadline();
         let verdict = match record.segment_arrives(segment.header, payload_len, env.profile, env.now) {
             TimeWaitArrival::Acknowledge(_) => {
-                self.debts.insert(Debts::ACK);
+                // RFC 5961 §7: what two such ends could say to each other for ever is limited.
+                if segment.text_len() > 0 {
+                    self.debts.insert(Debts::ACK);
+                } else {
+                    self.challenge(env);
+                }
                 Err(DropReason::TimeWait)
             }
             // Its application has not read everything yet; the peer's SYN will come again when it has.
