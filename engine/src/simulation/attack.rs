@@ -722,8 +722,6 @@ fn echoes_beside(hostile: u16) -> usize {
             peer.seq += 1;
         }
         arena.soon();
-    }
-    for _ in 0..10 {
         arena.soon();
     }
     arena.heard.clear();
