@@ -113,6 +113,13 @@ fn tell_handler<Q: Queue, H: Handler<Q>>(
     let Some(conn) = work.records.conn_mut(slot) else {
         return;
     };
+    if conn.tcb.state() == State::Closed && conn.listener.is_some() && !conn.flags.told_open {
+        // Accepted, and over before the handler heard of it: it is not told of the end of what never began for it.
+        conn.flags.let_go = true;
+        conn.flags.told_ended = true;
+        work.note_retire(slot);
+        return;
+    }
     let signals = std::mem::take(&mut conn.signals);
     let first = is_open(conn.tcb.state()) && !conn.flags.told_open;
     conn.flags.told_open |= first;

@@ -785,3 +785,38 @@ fn debts_of_records_that_come_and_go_while_nothing_can_be_sent_cost_no_memory() 
     assert!(heard.iter().any(|heard| heard.len == 5), "the debts of others are paid");
     arena.open(1_000).expect("an honest client gets in");
 }
+
+/// Notes what it is told.
+struct Witness(Log);
+
+impl Handler<MemQueue> for Witness {
+    type State = ();
+    fn on_open(&mut self, _: &mut Connection<'_, MemQueue>, (): &mut ()) {
+        self.0.lock().unwrap().push("open".into());
+    }
+    fn on_readable(&mut self, _: &mut Connection<'_, MemQueue>, (): &mut ()) {
+        self.0.lock().unwrap().push("readable".into());
+    }
+    fn on_closed(&mut self, closed: Closed, (): &mut ()) {
+        self.0.lock().unwrap().push(format!("{:?}", closed.outcome));
+    }
+}
+
+#[test]
+fn of_a_connection_that_is_reset_in_its_first_burst_the_handler_hears_nothing() {
+    let log = Log::default();
+    let mut arena = Arena::new(&Plan::default(), |_| Witness(Arc::clone(&log)));
+    arena.world.server.listen(0, &Listen::on(7));
+    let (port, seq) = (1_000, SeqNum(1_000));
+    arena.say(port, TcpFlags::SYN, seq, SeqNum(0), &[]);
+    arena.soon();
+    arena.soon();
+    let syn_ack = arena.hear(port)[0];
+    arena.say(port, TcpFlags::ACK, seq + 1, syn_ack.seq + 1, b"hello");
+    arena.say(port, TcpFlags::RST, seq + 6, syn_ack.seq + 1, &[]);
+    for _ in 0..5 {
+        arena.soon();
+    }
+    assert!(log.lock().unwrap().is_empty(), "{log:?}");
+    arena.world.server.assert_as_at_start();
+}
