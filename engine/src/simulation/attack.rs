@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fourtuple_nic::Queue;
-use fourtuple_nic_mem::MemQueue;
+use fourtuple_nic_mem::{MemQueue, Random};
 use fourtuple_tcp::{KeepAlive, Profile};
 use fourtuple_wire::{
     EmitChecksum, FourTuple, IpFields, Link, SeqNum, Sum, TcpFlags, TcpHeader, emit_tcp, tcp_frame_header_len,
@@ -17,8 +17,9 @@ use crate::handler::{Closed, Handler, NoHandler};
 use crate::handoff::{Endpoint, EndpointLimits, Listener, Stream, pair};
 use crate::idle::Sleeper;
 use crate::listener::{Listen, ListenerId};
+use crate::records::Owner;
 use crate::shard::listeners::{NewListener, deal};
-use crate::shard::{Connection, Control, Done, WorkerCalls};
+use crate::shard::{ConnectOptions, Connection, Control, Done, WorkerCalls};
 
 /// A server, and a peer on its link that says what a test wants.
 pub(super) struct Arena<H: Handler<MemQueue>> {
@@ -819,4 +820,39 @@ fn of_a_connection_that_is_reset_in_its_first_burst_the_handler_hears_nothing() 
     }
     assert!(log.lock().unwrap().is_empty(), "{log:?}");
     arena.world.server.assert_as_at_start();
+}
+
+#[test]
+fn an_open_that_finds_no_port_costs_little_and_the_last_ports_are_found() {
+    let plan = Plan {
+        connections: 17_000,
+        ..Plan::default()
+    };
+    let mut arena = Arena::new(&plan, |_| Echo::default());
+    let work = &mut arena.world.server.shards[0].work;
+    let remote = "10.0.0.2:9".parse().unwrap();
+    let options = ConnectOptions::default();
+    let mut slots = Vec::new();
+    while let Ok(slot) = work.connect(remote, &options, Owner::Handler, 0) {
+        slots.push(slot);
+    }
+    assert_eq!(slots.len(), 16_384, "every port was found");
+    let before = work.port_cursor;
+    assert!(work.connect(remote, &options, Owner::Handler, 0).is_err());
+    assert!(work.port_cursor - before <= 256, "and none takes long");
+    // One in a hundred comes free, here and there.
+    let mut random = Random::new(7);
+    for _ in 0..164 {
+        let slot = slots.swap_remove(random.below(slots.len() as u64) as usize);
+        work.discard(slot);
+    }
+    let mut found = 0;
+    for _ in 0..1_000 {
+        if let Ok(slot) = work.connect(remote, &options, Owner::Handler, 0) {
+            found += 1;
+            work.discard(slot);
+        }
+    }
+    assert!(found > 850, "{found} of 1000 find a port at the first try");
+    assert_eq!(work.counters.no_port_left, 2 + 1_000 - found);
 }
