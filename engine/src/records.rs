@@ -75,6 +75,8 @@ pub(crate) struct ConnFlags {
     pub(crate) told_ended: bool,
     /// The owner called close or abort, or is gone.
     pub(crate) let_go: bool,
+    /// It is counted among the orphans.
+    pub(crate) orphan: bool,
     /// The table no longer leads here.
     pub(crate) unlisted: bool,
 }

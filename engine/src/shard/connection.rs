@@ -222,6 +222,7 @@ impl<Q: Queue> Connection<'_, Q> {
             conn.flags.let_go = true;
         }
         self.work.close(self.slot, false);
+        self.work.count_orphan(self.slot);
     }
 
     /// RST at once; queued bytes are discarded.

@@ -48,7 +48,7 @@ pub(crate) struct Limits {
     pub(crate) half_open: u32,
     /// TIME_WAIT records.
     pub(crate) time_wait: u32,
-    /// Connections that nobody owns any more.
+    /// Connections that nobody reads or writes any more: let go by their endpoint, or closed by their handler.
     pub(crate) orphans: u32,
     /// First and last ephemeral port.
     pub(crate) ephemeral_ports: (u16, u16),

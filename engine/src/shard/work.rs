@@ -160,7 +160,7 @@ impl<Q: Queue> Work<Q> {
                 Ending::Reset | Ending::Refused => self.counters.resets_received += 1,
                 Ending::TimedOut => {
                     self.counters.timeouts += 1;
-                    if conn.owner == Owner::Orphan {
+                    if conn.flags.orphan {
                         self.counters.orphans_reset += 1;
                     }
                 }
@@ -251,7 +251,7 @@ impl<Q: Queue> Work<Q> {
             return;
         };
         self.counters.by_state.moved(Some(conn.tcb.state()), None);
-        if conn.owner == Owner::Orphan {
+        if conn.flags.orphan {
             self.orphans = self.orphans.saturating_sub(1);
         }
         if conn.owner == Owner::Queue
@@ -285,8 +285,20 @@ impl<Q: Queue> Work<Q> {
             listener.waiting = listener.waiting.saturating_sub(1);
         }
         conn.owner = Owner::Orphan;
-        self.orphans += 1;
         self.note_retire(slot);
+        self.count_orphan(slot);
+    }
+
+    /// Nobody will read or write on a connection any more, though its handler may yet be told how it ends: beyond the bound
+    /// in number it ends now.
+    pub(crate) fn count_orphan(&mut self, slot: SlotRef) {
+        let Some(conn) = self.records.conn_mut(slot) else {
+            return;
+        };
+        if conn.tcb.state() == State::Closed || std::mem::replace(&mut conn.flags.orphan, true) {
+            return;
+        }
+        self.orphans += 1;
         if self.orphans > self.limits.orphans {
             self.counters.orphans_reset += 1;
             self.close(slot, true);

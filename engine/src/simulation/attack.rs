@@ -856,3 +856,42 @@ fn an_open_that_finds_no_port_costs_little_and_the_last_ports_are_found() {
     assert!(found > 850, "{found} of 1000 find a port at the first try");
     assert_eq!(work.counters.no_port_left, 2 + 1_000 - found);
 }
+
+/// Closes first, and notes how it ends.
+struct Closer(Log);
+
+impl Handler<MemQueue> for Closer {
+    type State = ();
+    fn on_open(&mut self, connection: &mut Connection<'_, MemQueue>, (): &mut ()) {
+        connection.close();
+    }
+    fn on_readable(&mut self, _: &mut Connection<'_, MemQueue>, (): &mut ()) {}
+    fn on_closed(&mut self, closed: Closed, (): &mut ()) {
+        self.0.lock().unwrap().push(format!("{:?}", closed.outcome));
+    }
+}
+
+#[test]
+fn connections_that_a_handler_closed_and_peers_do_not_are_bounded_in_number_and_time() {
+    let log = Log::default();
+    let mut arena = Arena::new(&Plan::default(), |_| Closer(Arc::clone(&log)));
+    arena.world.server.listen(0, &Listen::on(7));
+    arena.world.server.shards[0].work.limits.orphans = 4;
+    for port in 1_000..1_010 {
+        arena.open(port).unwrap();
+    }
+    let count = |arena: &Arena<Closer>| {
+        let work = &arena.world.server.shards[0].work;
+        (work.orphans, work.records.connections())
+    };
+    assert_eq!(count(&arena), (4, 4));
+    assert_eq!(*log.lock().unwrap(), ["Err(Aborted)"; 6]);
+    for _ in 0..1_300 {
+        arena.turn(Duration::from_millis(50));
+    }
+    assert_eq!(count(&arena), (0, 0));
+    assert_eq!(log.lock().unwrap()[6..], ["Err(TimedOut)"; 4]);
+    let counters = arena.world.server.shards[0].counters();
+    assert_eq!(counters.orphans_reset, 10);
+    arena.world.server.assert_as_at_start();
+}
