@@ -12,6 +12,7 @@ mod deliver;
 pub(crate) mod limits;
 pub(crate) mod listeners;
 mod listening;
+mod path_errors;
 mod receive;
 mod retire;
 mod states;

@@ -10,7 +10,10 @@
 
 use fourtuple_nic::{Queue, RxBuf, RxChecksum};
 use fourtuple_tcp::reset_for;
-use fourtuple_wire::{ChecksumCheck, DropReason, Expect, Packet, PacketKind, TcpFlags, TcpPacket, parse};
+use fourtuple_wire::{
+    ChecksumCheck, DropReason, Expect, Icmpv4Message, Icmpv4Packet, Icmpv6Message, Icmpv6Packet, Packet, PacketKind,
+    TcpFlags, TcpPacket, parse,
+};
 
 use crate::buffer::RxChunk;
 use crate::conn_id::{SlotKind, SlotRef};
@@ -208,11 +211,19 @@ impl<Q: Queue> Work<Q> {
         }
     }
 
-    /// Worker 0 answers for the host; TCP belongs to whom `owner(four-tuple)` says (D8).
+    /// Worker 0 answers for the host; TCP belongs to whom `owner(four-tuple)` says, and so do ICMP errors about it (D8).
     fn owner_of(&self, packet: &Packet) -> u16 {
         match &packet.kind {
             PacketKind::Tcp(segment) if self.workers > 1 => self.steering.owner(&segment.tuple),
             PacketKind::Tcp(_) => self.worker,
+            PacketKind::Icmpv4(Icmpv4Packet {
+                message: Icmpv4Message::Error(error),
+                ..
+            })
+            | PacketKind::Icmpv6(Icmpv6Packet {
+                message: Icmpv6Message::Error(error),
+                ..
+            }) if self.workers > 1 => self.steering.owner(&error.tuple),
             PacketKind::Arp(_) | PacketKind::Icmpv4(_) | PacketKind::Icmpv6(_) | PacketKind::Udp(_) => 0,
         }
     }

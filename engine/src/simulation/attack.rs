@@ -8,7 +8,7 @@ use fourtuple_nic::Queue;
 use fourtuple_nic_mem::{MemQueue, Random};
 use fourtuple_tcp::{KeepAlive, Profile};
 use fourtuple_wire::{
-    EmitChecksum, FourTuple, IpFields, Link, SeqNum, Sum, TcpFlags, TcpHeader, emit_tcp, tcp_frame_header_len,
+    EmitChecksum, FourTuple, IpFields, Link, SeqNum, Sum, TcpFlags, TcpHeader, TcpOptions, emit_tcp, tcp_frame_header_len,
 };
 
 use super::handlers::Echo;
@@ -25,6 +25,8 @@ use crate::shard::{ConnectOptions, Connection, Control, Done, WorkerCalls};
 pub(super) struct Arena<H: Handler<MemQueue>> {
     pub(super) world: World<H, NoHandler>,
     heard: Vec<Heard>,
+    /// What the next SYN announces.
+    mss: Option<u16>,
 }
 
 /// One segment of the server.
@@ -59,6 +61,7 @@ impl<H: Handler<MemQueue>> Arena<H> {
         Self {
             world,
             heard: Vec::new(),
+            mss: None,
         }
     }
 
@@ -70,6 +73,10 @@ impl<H: Handler<MemQueue>> Arena<H> {
             ack,
             flags,
             window: 60_000,
+            options: TcpOptions {
+                mss: self.mss,
+                ..TcpOptions::default()
+            },
             ..TcpHeader::default()
         };
         let link = Link {
@@ -119,10 +126,25 @@ impl<H: Handler<MemQueue>> Arena<H> {
         ours
     }
 
+    /// Any IPv4 packet.
+    fn say_raw(&mut self, packet: &[u8]) {
+        let mut frame = self.world.server.shards[0].work.queue.promises().mac.0.to_vec();
+        frame.extend_from_slice(&self.world.client.shards[0].work.queue.promises().mac.0);
+        frame.extend_from_slice(&[8, 0]);
+        frame.extend_from_slice(packet);
+        assert!(self.world.client.shards[0].work.queue.send_bytes(&frame));
+    }
+
     /// A SYN, and the rest of the handshake if it is answered.
     pub(super) fn open(&mut self, port: u16) -> Option<Peer> {
+        self.open_with_mss(port, 536)
+    }
+
+    fn open_with_mss(&mut self, port: u16, mss: u16) -> Option<Peer> {
         let seq = SeqNum(1_000);
+        self.mss = (mss != 536).then_some(mss);
         self.say(port, TcpFlags::SYN, seq, SeqNum(0), &[]);
+        self.mss = None;
         self.soon();
         self.soon();
         let syn_ack = self.hear(port).into_iter().find(|heard| heard.flags == 0x12)?;
@@ -894,4 +916,58 @@ fn connections_that_a_handler_closed_and_peers_do_not_are_bounded_in_number_and_
     let counters = arena.world.server.shards[0].counters();
     assert_eq!(counters.orphans_reset, 10);
     arena.world.server.assert_as_at_start();
+}
+
+/// An ICMP error for a segment that the server sent to the peer's `port`.
+fn icmp(kind: u8, code: u8, mtu: u16, port: u16, seq: SeqNum, packet_len: u16) -> Vec<u8> {
+    let mut message = vec![kind, code, 0, 0, 0, 0];
+    message.extend_from_slice(&mtu.to_be_bytes());
+    message.extend_from_slice(&[0x45, 0]);
+    message.extend_from_slice(&packet_len.to_be_bytes());
+    message.extend_from_slice(&[0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0, 7]);
+    message.extend_from_slice(&port.to_be_bytes());
+    message.extend_from_slice(&seq.0.to_be_bytes());
+    let sum = checksum(&message);
+    message[2..4].copy_from_slice(&sum);
+    let mut packet = vec![0x45, 0];
+    packet.extend_from_slice(&(20 + message.len() as u16).to_be_bytes());
+    packet.extend_from_slice(&[0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 9, 10, 0, 0, 1]);
+    let sum = checksum(&packet);
+    packet[10..12].copy_from_slice(&sum);
+    packet.extend_from_slice(&message);
+    packet
+}
+
+fn checksum(bytes: &[u8]) -> [u8; 2] {
+    let sum: u32 = bytes
+        .chunks(2)
+        .map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)))
+        .sum();
+    (!((sum & 0xffff) + (sum >> 16)) as u16).to_be_bytes()
+}
+
+#[test]
+fn a_packet_too_large_for_the_path_is_sent_again_smaller_whichever_worker_hears_of_it() {
+    let plan = Plan {
+        server_workers: 2,
+        ..Plan::default()
+    };
+    let mut arena = Arena::new(&plan, |_| Echo::default());
+    arena.world.server.listen(0, &Listen::on(7));
+    for port in 1_000..1_008 {
+        let peer = arena.open_with_mss(port, 1_400).unwrap();
+        let payload = vec![7; 1_400];
+        arena.say(port, TcpFlags::ACK, peer.seq, peer.ack, &payload);
+        for _ in 0..4 {
+            arena.soon();
+        }
+        let heard = arena.hear(port);
+        assert_eq!(heard.iter().map(|heard| heard.len).max(), Some(1_400));
+        arena.say_raw(&icmp(3, 4, 1_000, port, peer.ack, 1_440));
+        for _ in 0..4 {
+            arena.soon();
+        }
+        let again: Vec<_> = arena.hear(port).iter().map(|heard| heard.len).collect();
+        assert_eq!(again, [960, 440], "port {port}");
+    }
 }

@@ -26,6 +26,8 @@ mod syn_sent;
 mod text;
 mod urgent;
 
+pub(crate) use syn_sent::TIMESTAMP_OCTETS;
+
 use std::ops::ControlFlow;
 
 use fourtuple_wire::{DropReason, Received, SeqNum, TcpFlags, TcpHeader};
