@@ -909,6 +909,7 @@ fn connections_that_a_handler_closed_and_peers_do_not_are_bounded_in_number_and_
     for port in 1_000..1_010 {
         arena.open(port).unwrap();
     }
+    arena.soon();
     let count = |arena: &Arena<Closer>| {
         let work = &arena.world.server.shards[0].work;
         (work.orphans, work.records.connections())
