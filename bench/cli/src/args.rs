@@ -210,6 +210,9 @@ pub(crate) struct RunArgs {
     /// An operation that takes longer has failed
     #[arg(long, value_parser = units::time, value_name = "TIME", default_value = "5s")]
     pub(crate) timeout: Duration,
+    /// Addresses to connect from, in turn, in place of --ip's; the network has to route them here
+    #[arg(long, value_parser = network, value_name = "ADDRESS/LEN")]
+    pub(crate) src_range: Option<IpNet>,
     /// Local ports to connect from
     #[arg(long, value_parser = units::ports, value_name = "A-B", default_value = "1024-65535")]
     pub(crate) src_ports: Ports,

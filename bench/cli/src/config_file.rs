@@ -202,7 +202,7 @@ mod tests {
     }
 
     /// Values of all kinds; each flag takes some of them.
-    const VALUES: [&str; 20] = [
+    const VALUES: [&str; 22] = [
         "true",
         "2",
         "3",
@@ -220,6 +220,8 @@ mod tests {
         "threads=4",
         "127.0.0.1:9999",
         "127.0.0.1:9998",
+        "0.25",
+        "0.5",
         "5000-5001",
         "vdev:net_null0",
         "/x",

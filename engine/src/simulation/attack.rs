@@ -8,7 +8,8 @@ use fourtuple_nic::Queue;
 use fourtuple_nic_mem::{MemQueue, Random};
 use fourtuple_tcp::{KeepAlive, Profile};
 use fourtuple_wire::{
-    EmitChecksum, FourTuple, IpFields, Link, SeqNum, Sum, TcpFlags, TcpHeader, TcpOptions, emit_tcp, tcp_frame_header_len,
+    EmitChecksum, FourTuple, IpFields, Link, SeqNum, Sum, TcpFlags, TcpHeader, TcpOptions, emit_tcp,
+    tcp_frame_header_len,
 };
 
 use super::handlers::Echo;
@@ -755,7 +756,10 @@ fn echoes_beside(hostile: u16) -> usize {
             arena.soon();
         }
         let heard = arena.hear(honest.port);
-        if heard.iter().any(|heard| heard.seq == honest.ack && heard.len == 5) {
+        if heard
+            .iter()
+            .any(|heard| heard.seq == honest.ack && heard.len == 5)
+        {
             echoes += 1;
             honest.seq += 5;
             honest.ack += 5;
@@ -805,7 +809,10 @@ fn debts_of_records_that_come_and_go_while_nothing_can_be_sent_cost_no_memory() 
     arena.soon();
     arena.soon();
     let heard = arena.hear(honest.port);
-    assert!(heard.iter().any(|heard| heard.len == 5), "the debts of others are paid");
+    assert!(
+        heard.iter().any(|heard| heard.len == 5),
+        "the debts of others are paid"
+    );
     arena.open(1_000).expect("an honest client gets in");
 }
 

@@ -41,6 +41,7 @@ def check():
         for port in (7000, 7555, 7999):
             load("rr", port, "-c", "4", "-n", "100", "--verify", "--src-ports", "5000-5099")
         load("stream", 19, "--reverse", "-c", "2", "-d", "2s")
+        load("crr", 7002, "-c", "4", "-n", "300", "--src-range", "10.99.0.128/25")
         load("hold", 7001, "-c", "500", "-d", "1s")
         stage.drain(server)
 

@@ -8,7 +8,7 @@ use fourtuple::{Config, Engine, Listen};
 use fourtuple_loadgen::{Pattern, Plan, Report, Run, ServerCost};
 use ipnet::IpNet;
 
-use super::load::{conclude, farewell, plan, profile, room, tell_stats};
+use super::load::{conclude, farewell, plan, profile, room, sources, tell_stats};
 use crate::args::Demo;
 use crate::attach::{available_cores, engine_config};
 use crate::exit::Failure;
@@ -37,8 +37,11 @@ pub(crate) fn run(demo: &Demo) -> Result<(), Failure> {
     let base = engine_config(&demo.engine, 0)?;
     let base_workers = base.workers;
     let (server_cores, generator_cores) = cores(&base);
+    let sources = sources(&demo.run, SERVER.into())?;
     let mut server_config = Config {
         ip: vec![net(SERVER)],
+        // The way to addresses of --src-range.
+        gateway: vec![Ipv4Addr::from(u32::from(SERVER) + 1).into()],
         cores: server_cores,
         stats: demo.run.stats.0,
         max_connections: room(demo.pattern, demo.run.connections).max(SERVER_ROOM),
@@ -50,11 +53,12 @@ pub(crate) fn run(demo: &Demo) -> Result<(), Failure> {
         cores: generator_cores,
         max_connections: room(demo.pattern, demo.run.connections),
         ephemeral_ports: demo.run.src_ports,
+        source_range: demo.run.src_range,
         ..base
     };
     server_config.validate()?;
     generator_config.validate()?;
-    let locals = locals.into_iter().map(IpAddr::V4).collect();
+    let locals = sources.unwrap_or_else(|| locals.into_iter().map(IpAddr::V4).collect());
     let mut plan = plan(demo.pattern, SocketAddr::new(SERVER.into(), 0), locals, &demo.run);
     let kind = kind(&plan);
     plan.target.set_port(kind.port());

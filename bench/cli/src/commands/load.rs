@@ -7,6 +7,7 @@ use std::time::Duration;
 use fourtuple::attach::PortQueue;
 use fourtuple::{Config, Engine, KeepAlive, Profile};
 use fourtuple_loadgen::{Close, Ending, Limit, Outcome, Pattern, Plan, Report, Run};
+use ipnet::IpNet;
 
 use crate::args::{CloseWord, Load, PatternWord, RunArgs};
 use crate::attach::config;
@@ -31,12 +32,11 @@ pub(crate) fn run(load: &Load) -> Result<(), Failure> {
         load.run.stats,
         room(load.pattern, load.run.connections),
     )?;
-    let locals = config
-        .ip
-        .iter()
-        .map(ipnet::IpNet::addr)
-        .filter(|ip| ip.is_ipv4() == load.target.is_ipv4())
-        .collect();
+    let of_its_family = |ip: &IpAddr| ip.is_ipv4() == load.target.is_ipv4();
+    let locals = match sources(&load.run, load.target.ip())? {
+        Some(sources) => sources,
+        None => config.ip.iter().map(IpNet::addr).filter(of_its_family).collect(),
+    };
     let plan = plan(load.pattern, load.target, locals, &load.run);
     if plan.locals.is_empty() {
         let family = if load.target.is_ipv4() {
@@ -51,6 +51,7 @@ pub(crate) fn run(load: &Load) -> Result<(), Failure> {
     }
     let config = Config {
         ephemeral_ports: load.run.src_ports,
+        source_range: load.run.src_range,
         ..config
     };
     let profile = profile(&config, &plan);
@@ -69,6 +70,24 @@ pub(crate) fn run(load: &Load) -> Result<(), Failure> {
         &[],
     )
 }
+
+/// Addresses of `--src-range` to connect from, if it was given.
+pub(crate) fn sources(run: &RunArgs, target: IpAddr) -> Result<Option<Vec<IpAddr>>, Failure> {
+    let Some(range) = run.src_range else {
+        return Ok(None);
+    };
+    let wrong = |problem: &str| Err(Failure::Usage(format!("--src-range: {range} {problem}")));
+    if range.addr().is_ipv4() != target.is_ipv4() {
+        return wrong("is of another family than the target");
+    }
+    if range.contains(&target) {
+        return wrong("has the target's own address in it");
+    }
+    Ok(Some(range.hosts().take(MOST_SOURCES).collect()))
+}
+
+/// Most addresses to connect from: the first of a range that has more.
+const MOST_SOURCES: usize = 1 << 16;
 
 /// Connections that there has to be room for: with crr, those that are closing and their TIME_WAIT records as well.
 pub(crate) fn room(pattern: PatternWord, connections: u32) -> u32 {

@@ -192,7 +192,10 @@ impl ModelWorker {
                 );
                 conn.sent.extend_from_slice(chunk.bytes());
                 let (len, charge) = (chunk.bytes().len() as u32, chunk.charge());
-                assert!(len > 0 && i64::from(len) <= conn.credit, "sending is paid for by credit");
+                assert!(
+                    len > 0 && i64::from(len) <= conn.credit,
+                    "sending is paid for by credit"
+                );
                 conn.credit -= i64::from(charge);
                 conn.writable += charge;
             }
