@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("usage: echo IFACE ADDRESS/PREFIX".into());
     };
     let config = Config {
-        iface: Some(iface),
+        iface: vec![iface],
         ip: vec![ip.parse()?],
         ..Config::default()
     };

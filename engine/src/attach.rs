@@ -46,6 +46,7 @@ mod with_dpdk {
     use super::{AttachedPair, Attachment};
     use crate::config::{Config, Driver};
     use crate::error::{ConfigError, StartError};
+    use crate::port_name::PortName;
 
     /// Queues of real ports.
     pub type PortQueue = DpdkQueue;
@@ -57,19 +58,25 @@ mod with_dpdk {
     /// # Errors
     /// When there is no such interface, or this process may not use it.
     pub fn attach(config: &Config) -> Result<Attachment<PortQueue, PortClock>, StartError> {
-        let Some(iface) = &config.iface else {
-            let problem = "name an interface, as --iface veth0".to_owned();
+        let mut names = config.port_names();
+        let (Some(name), None) = (names.next(), names.next()) else {
+            let problem =
+                "name one port, as --iface veth0, --port 0000:65:00.0 or --port vdev:SPEC".to_owned();
             return Err(ConfigError::Field {
-                field: "iface",
+                field: "port",
                 problem,
             }
             .into());
         };
         let eal = start_eal(config)?;
         let options = port_options(config);
-        let port = match config.driver {
-            Driver::AfPacket => eal.af_packet(iface, config.workers, &options)?,
-            Driver::Tap => eal.tap(iface, config.workers, &options)?,
+        let port = match (&name, config.driver) {
+            (PortName::Interface(iface), Driver::AfPacket) => {
+                eal.af_packet(iface, config.workers, &options)?
+            }
+            (PortName::Interface(iface), Driver::Tap) => eal.tap(iface, config.workers, &options)?,
+            (PortName::Virtual(specification), _) => eal.vdev(specification, config.workers, &options)?,
+            (PortName::Pci(address), _) => eal.pci(address, config.workers, &options)?,
         };
         Ok(attachment(&eal, port))
     }
@@ -92,7 +99,12 @@ mod with_dpdk {
         {
             return Ok(running);
         }
+        let pci = config.port_names().filter_map(|name| match name {
+            PortName::Pci(address) => Some(address),
+            PortName::Interface(_) | PortName::Virtual(_) => None,
+        });
         Eal::start(&EalOptions {
+            pci: pci.collect(),
             extra,
             ..EalOptions::default()
         })
@@ -146,7 +158,10 @@ mod without_dpdk {
     /// # Errors
     /// Always: build with the feature `dpdk`.
     pub fn attach(config: &Config) -> Result<Attachment<PortQueue, PortClock>, StartError> {
-        let port = config.iface.clone().unwrap_or_else(|| "port".to_owned());
+        let port = config
+            .port_names()
+            .next()
+            .map_or_else(|| "port".to_owned(), |name| name.to_string());
         let reason = "this build has no ports; build with the feature `dpdk`".to_owned();
         Err(NicError::Refused { port, reason }.into())
     }

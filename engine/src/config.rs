@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 
 use crate::error::ConfigError;
+use crate::port_name::PortName;
 
 /// Everything an engine is started with. Unknown keys of TOML are refused by name.
 ///
@@ -24,10 +25,14 @@ use crate::error::ConfigError;
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
-    /// The network interface to attach to.
-    pub iface: Option<String>,
-    /// How to attach to it.
+    /// Network interfaces to attach to; in TOML one may stand by itself.
+    #[serde(deserialize_with = "one_or_more")]
+    pub iface: Vec<String>,
+    /// How to attach to interfaces.
     pub driver: Driver,
+    /// Other ports to attach to: virtual devices and PCI devices.
+    #[serde(deserialize_with = "one_or_more")]
+    pub port: Vec<PortName>,
     /// The engine's own addresses with their prefix lengths.
     pub ip: Vec<IpNet>,
     /// Next hops for what is not on the link, at most one a family.
@@ -92,8 +97,9 @@ pub enum Idle {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            iface: None,
+            iface: Vec::new(),
             driver: Driver::default(),
+            port: Vec::new(),
             ip: Vec::new(),
             gateway: Vec::new(),
             mac: None,
@@ -132,6 +138,12 @@ impl Config {
         let text = std::fs::read_to_string(path)
             .map_err(|error| ConfigError::Toml(format!("{}: {error}", path.display())))?;
         Self::from_toml(&text)
+    }
+
+    /// The ports to attach to, interfaces first.
+    pub fn port_names(&self) -> impl Iterator<Item = PortName> {
+        let interfaces = self.iface.iter().cloned().map(PortName::Interface);
+        interfaces.chain(self.port.iter().cloned())
     }
 
     /// Checks every field against its bounds and against the others.
@@ -242,6 +254,20 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// A list, or what would be its only entry.
+fn one_or_more<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrMore<T> {
+        One(T),
+        More(Vec<T>),
+    }
+    Ok(match OneOrMore::deserialize(from)? {
+        OneOrMore::One(one) => vec![one],
+        OneOrMore::More(more) => more,
+    })
 }
 
 fn mac<'de, D: Deserializer<'de>>(from: D) -> Result<Option<fourtuple_nic::MacAddr>, D::Error> {

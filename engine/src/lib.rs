@@ -48,6 +48,7 @@ mod host;
 mod idle;
 mod listener;
 mod mesh;
+mod port_name;
 mod records;
 mod secrets;
 mod shard;
@@ -68,6 +69,7 @@ pub use fourtuple_wire::{DropReason, FourTuple, Instant};
 pub use handler::{Closed, Handler, NoHandler};
 pub use handoff::{Chunk, Connecting, Endpoint, EndpointLimits, Listener, Stream, StreamError, Unsent};
 pub use listener::{Delivery, Listen, ListenerId};
+pub use port_name::PortName;
 pub use secrets::Secrets;
 pub use shard::{ConnectOptions, Connection, ReceivedBytes, SharedBytes, WorkerCalls};
 

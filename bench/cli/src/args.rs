@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use fourtuple::{Driver, Idle, KeepAlive, MacAddr};
+use fourtuple::{Driver, Idle, KeepAlive, MacAddr, PortName};
 use ipnet::IpNet;
 
 use crate::services::Service;
@@ -50,7 +50,10 @@ pub(crate) enum Command {
 pub(crate) struct Attach {
     /// The network interface
     #[arg(long)]
-    pub(crate) iface: Option<String>,
+    pub(crate) iface: Vec<String>,
+    /// Another port: a PCI address (0000:65:00.0) or a virtual device of DPDK (vdev:net_memif0,role=server,id=0)
+    #[arg(long, value_name = "PORT")]
+    pub(crate) port: Vec<PortName>,
     /// How to attach to it: af_packet to one that is there, tap makes it
     #[arg(long, value_enum, default_value = "af_packet")]
     pub(crate) driver: DriverWord,

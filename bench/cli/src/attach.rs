@@ -16,6 +16,7 @@ pub(crate) fn config(
     let config = Config {
         iface: attach.iface.clone(),
         driver: attach.driver.into(),
+        port: attach.port.clone(),
         ip: attach.ip.clone(),
         gateway: attach.gateway.clone(),
         mac: attach.mac,
@@ -23,13 +24,16 @@ pub(crate) fn config(
         stats: stats.0,
         ..engine_config(engine, max_connections)?
     };
-    let Some(iface) = &config.iface else {
+    if config.port_names().next().is_none() {
         return Err(Failure::Usage(
-            "--iface: name the interface to attach to, as --iface v0".into(),
+            "--iface or --port: name what to attach to, as --iface v0, --port 0000:65:00.0 or --port vdev:SPEC".into(),
         ));
-    };
+    }
     config.validate()?;
-    default_route::refuse(iface)?;
+    config
+        .iface
+        .iter()
+        .try_for_each(|iface| default_route::refuse(iface))?;
     Ok(config)
 }
 
