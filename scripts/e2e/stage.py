@@ -51,6 +51,19 @@ def note(text):
     print(f"[{time.monotonic() - STARTED:7.2f}] {text}", flush=True)
 
 
+def progress(text):
+    """A line for the check's log, and for who waits for a long check ($E2E_PROGRESS is a descriptor)."""
+    note(text)
+    if descriptor := os.environ.get("E2E_PROGRESS"):
+        os.write(int(descriptor), f"    {text}\n".encode())
+
+
+def record(markdown):
+    """What this check measured, for docs/SOAK.md (scripts/soak --record)."""
+    (LOGS / f"{CHECK}.table.md").write_text(markdown)
+    print(markdown, flush=True)
+
+
 STARTED = time.monotonic()
 
 
