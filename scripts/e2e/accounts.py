@@ -63,3 +63,10 @@ def connections_add_up(snapshot):
     expect(established <= begun + tcp(snapshot, "active_opens"), f"{established} established, {begun} begun")
     for name in ("timeouts", "handler_panics", "orphans_reset", "listen_overflows", "listen_drops"):
         expect(total(snapshot, name) == 0, f"{total(snapshot, name)} {name}")
+
+
+def as_at_the_start(start, end):
+    """What is a gauge is as it was; `timers` only once the wheel has turned over what was cancelled."""
+    for name in ("connections", "time_wait", "accept_queue", "syn_queue", "rx_buffers_free", "tx_buffers_free", "reserved_bytes"):
+        before, after = total(start, name), total(end, name)
+        expect(before == after, f"{name}: {before} at the start, {after} at the end")

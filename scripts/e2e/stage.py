@@ -145,9 +145,10 @@ def last_line(text):
     return lines[-1] if lines else "(no output)"
 
 
-def run(command, within_s=60, expect_code=0, **options):
+def run(command, within_s=60, expect_code=0, quiet=False, **options):
     """Runs a command to its end; its output, both streams told apart. `expect_code=None` takes any."""
-    note("$ " + " ".join(map(str, command)))
+    if not quiet:
+        note("$ " + " ".join(map(str, command)))
     try:
         done = subprocess.run(
             list(map(str, command)), stdin=subprocess.DEVNULL, capture_output=True, timeout=within_s, **options
@@ -157,7 +158,7 @@ def run(command, within_s=60, expect_code=0, **options):
     # Decoded here, because `text=True` would make one character of CR LF.
     done.stdout, done.stderr = (stream.decode(errors="replace") for stream in (done.stdout, done.stderr))
     for stream in (done.stdout, done.stderr):
-        if stream.strip():
+        if stream.strip() and not quiet:
             print(stream.rstrip()[:4000], flush=True)
     if expect_code is not None and done.returncode != expect_code:
         raise Failed(

@@ -28,6 +28,7 @@ class Fates:
     loss: float = 0.0
     burst_loss: float = 0.0  # share of all frames that bursts take
     burst_mean: float = 5.0  # mean length of a burst, in frames
+    burst_longest: float = 0.1  # and its length in time at most
     reorder: float = 0.0
     reorder_by: float = 0.002
     duplicate: float = 0.0
@@ -61,15 +62,22 @@ class Bursts:
     """Gilbert's model: a good state that loses nothing and a bad one that loses all, changed by chance at each frame.
 
     With a mean burst of N frames the bad state is left with 1/N; it is entered so that bursts take `share` of all frames.
+    It is left after `longest` seconds, too: counted in frames alone, a burst that meets nothing but the retransmissions of one
+    connection would outlast them for minutes, each time twice as long, which is a dead path and not a burst.
     """
 
-    def __init__(self, share, mean, generator):
-        self.leave = 1 / max(mean, 1.0)
+    def __init__(self, share, mean, longest, generator):
+        self.leave, self.longest = 1 / max(mean, 1.0), longest
         self.enter = min(1.0, share * self.leave / (1 - share)) if share < 1 else 1.0
-        self.draw, self.bad = generator.random, False
+        self.draw, self.bad, self.until = generator.random, False, 0.0
 
-    def takes_next(self):
-        self.bad = self.draw() >= self.leave if self.bad else self.draw() < self.enter
+    def takes_next(self, now):
+        drawn = self.draw()
+        if self.bad and now < self.until:
+            self.bad = drawn >= self.leave
+        else:
+            self.bad = drawn < self.enter
+            self.until = now + self.longest
         return self.bad
 
 
@@ -108,7 +116,7 @@ class Way:
             return random.Random(f"{seed}/{name}/{fate}")
 
         self.draws = {fate: generator(fate).random for fate in ("loss", "reorder", "duplicate", "corrupt", "where", "jitter")}
-        self.bursts = Bursts(fates.burst_loss, fates.burst_mean, generator("burst")) if fates.burst_loss else None
+        self.bursts = Bursts(fates.burst_loss, fates.burst_mean, fates.burst_longest, generator("burst")) if fates.burst_loss else None
         self.link = Link(fates.rate, fates.queue) if fates.rate else None
         self.timed = bool(fates.mtu or fates.blackouts)
         self.last_due = 0.0
@@ -131,7 +139,7 @@ class Way:
             if fates.loss and draws["loss"]() < fates.loss:
                 counts["lost"] += 1
                 return
-            if self.bursts and self.bursts.takes_next():
+            if self.bursts and self.bursts.takes_next(now):
                 counts["burst_lost"] += 1
                 return
             if fates.corrupt and draws["corrupt"]() < fates.corrupt and frame[12:14] in (ETHERTYPE_V4, ETHERTYPE_V6):

@@ -59,7 +59,7 @@ def shares():
 
 
 def bursts_are_bursts():
-    run = Run(burst_loss=0.05, burst_mean=8).give(100_000)
+    run = Run(burst_loss=0.05, burst_mean=8).give(100_000, spacing=1e-6)
     passed = set(run.numbers())
     lengths, length = [], 0
     for number in range(100_000):
@@ -72,6 +72,9 @@ def bursts_are_bursts():
     mean, taken = sum(lengths) / len(lengths), sum(lengths) / 100_000
     expect(6.5 < mean < 9.5, f"bursts of {mean:.1f} frames, not 8")
     expect(0.04 < taken < 0.06, f"bursts took {taken:.1%}, not 5 %")
+    # A burst is over after its longest time, however few frames came meanwhile: one frame a second loses hardly two in a row.
+    run = Run(burst_loss=0.05, burst_mean=20, burst_longest=0.1).give(10_000, spacing=1.0)
+    expect(run.way.counts["burst_lost"] < 60, f"{run.way.counts['burst_lost']} of 10,000 lone frames lost")
 
 
 def rate_and_queue():
