@@ -12,6 +12,7 @@ mod deliver;
 pub(crate) mod limits;
 pub(crate) mod listeners;
 mod listening;
+mod path_errors;
 mod receive;
 mod retire;
 mod states;
@@ -86,7 +87,9 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
         let families = usize::from(parts.v4) + usize::from(parts.v6);
         let wanted = |family| if family { limits.connections } else { 0 };
         let entries = families * (limits.connections as usize * 2 + limits.half_open as usize * 2) + 4096;
-        let list = families * limits.connections as usize + limits.half_open as usize;
+        // Every place stands on a list once at most.
+        let list = families * limits.connections as usize;
+        let debtors = list + families * limits.half_open as usize;
         let sizes = pool_sizes(&limits, &parts.queue);
         let states = States::new(wanted(parts.v4), wanted(parts.v6), pages);
         let work = Work {
@@ -110,7 +113,7 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
             secrets: parts.secrets,
             counters: Counters::default(),
             tx: Vec::with_capacity(limits::TX_BACKLOG * 2),
-            transmit: VecDeque::with_capacity(list),
+            transmit: VecDeque::with_capacity(debtors),
             deliver: VecDeque::with_capacity(list),
             retire: VecDeque::with_capacity(list),
             starved: VecDeque::with_capacity(list),
@@ -121,6 +124,7 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
             quiet_until: parts.quiet_until,
             draining: false,
             short_of_buffers: false,
+            share: None,
             wake_at: None,
             busy: false,
         };

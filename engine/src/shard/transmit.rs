@@ -17,6 +17,7 @@ use super::work::Work;
 use crate::buffer::PortBuffers;
 use crate::conn_id::{SlotKind, SlotRef};
 use crate::host::Resolution;
+use crate::records::List;
 
 /// What came of paying one debtor.
 enum Paid {
@@ -80,9 +81,10 @@ impl<Q: Queue> Work<Q> {
 
     fn pay_connection(&mut self, slot: SlotRef) -> Paid {
         let Some(tuple) = self.records.tuple(slot) else {
+            self.records.came_off(slot, List::Transmit);
             return Paid::All;
         };
-        // A place that was reused since it was noted owes for itself, and stands on the list for itself.
+        // A place that was used again since it was noted has taken the entry over.
         if !self.records.conn(slot).is_some_and(|conn| conn.flags.transmit) {
             return Paid::All;
         }
@@ -112,7 +114,7 @@ impl<Q: Queue> Work<Q> {
         if matches!(paid, Paid::All) {
             conn.flags.transmit = false;
             if conn.tcb.is_closed() || conn.tcb.state() == fourtuple_tcp::State::TimeWait {
-                self.retire.push_back(slot);
+                self.note_retire(slot);
             }
         }
         self.arm(slot);
@@ -165,6 +167,7 @@ impl<Q: Queue> Work<Q> {
     /// A half-open connection owes a SYN+ACK.
     fn pay_half_open(&mut self, slot: SlotRef) -> Paid {
         let Some(tuple) = self.records.tuple(slot) else {
+            self.records.came_off(slot, List::Transmit);
             return Paid::All;
         };
         let now = self.now;
