@@ -193,7 +193,7 @@ class Lab:
     def __exit__(self, *_):
         Program.end_all()
         self.holder.stdin.close()
-        self.holder.wait(20)
+        self.holder.wait(60)  # a machine that is busy otherwise takes its time
 
     def namespace(self, side):
         return f"ft-{self.name}-linux" if side == "linux" or self.tap else f"ft-{self.name}"
