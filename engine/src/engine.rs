@@ -107,6 +107,14 @@ impl<Q: Queue> Engine<Q> {
                 problem,
             });
         }
+        let ports = listen.ports();
+        if ports.is_empty() {
+            let problem = format!("{}-{} is no range of ports", ports.start(), ports.end());
+            return Err(ConfigError::Field {
+                field: "port",
+                problem,
+            });
+        }
         if let Some(address) = listen.address
             && !self.config.ip.iter().any(|net| net.addr() == address)
         {
@@ -117,11 +125,13 @@ impl<Q: Queue> Engine<Q> {
             .listening
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if listening
+        if let Some(port) = listening
             .values()
-            .any(|taken| *taken == (listen.address, listen.port))
+            .filter(|(address, taken)| *address == listen.address && taken.end() >= ports.start())
+            .map(|(_, taken)| *taken.start().max(ports.start()))
+            .find(|port| ports.contains(port))
         {
-            return Err(ConfigError::PortTaken(listen.port));
+            return Err(ConfigError::PortTaken(port));
         }
         let from = self.next_listener.load(Ordering::Relaxed);
         let Some(id) = free_number(from, |id| listening.contains_key(&id)) else {
@@ -132,7 +142,7 @@ impl<Q: Queue> Engine<Q> {
             });
         };
         self.next_listener.store(id.0 + 1, Ordering::Relaxed);
-        listening.insert(id, (listen.address, listen.port));
+        listening.insert(id, (listen.address, ports));
         let workers = self.workers.len() as u16;
         let done = Done::of(workers);
         for (worker, handle) in self.workers.iter().enumerate() {
@@ -279,10 +289,11 @@ impl<Q: Queue> Engine<Q> {
             .unwrap_or_else(PoisonError::into_inner);
         listening
             .iter()
-            .map(|(id, (address, port))| {
+            .map(|(id, (address, ports))| {
                 let ours = self.config.ip.iter().map(ipnet::IpNet::addr);
                 let addresses = ours.filter(|ip| address.is_none_or(|only| only == *ip));
-                (*id, addresses.map(|ip| SocketAddr::new(ip, *port)).collect())
+                let each = addresses.flat_map(|ip| ports.clone().map(move |port| SocketAddr::new(ip, port)));
+                (*id, each.collect())
             })
             .collect()
     }

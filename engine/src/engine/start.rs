@@ -185,7 +185,10 @@ impl<Q: Queue> Engine<Q> {
         let promises = queue.promises();
         let mac = config.mac.unwrap_or(promises.mac);
         let mtu = config.mtu.unwrap_or(promises.mtu).min(promises.mtu);
-        let addresses = Addresses::new(mac.0, &config.ip, &config.gateway);
+        let mut addresses = Addresses::new(mac.0, &config.ip, &config.gateway);
+        if let Some(range) = config.source_range {
+            addresses.own_range(range);
+        }
         // A worker may come to own more than its share of four-tuples: a quarter more, and some for small numbers.
         let share = config.max_connections.div_ceil(u32::from(workers));
         let connections = if workers == 1 {

@@ -267,7 +267,7 @@ impl<Q: Queue> Work<Q> {
         self.deliver_again(slot);
     }
 
-    /// What an endpoint is told of its connection, in order: opened, chunks, end of file, room, the end. When it takes no more
+    /// What an endpoint is told of its connection, in order: opened, room, chunks, end of file, the end. When it takes no more
     /// the connection is held up until it does.
     fn tell_endpoint(&mut self, slot: SlotRef, endpoint: EndpointIndex) {
         if self.try_tell_endpoint(slot, endpoint).is_err() {
@@ -327,6 +327,8 @@ impl<Q: Queue> Work<Q> {
             return Ok(());
         };
         self.tell_opened(slot, endpoint, tuple)?;
+        // Before the chunks: who holds all that may be lent until it can send would wait for ever.
+        self.tell_room(slot, endpoint)?;
         loop {
             if !self
                 .records
@@ -351,7 +353,6 @@ impl<Q: Queue> Work<Q> {
             }
         }
         self.tell_end_of_file(slot, endpoint)?;
-        self.tell_room(slot, endpoint)?;
         self.tell_ended(slot, endpoint)
     }
 
