@@ -34,8 +34,8 @@ pub(super) struct Arena<H: Handler<MemQueue>> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Heard {
     port: u16,
-    seq: SeqNum,
-    flags: u8,
+    pub(super) seq: SeqNum,
+    pub(super) flags: u8,
     /// Octets of payload.
     len: usize,
 }
@@ -43,7 +43,7 @@ pub(super) struct Heard {
 /// One connection as the peer sees it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer {
-    port: u16,
+    pub(super) port: u16,
     pub(super) seq: SeqNum,
     pub(super) ack: SeqNum,
 }
@@ -671,8 +671,12 @@ fn nothing_of_a_listener_that_went_is_left_for_the_next_with_its_number() {
     arena.soon();
     let work = &mut arena.world.server.shards[0].work;
     assert_eq!(work.records.half_open(), 1);
-    work.control(Control::Unlisten(id, done()));
-    assert_eq!(work.records.half_open(), 0);
+    let gone = done();
+    work.control(Control::Unlisten(id, gone.clone()));
+    assert!(!gone.is_complete(), "not before all places were looked at");
+    arena.soon();
+    assert!(gone.is_complete());
+    assert_eq!(arena.world.server.shards[0].work.records.half_open(), 0);
     arena.world.server.assert_as_at_start();
 }
 
