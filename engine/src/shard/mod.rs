@@ -15,6 +15,7 @@ mod listening;
 mod path_errors;
 mod receive;
 mod retire;
+pub(crate) mod scan;
 mod states;
 mod timers;
 mod transmit;
@@ -116,10 +117,13 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
             transmit: VecDeque::with_capacity(debtors),
             deliver: VecDeque::with_capacity(list),
             retire: VecDeque::with_capacity(list),
+            held_up: VecDeque::with_capacity(list),
+            retry: 0,
             starved: VecDeque::with_capacity(list),
             starved_until: Instant::ZERO,
             in_hand: None,
             sweep: None,
+            scans: scan::Scans::default(),
             orphans: 0,
             quiet_until: parts.quiet_until,
             draining: false,
@@ -144,6 +148,7 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
         work.busy = false;
         receive(work, &mut self.burst);
         work.commands();
+        work.scan();
         work.timers(&mut self.due);
         deliver::deliver(work, &mut self.handler, &mut self.states);
         deliver::finish(work, &mut self.handler, &mut self.states);
@@ -165,6 +170,16 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
     /// Something waits that came from another thread: a sleeper looks once more before it sleeps.
     pub(crate) fn has_work(&self) -> bool {
         self.work.hub.has_work() || self.work.mesh.has_work()
+    }
+
+    /// A command waits for room in a connection's queue, which nobody rings for.
+    pub(crate) fn has_held_commands(&self) -> bool {
+        self.work.hub.has_held()
+    }
+
+    /// Frames wait to be built or to be taken by the port, or a scan goes on that may bring some.
+    pub(crate) fn has_unsent(&self) -> bool {
+        !self.work.tx.is_empty() || !self.work.transmit.is_empty() || !self.work.scans.is_empty()
     }
 
     /// The counters with all gauges up to date.

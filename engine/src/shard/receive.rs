@@ -11,8 +11,8 @@
 use fourtuple_nic::{Queue, RxBuf, RxChecksum};
 use fourtuple_tcp::reset_for;
 use fourtuple_wire::{
-    ChecksumCheck, DropReason, Expect, Icmpv4Message, Icmpv4Packet, Icmpv6Message, Icmpv6Packet, Packet, PacketKind,
-    TcpFlags, TcpPacket, parse,
+    ChecksumCheck, DropReason, Expect, Icmpv4Message, Icmpv4Packet, Icmpv6Message, Icmpv6Packet, Packet,
+    PacketKind, TcpFlags, TcpPacket, parse,
 };
 
 use crate::buffer::RxChunk;
@@ -149,7 +149,8 @@ impl<Q: Queue> Work<Q> {
         let free = self.queue.pool().rx_free;
         let low_water = self.limits.low_water;
         self.short_of_buffers = free < low_water;
-        self.share = (free < low_water.saturating_mul(SCARCE_MARKS)).then(|| free / SHARE_OF_FREE * space as u32);
+        self.share =
+            (free < low_water.saturating_mul(SCARCE_MARKS)).then(|| free / SHARE_OF_FREE * space as u32);
     }
 
     /// Payload for this connection may be kept (D5): there is plenty of room, or the connection has a share of what is left.

@@ -192,7 +192,10 @@ impl ModelWorker {
                 );
                 conn.sent.extend_from_slice(chunk.bytes());
                 let (len, charge) = (chunk.bytes().len() as u32, chunk.charge());
-                assert!(len > 0 && i64::from(len) <= conn.credit, "sending is paid for by credit");
+                assert!(
+                    len > 0 && i64::from(len) <= conn.credit,
+                    "sending is paid for by credit"
+                );
                 conn.credit -= i64::from(charge);
                 conn.writable += charge;
             }
@@ -313,6 +316,14 @@ impl Conn {
         if self.gone.is_some() || self.told_ended {
             return false;
         }
+        if self.writable > 0
+            && hub
+                .try_event(self.owner, Event::Writable(id, self.writable))
+                .is_ok()
+        {
+            self.credit += i64::from(std::mem::take(&mut self.writable));
+            return true;
+        }
         if let Some(chunk) = self.inbound.pop_front() {
             if !hub.may_lend(self.owner) {
                 self.inbound.push_front(chunk);
@@ -331,14 +342,6 @@ impl Conn {
                 }
                 Err(_) => unreachable!("the event comes back as it was"),
             };
-        }
-        if self.writable > 0
-            && hub
-                .try_event(self.owner, Event::Writable(id, self.writable))
-                .is_ok()
-        {
-            self.credit += i64::from(std::mem::take(&mut self.writable));
-            return true;
         }
         if self.peer_closed && !self.told_peer_closed {
             self.told_peer_closed = hub.try_event(self.owner, Event::PeerClosed(id)).is_ok();

@@ -28,7 +28,9 @@ fn a_soft_error_ends_nothing() {
     let arrival = error(&mut end, PathError::Soft, 0);
     assert_eq!((arrival.verdict, arrival.ended), (Ok(()), None));
     assert_eq!(end.counters.icmp_errors_soft, 1);
-    send!(end, seg(SYN | ACK).seq(0).ack(1).mss(1000)).verdict.unwrap();
+    send!(end, seg(SYN | ACK).seq(0).ack(1).mss(1000))
+        .verdict
+        .unwrap();
     end.drain();
     end.write_octets(1, 100);
     end.drain();
@@ -36,6 +38,10 @@ fn a_soft_error_ends_nothing() {
         let arrival = error(&mut end, what, 1);
         assert_eq!((arrival.verdict, arrival.ended), (Ok(()), None));
     }
+    // proves: RFC 9293 MUST-47, SHLD-25
+    assert!(end.tcb.status(&end.profile, end.now).unreachable);
+    send!(end, seg(ACK).seq(1).ack(101)).verdict.unwrap();
+    assert!(!end.tcb.status(&end.profile, end.now).unreachable);
 }
 
 // proves: RFC 5927 §4.1
@@ -44,7 +50,10 @@ fn an_error_about_nothing_outstanding_is_ignored() {
     let mut end = Setup::default().syn_sent();
     for seq in [1, 2, 1 << 31, u32::MAX] {
         let arrival = error(&mut end, PathError::Hard, seq);
-        assert_eq!((arrival.verdict, arrival.ended), (Err(DropReason::IgnoredIcmp), None));
+        assert_eq!(
+            (arrival.verdict, arrival.ended),
+            (Err(DropReason::IgnoredIcmp), None)
+        );
     }
     let mut end = Setup::default().established();
     end.write_octets(1, 3_000);
