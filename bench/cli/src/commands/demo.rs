@@ -82,7 +82,7 @@ pub(crate) fn run(demo: &Demo) -> Result<(), Failure> {
         Engine::start_on(generator_config, generator_port, |worker| run.generator(worker))?;
 
     let outcome = run.drive(&generator, &mut Watcher::new(signals, run.plan(), Some(&server)));
-    let farewell = farewell(demo.run.connections);
+    let farewell = farewell(run.plan());
     generator.drain(farewell);
     let cost = ServerCost {
         workers: server.config().workers,
