@@ -282,17 +282,24 @@ impl<Q: Queue> Generator<Q> {
         }
     }
 
-    /// In the last phase a connection goes when nothing is under way on it.
+    /// In the last phase a connection goes when nothing is under way on it: with a FIN, and it is over when the peer's comes.
+    /// (Closed at once it would be an orphan, of which an engine keeps a bounded number.) A peer that streams may never send
+    /// one: it is closed.
     pub(crate) fn end_if_idle(
         &mut self,
         connection: &mut Connection<'_, Q>,
         state: &mut SlotNumber,
         slot: u32,
     ) {
-        if self.slots.at(slot).outstanding == 0 {
+        if self.slots.at(slot).outstanding > 0 {
+            return;
+        }
+        if matches!(self.plan.pattern, Pattern::Stream { .. }) {
             self.slots.vacate(slot, false);
             state.detach();
             connection.close();
+        } else {
+            connection.shutdown();
         }
     }
 

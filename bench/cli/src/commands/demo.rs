@@ -82,7 +82,7 @@ pub(crate) fn run(demo: &Demo) -> Result<(), Failure> {
         Engine::start_on(generator_config, generator_port, |worker| run.generator(worker))?;
 
     let outcome = run.drive(&generator, &mut Watcher::new(signals, run.plan(), Some(&server)));
-    let farewell = farewell(demo.run.connections);
+    let farewell = farewell(run.plan());
     generator.drain(farewell);
     let cost = ServerCost {
         workers: server.config().workers,
@@ -170,7 +170,7 @@ fn locals(connections: u32, (first_port, last_port): Ports) -> Vec<Ipv4Addr> {
     let first = u32::from(SERVER) + 1;
     let ports = u32::from(last_port - first_port) + 1;
     let from_one = (ports - ports / 3).min(FROM_ONE_ADDRESS);
-    (0..connections.div_ceil(from_one).max(1).min(MOST_ADDRESSES))
+    (0..connections.div_ceil(from_one).clamp(1, MOST_ADDRESSES))
         .map(|number| Ipv4Addr::from(first + number))
         .collect()
 }

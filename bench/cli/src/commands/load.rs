@@ -60,7 +60,7 @@ pub(crate) fn run(load: &Load) -> Result<(), Failure> {
     let engine: Engine<PortQueue> = Engine::start_with(config, |worker| run.generator(worker))?;
     tell_stats(&load.run, &engine);
     let outcome = run.drive(&engine, &mut Watcher::new(signals, run.plan(), None));
-    engine.drain(farewell(load.run.connections));
+    engine.drain(farewell(run.plan()));
     engine.stop();
     conclude(
         &run,
@@ -165,9 +165,15 @@ fn held(plan: &Plan) -> Option<KeepAlive> {
     })
 }
 
-/// How long connections may take to close at the end of a run: longer where there are many.
-pub(crate) fn farewell(connections: u32) -> Duration {
-    Duration::from_millis(500) + Duration::from_micros(20) * connections
+/// How long connections may take to close at the end of a run: those that were held are closed in order, as long as they take.
+pub(crate) fn farewell(plan: &Plan) -> Duration {
+    match plan.pattern {
+        Pattern::Hold => plan.timeout + Duration::from_micros(50) * plan.connections,
+        Pattern::RequestResponse
+        | Pattern::ConnectRequestResponse
+        | Pattern::Stream { .. }
+        | Pattern::Http => Duration::from_millis(500),
+    }
 }
 
 /// Where the stats endpoint listens, if it was asked for.
