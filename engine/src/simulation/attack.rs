@@ -989,6 +989,7 @@ fn who_holds_all_that_may_be_lent_hears_of_room_to_send() {
     let listen = Listen {
         profile: Profile {
             send_buffer: 4_096,
+            nodelay: true,
             ..Profile::default()
         },
         ..Listen::on(7).for_endpoints()
