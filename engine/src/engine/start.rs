@@ -210,7 +210,8 @@ impl<Q: Queue> Engine<Q> {
                 connections,
                 half_open: connections.min(65_536),
                 time_wait: connections.max(1024),
-                orphans: (connections / 2).max(1024),
+                // An eighth is left to those that somebody wants, however many close at once to peers that don't answer.
+                orphans: (connections - connections / 8).max(1024),
                 ephemeral_ports: config.ephemeral_ports,
                 low_water: rx_buffers / 16,
             },

@@ -94,7 +94,7 @@ pub(crate) fn room(pattern: PatternWord, connections: u32) -> u32 {
     match pattern {
         PatternWord::Crr => connections.saturating_mul(4).saturating_add(1_024),
         PatternWord::Rr | PatternWord::Stream | PatternWord::Hold | PatternWord::Http => {
-            connections.saturating_add(connections / 8).saturating_add(64)
+            connections.saturating_add(connections / 4).saturating_add(64)
         }
     }
 }
