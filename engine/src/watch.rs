@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use fourtuple_wire::Instant;
 
+use crate::attach::Reports;
 use crate::listener::ListenerId;
 use crate::stats::{Facts, Reader, Snapshot};
 
@@ -19,6 +20,7 @@ pub(crate) struct Watch {
     pub(crate) readers: Vec<Reader>,
     pub(crate) started: Instant,
     pub(crate) clock: Box<dyn Fn() -> Instant + Send + Sync>,
+    pub(crate) reports: Reports,
 }
 
 impl Watch {
@@ -36,7 +38,10 @@ impl Watch {
             listening: ports,
             draining: self.draining.load(Ordering::Relaxed),
         };
-        Snapshot::take(facts, &self.readers, self.started, (self.clock)())
+        Snapshot {
+            ports: (self.reports)(),
+            ..Snapshot::take(facts, &self.readers, self.started, (self.clock)())
+        }
     }
 }
 
