@@ -3,6 +3,7 @@
 //! Order at the end, by the order of fields in [`Inner`]: the device is stopped and closed, then the rings are emptied, then
 //! the pools retire. No step finds a buffer that a later one still needs.
 
+mod claim;
 mod counters;
 mod device;
 mod devices;
@@ -27,6 +28,7 @@ use crate::eal::Eal;
 use crate::mbuf::Attaching;
 use crate::pool::{Layout, Pool};
 use crate::queue::DpdkQueue;
+use claim::Claim;
 use counters::{Counter, QueueCounters};
 use device::Device;
 use devices::Devices;
@@ -61,6 +63,8 @@ struct Nature {
     link: Option<Arc<rings::Link>>,
     /// The kernel's interface that the port lies on; a driver over one knows nothing of its link.
     carrier: Option<Carrier>,
+    /// What keeps others from the interface meanwhile.
+    claim: Option<Claim>,
     /// Largest MTU that the driver is told of: some take longer frames than they say.
     told_mtu: u16,
     /// The driver counts bytes, so that we need not.
@@ -94,6 +98,7 @@ pub(crate) struct Inner {
     promises: Promises,
     attaching: Attaching,
     carrier: Option<Carrier>,
+    _claim: Option<Claim>,
     counts_bytes: bool,
     umem: bool,
     /// The packet socket of each queue, where the port is made of those: the kernel counts in them what it drops.
@@ -196,6 +201,7 @@ impl Nature {
             wait: WaitBy::Polling,
             link: None,
             carrier: None,
+            claim: None,
             told_mtu: u16::MAX,
             counts_bytes: true,
             umem: false,
@@ -290,6 +296,7 @@ impl Port {
             promises,
             attaching,
             carrier: nature.carrier,
+            _claim: nature.claim,
             counts_bytes: nature.counts_bytes,
             umem: nature.umem,
             packet_sockets,

@@ -9,12 +9,13 @@
 //! Frames lie in the receive pool itself (UMEM), which is registered with the kernel as one piece. The driver keeps
 //! [`FILL`] of its buffers for the kernel and forgets them when it is closed, and copies frames to be sent into others.
 
-use std::ffi::{CStr, c_void};
+use std::ffi::c_void;
 use std::os::fd::RawFd;
 use std::{fs, mem, ptr};
 
 use fourtuple_nic::NicError;
 
+use super::claim::{self, Claim};
 use super::device::{Device, fresh_name};
 use super::devices::Devices;
 use super::ethtool::{self, Carrier};
@@ -65,6 +66,8 @@ pub(super) fn af_xdp(name: &str, queues: u16, options: &PortOptions) -> Result<P
     }
     let largest = u16::try_from(interface.mtu).unwrap_or(u16::MAX).min(MTU_MOST);
     let mtu = require_mtu(&label, Some(options.mtu.unwrap_or(largest.min(1500))), largest)?;
+    quieten();
+    let claim = Claim::take(&label, name, interface.index)?;
     let mut devices: Option<Devices> = None;
     for queue in 0..queues {
         let arguments = format!("iface={name},start_queue={queue},queue_count=1");
@@ -74,7 +77,6 @@ pub(super) fn af_xdp(name: &str, queues: u16, options: &PortOptions) -> Result<P
             Some(devices) => devices.push(device),
         }
     }
-    quieten();
     let Some(devices) = devices else {
         return Err(refused("a port has at least one queue".to_owned()));
     };
@@ -91,6 +93,7 @@ pub(super) fn af_xdp(name: &str, queues: u16, options: &PortOptions) -> Result<P
         descriptors_most: FILL as u16,
         wait: WaitBy::XdpSocket,
         carrier: Carrier::of(name),
+        claim: Some(claim),
         umem: true,
         ..Nature::polled(options)
     };
@@ -111,8 +114,8 @@ fn explain(error: NicError, name: &str) -> NicError {
                 port,
                 reason: format!(
                     "the kernel gives no AF_XDP socket on it: another XDP program holds the interface (`ip link show {name}` \
-                     shows it, `ip link set {name} xdp off` removes it), another process holds the queue, or its MTU is too large \
-                     for XDP ({reason})"
+                     shows it, `ip link set {name} xdp off` removes it), another process holds the queue, its MTU is too large \
+                     for XDP, or it is a veth whose other end sends on more queues than it receives on ({reason})"
                 ),
             }
         }
@@ -190,23 +193,16 @@ fn is_xdp(fd: RawFd) -> bool {
 
 /// Keeps libxdp and libbpf from writing to stderr. They come with DPDK's driver, so they are asked for by name.
 fn quieten() {
-    for name in [c"libbpf_set_print", c"libxdp_set_print"] {
-        let _known = set_no_print(name);
+    for function in [c"libbpf_set_print", c"libxdp_set_print"]
+        .into_iter()
+        .filter_map(claim::loaded)
+    {
+        // SAFETY: both functions take the new print function (null: print nothing) and return the old one, in every release.
+        unsafe {
+            let set: unsafe extern "C" fn(*const c_void) -> *mut c_void = mem::transmute(function);
+            set(ptr::null());
+        }
     }
-}
-
-fn set_no_print(name: &CStr) -> Option<()> {
-    // SAFETY: looks a name up among the libraries that are loaded.
-    let function = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
-    if function.is_null() {
-        return None;
-    }
-    // SAFETY: both functions take the new print function (null: print nothing) and return the old one, in every release.
-    unsafe {
-        let set: unsafe extern "C" fn(*const c_void) -> *mut c_void = mem::transmute(function);
-        set(ptr::null());
-    }
-    Some(())
 }
 
 #[cfg(test)]
