@@ -31,6 +31,9 @@ use crate::worker::Worker;
 /// Messages of the engine that wait for a worker.
 const CONTROL_RING: usize = 256;
 
+/// How late the kernel may end a worker's sleep to save wake-ups: the least that it takes (0 would mean its default of 50 µs).
+const SLACK_NS: Option<std::num::NonZeroU64> = std::num::NonZeroU64::new(1);
+
 /// How often the control thread looks after what dropped endpoints left behind.
 const ESTATE_STEP: Duration = Duration::from_millis(2);
 
@@ -178,7 +181,10 @@ impl<Q: Queue> Engine<Q> {
         let promises = queue.promises();
         let mac = config.mac.unwrap_or(promises.mac);
         let mtu = config.mtu.unwrap_or(promises.mtu).min(promises.mtu);
-        let addresses = Addresses::new(mac.0, &config.ip, &config.gateway);
+        let mut addresses = Addresses::new(mac.0, &config.ip, &config.gateway);
+        if let Some(range) = config.source_range {
+            addresses.own_range(range);
+        }
         // A worker may come to own more than its share of four-tuples: a quarter more, and some for small numbers.
         let share = config.max_connections.div_ceil(u32::from(workers));
         let connections = if workers == 1 {
@@ -312,6 +318,8 @@ fn spawn<Q: Queue, H: Handler<Q>, C: Clock>(
             if let Some(id) = core {
                 core_affinity::set_for_current(core_affinity::CoreId { id });
             }
+            // Sleeps end when their time is up, not when the kernel finds it convenient; where that is refused, 50 µs later.
+            let _ = rustix::thread::set_current_timer_slack(SLACK_NS);
             let guard = enter();
             let failed = guard.as_ref().err().cloned();
             let proceed = failed.is_none();
