@@ -82,6 +82,8 @@ pub enum Driver {
     /// A packet socket on an existing interface; needs CAP_NET_RAW.
     #[default]
     AfPacket,
+    /// AF_XDP sockets on an existing interface, past the kernel's stack; needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF.
+    AfXdp,
     /// A TAP interface that is created under the name given; needs CAP_NET_ADMIN.
     Tap,
 }

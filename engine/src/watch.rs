@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use fourtuple_wire::Instant;
 
+use crate::attach::Reports;
 use crate::listener::ListenerId;
 use crate::stats::{Facts, Reader, Snapshot};
 
@@ -23,6 +24,7 @@ pub(crate) struct Watch {
     pub(crate) readers: Vec<Reader>,
     pub(crate) started: Instant,
     pub(crate) clock: Box<dyn Fn() -> Instant + Send + Sync>,
+    pub(crate) reports: Reports,
 }
 
 impl Watch {
@@ -40,7 +42,10 @@ impl Watch {
             listening: ports,
             draining: self.draining.load(Ordering::Relaxed),
         };
-        Snapshot::take(facts, &self.readers, self.started, (self.clock)())
+        Snapshot {
+            ports: (self.reports)(),
+            ..Snapshot::take(facts, &self.readers, self.started, (self.clock)())
+        }
     }
 }
 

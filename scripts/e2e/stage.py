@@ -234,9 +234,10 @@ class Lab:
         program.wait_for_line("^ready$", 10)
         return program
 
-    def serve(self, *services, workers=2, flags=(), name="serve"):
+    def serve(self, *services, workers=2, flags=(), name="serve", attach=None):
         """Starts `fourtuple serve` on the engine's side and waits until every service says that it listens."""
-        attach = ["--iface", "tap0", "--driver", "tap"] if self.tap else ["--iface", "v0", "--driver", "af_packet"]
+        if attach is None:
+            attach = ["--iface", "tap0", "--driver", "tap"] if self.tap else ["--iface", "v0", "--driver", "af_packet"]
         server = self.start("engine", name, [
             fourtuple(), "serve", *services, *attach, "--ip", f"{ENGINE_V4}/24", "--ip", f"{ENGINE_V6}/64",
             "--workers", workers, *flags,

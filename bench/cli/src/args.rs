@@ -58,7 +58,7 @@ pub(crate) struct Attach {
     /// Another port: a PCI address (0000:65:00.0) or a virtual device of DPDK (vdev:net_memif0,role=server,id=0)
     #[arg(long, value_name = "PORT")]
     pub(crate) port: Vec<PortName>,
-    /// How to attach to it: af_packet to one that is there, tap makes it
+    /// How to attach to it: af_packet and af_xdp to one that is there, tap makes it
     #[arg(long, value_enum, default_value = "af_packet")]
     pub(crate) driver: DriverWord,
     /// The engine's own address, as 10.99.0.2/24; again for more, v4 or v6
@@ -261,6 +261,8 @@ pub(crate) enum CloseWord {
 pub(crate) enum DriverWord {
     #[value(name = "af_packet")]
     AfPacket,
+    #[value(name = "af_xdp")]
+    AfXdp,
     Tap,
 }
 
@@ -268,6 +270,7 @@ impl From<DriverWord> for Driver {
     fn from(word: DriverWord) -> Self {
         match word {
             DriverWord::AfPacket => Self::AfPacket,
+            DriverWord::AfXdp => Self::AfXdp,
             DriverWord::Tap => Self::Tap,
         }
     }

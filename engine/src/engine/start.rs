@@ -18,6 +18,7 @@ use crate::handler::{Handler, NoHandler};
 use crate::handoff::Estate;
 use crate::host::{Addresses, Host, Rates};
 use crate::idle::Sleeper;
+use crate::links::{self, Links};
 use crate::mesh::{self, Mesh};
 use crate::secrets::Secrets;
 use crate::shard::{Limits, Shard, ShardParts, Steering};
@@ -110,9 +111,10 @@ impl<Q: Queue> Engine<Q> {
             readers,
             started,
             clock: Box::new(move || Instant::from_nanos(clock.now_ns())),
+            reports: attachment.reports,
         });
         let (estates, left_behind) = channel();
-        let control_thread = spawn_control(left_behind)?;
+        let control_thread = spawn_control(left_behind, Arc::clone(&watch))?;
         let mut engine = Self {
             workers: Vec::new(),
             #[cfg(feature = "stats-server")]
@@ -228,25 +230,26 @@ impl<Q: Queue> Engine<Q> {
     }
 }
 
-/// Steps what dropped endpoints left behind until all their buffers are home (D9). Ends when the engine and its endpoints are
-/// gone.
-fn spawn_control<Q: Queue>(left_behind: Receiver<Estate<Q>>) -> Result<JoinHandle<()>, StartError> {
+/// Steps what dropped endpoints left behind until all their buffers are home (D9), and tells the log of links that come and
+/// go. Ends when the engine and its endpoints are gone.
+fn spawn_control<Q: Queue>(
+    left_behind: Receiver<Estate<Q>>,
+    watch: Arc<Watch>,
+) -> Result<JoinHandle<()>, StartError> {
     std::thread::Builder::new()
         .name("ft-control".to_owned())
         .spawn(move || {
             let mut estates: Vec<Estate<Q>> = Vec::new();
             let mut settled_at = std::time::Instant::now();
+            let mut links = Links::default();
             loop {
+                links.look(&watch);
                 let step = if settled_at.elapsed() < ESTATE_PATIENCE {
                     ESTATE_STEP
                 } else {
                     ESTATE_LATE_STEP
                 };
-                let next = if estates.is_empty() {
-                    left_behind.recv().map_err(|_| RecvTimeoutError::Disconnected)
-                } else {
-                    left_behind.recv_timeout(step)
-                };
+                let next = left_behind.recv_timeout(if estates.is_empty() { links::EVERY } else { step });
                 let before = estates.len();
                 match next {
                     Ok(estate) => estates.push(estate),

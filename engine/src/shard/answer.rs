@@ -16,8 +16,8 @@ use super::work::Work;
 use crate::host::Resolution;
 use crate::mesh::MeshMessage;
 
-/// Largest frame that the host writes of its own: an echo reply of a full packet.
-const ANSWER_ROOM: usize = 2048;
+/// Largest frame that the host writes of its own: an echo reply of a full packet, 9000 bytes and their Ethernet header.
+const ANSWER_ROOM: usize = 9216;
 
 impl<Q: Queue> Work<Q> {
     /// Sends a bare segment back to where `packet` came from.

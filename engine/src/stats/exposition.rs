@@ -61,7 +61,7 @@ impl Collector for Exposition {
             let mut family = family.declare(&mut encoder)?;
             value_of(metric).put(&mut family, &[("port", port.as_str())], value)?;
         }
-        Ok(())
+        self.ports(&mut encoder)
     }
 }
 
@@ -73,6 +73,7 @@ impl Exposition {
             silence,
             workers,
             totals: _,
+            ports: _,
         } = &self.0;
         let info = Info::new([
             ("version", facts.version.to_owned()),
@@ -96,6 +97,35 @@ impl Exposition {
                 &[("worker", number)],
                 &ConstGauge::new(silence.as_secs_f64()),
             )?;
+        }
+        Ok(())
+    }
+
+    /// What the ports tell of themselves.
+    fn ports(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let ports = || self.0.ports.iter().map(|port| (escape(&port.name), port));
+        let help = "1 while the port has a carrier.";
+        let mut family = encoder.encode_descriptor("port_link_up", help, None, MetricType::Gauge)?;
+        for (name, port) in ports() {
+            let up = ConstGauge::new(u32::from(port.link.up));
+            put(&mut family, &[("port", name.as_str())], &up)?;
+        }
+        let help = "Bits a second of the port's link, where somebody knows.";
+        let mut family =
+            encoder.encode_descriptor("port_link_bits_per_second", help, None, MetricType::Gauge)?;
+        for (name, port) in ports() {
+            if let Some(megabits) = port.link.megabits {
+                let speed = ConstGauge::new(u64::from(megabits) * 1_000_000);
+                put(&mut family, &[("port", name.as_str())], &speed)?;
+            }
+        }
+        let help = "What the port's driver counts, by its own names.";
+        let mut family = encoder.encode_descriptor("port_xstat", help, None, MetricType::Counter)?;
+        for (port_name, port) in ports() {
+            for (name, value) in &port.counters {
+                let labels = [("port", port_name.as_str()), ("name", &escape(name))];
+                put(&mut family, &labels, &ConstCounter::new(*value))?;
+            }
         }
         Ok(())
     }
@@ -273,6 +303,9 @@ mod tests {
             "fourtuple_dropped_total{worker=\"1\",reason=\"group_destination\"} 1",
             "fourtuple_connections_by_state{worker=\"0\",state=\"established\"} 1",
             "fourtuple_port_rx_missed_total{port=\"mem:\\\"a\\\\b\\\"\"} 4",
+            "fourtuple_port_link_up{port=\"mem:\\\"a\\\\b\\\"\"} 1",
+            "fourtuple_port_link_bits_per_second{port=\"mem:\\\"a\\\\b\\\"\"} 10000000000",
+            "fourtuple_port_xstat_total{port=\"mem:\\\"a\\\\b\\\"\",name=\"rx_q0_packets\"} 21",
             "fourtuple_last_turn_age_seconds{worker=\"0\"} 1.5",
             "# TYPE fourtuple_worker_wakeup_delay_seconds histogram",
             "fourtuple_worker_wakeup_delay_seconds_bucket{le=\"0.000001024\",worker=\"0\"} 0",
@@ -305,7 +338,8 @@ mod tests {
         let of_worker = PLAIN.len() + tcp_metrics().len() + DropReason::ALL.len() + State::ALL.len() + 1;
         // Buckets, the one without bound, sum and count.
         let of_worker = of_worker + BOUNDS + 3;
-        assert_eq!(samples, 4 + 2 * of_worker + PORT.len());
+        let of_ports = 2 + 2;
+        assert_eq!(samples, 4 + 2 * of_worker + PORT.len() + of_ports);
         assert!(!text.contains("_ns"), "seconds are the base unit");
     }
 }

@@ -3,9 +3,11 @@
 //! Each worker's block is whole in itself; blocks of different workers are up to a millisecond apart. What stands in the
 //! JSON is described in docs/stats.md, which a test holds to the lists of metrics in this crate.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use fourtuple_nic::PortReport;
 use fourtuple_tcp::State;
 use fourtuple_wire::{DropReason, Instant};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -52,6 +54,8 @@ pub struct Snapshot {
     pub workers: Vec<Block>,
     /// Their sum; of peaks the largest.
     pub totals: Block,
+    /// What the ports tell of themselves.
+    pub ports: Vec<PortReport>,
 }
 
 impl Snapshot {
@@ -70,6 +74,7 @@ impl Snapshot {
             silence,
             workers,
             totals,
+            ports: Vec::new(),
         }
     }
 
@@ -99,6 +104,8 @@ impl Serialize for Snapshot {
         map.serialize_entry("engine", &Engine(self))?;
         map.serialize_entry("totals", &Numbers(&self.totals))?;
         map.serialize_entry("port", &Named(self.totals.each_port()))?;
+        let ports: Vec<_> = self.ports.iter().map(Port).collect();
+        map.serialize_entry("ports", &ports)?;
         let workers: Vec<_> = (0..self.workers.len())
             .filter_map(|number| self.worker(number))
             .collect();
@@ -127,6 +134,25 @@ impl Serialize for Engine<'_> {
         map.serialize_entry("addresses", addresses)?;
         map.serialize_entry("listening", listening)?;
         map.serialize_entry("draining", draining)?;
+        map.end()
+    }
+}
+
+/// An object of the `ports` array.
+struct Port<'a>(&'a PortReport);
+
+impl Serialize for Port<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let PortReport { name, link, counters } = self.0;
+        let mut map = serializer.serialize_map(Some(4))?;
+        map.serialize_entry("name", name)?;
+        map.serialize_entry("link_up", &link.up)?;
+        map.serialize_entry("link_megabits", &link.megabits)?;
+        let counters: BTreeMap<&str, u64> = counters
+            .iter()
+            .map(|(name, value)| (name.as_str(), *value))
+            .collect();
+        map.serialize_entry("xstats", &counters)?;
         map.end()
     }
 }
@@ -229,7 +255,7 @@ impl Name for &'static Metric {
 
 #[cfg(all(test, not(loom)))]
 pub(super) mod tests {
-    use fourtuple_nic::PortStats;
+    use fourtuple_nic::{Link, PortStats};
     use serde_json::Value;
 
     use super::super::{Counters, Kind, PLAIN, PORT, Publisher, published, tcp_metrics};
@@ -269,12 +295,27 @@ pub(super) mod tests {
     }
 
     pub(crate) fn snapshot() -> Snapshot {
-        Snapshot::take(
+        let taken = Snapshot::take(
             facts(),
             &readers().1,
             Instant::from_millis(500),
             Instant::from_millis(3_500),
-        )
+        );
+        let port = PortReport {
+            name: "mem:\"a\\b\"".to_owned(),
+            link: Link {
+                up: true,
+                megabits: Some(10_000),
+            },
+            counters: vec![
+                ("rx_q0_packets".to_owned(), 21),
+                ("rx_missed_errors".to_owned(), 4),
+            ],
+        };
+        Snapshot {
+            ports: vec![port],
+            ..taken
+        }
     }
 
     #[test]
@@ -286,6 +327,12 @@ pub(super) mod tests {
         assert_eq!(json["engine"]["port"], "mem:\"a\\b\"");
         assert_eq!(json["totals"]["rx_packets"], 21);
         assert_eq!(json["port"]["rx_missed"], 4, "not summed");
+        let port = &json["ports"][0];
+        assert_eq!(
+            (&port["link_up"], &port["link_megabits"]),
+            (&true.into(), &10_000.into())
+        );
+        assert_eq!(port["xstats"]["rx_missed_errors"], 4);
         let worker = &json["workers"][1];
         assert_eq!(
             (&worker["worker"], &worker["last_turn_age_s"]),

@@ -10,9 +10,10 @@ mod stash;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
+use std::time::Instant;
 
 use dpdk_sys::rte_mbuf;
-use fourtuple_nic::{PoolGauge, PortStats, Promises, Queue};
+use fourtuple_nic::{PoolGauge, PortStats, Promises, Queue, RxBuf, TxFrame};
 
 use crate::eal;
 use crate::mbuf::{Attaching, Mbuf, RawMbuf, SharedMbuf, TxMbuf};
@@ -33,13 +34,20 @@ const L2_BYTES: usize = 18;
 #[derive(Debug)]
 pub struct DpdkQueue {
     port: Arc<Inner>,
+    /// What DPDK calls it: a port, and a number there.
     id: u16,
+    device_queue: u16,
+    /// Its number at our port.
     queue: u16,
     attaching: Attaching,
     frame_most: usize,
     wait_fd: Option<RawFd>,
     /// The driver keeps sent buffers and gives them back when asked; cleared when it turns out that it doesn't.
     reclaims: bool,
+    /// Bytes are counted here, since the driver does not.
+    counts_bytes: bool,
+    /// Nothing is received before.
+    silent_until: Option<Instant>,
     headers: Stash,
 }
 
@@ -49,15 +57,24 @@ unsafe impl Send for DpdkQueue {}
 
 impl DpdkQueue {
     /// Made once for each queue index of a port (invariant 4).
-    pub(crate) fn new(port: Arc<Inner>, queue: u16, wait_fd: Option<RawFd>) -> Self {
+    pub(crate) fn new(
+        port: Arc<Inner>,
+        queue: u16,
+        wait_fd: Option<RawFd>,
+        silent_until: Option<Instant>,
+    ) -> Self {
         let promises = port.promises();
+        let (id, device_queue) = port.place(queue);
         Self {
-            id: port.id(),
+            id,
+            device_queue,
             queue,
             attaching: port.attaching(),
             frame_most: usize::from(promises.mtu) + L2_BYTES,
             wait_fd,
             reclaims: true,
+            counts_bytes: !port.counts_bytes(),
+            silent_until,
             headers: Stash::default(),
             port,
         }
@@ -124,6 +141,16 @@ impl DpdkQueue {
         kept
     }
 
+    /// Whether the time to receive has not come.
+    #[cold]
+    fn keeps_silent(&mut self) -> bool {
+        let silent = self.silent_until.is_some_and(|until| Instant::now() < until);
+        if !silent {
+            self.silent_until = None;
+        }
+        silent
+    }
+
     /// A plain copy of a frame that we may not keep as it is; `None`, counted, when that is not possible.
     #[cold]
     fn flatten(&self, frame: RawMbuf) -> Option<RawMbuf> {
@@ -149,7 +176,7 @@ impl DpdkQueue {
         let count = batch.len() as u16;
         // SAFETY: the port is started while it has a queue (invariant 5); only this queue sends on this index (invariant 4);
         // `batch` holds live chains of which each is referred to once. The driver owns those that it takes.
-        let taken = unsafe { dpdk_sys::shim_tx_burst(self.id, self.queue, batch.as_mut_ptr(), count) };
+        let taken = unsafe { dpdk_sys::shim_tx_burst(self.id, self.device_queue, batch.as_mut_ptr(), count) };
         usize::from(taken)
     }
 }
@@ -166,13 +193,16 @@ impl Queue for DpdkQueue {
     #[inline]
     fn rx_burst(&mut self, into: &mut Vec<Mbuf>, max: usize) -> usize {
         eal::pass();
+        if self.silent_until.is_some() && self.keeps_silent() {
+            return 0;
+        }
         let before = into.len();
         let room = into.spare_capacity_mut();
         let most = room.len().min(max).min(usize::from(u16::MAX));
         let places = room.as_mut_ptr().cast::<*mut rte_mbuf>();
         // SAFETY: `room` has `most` places of the size of a pointer (Mbuf is transparent); the port is started while it has a queue
         // (invariant 5), and only this queue receives on this index (invariant 4).
-        let received = unsafe { dpdk_sys::shim_rx_burst(self.id, self.queue, places, most as u16) };
+        let received = unsafe { dpdk_sys::shim_rx_burst(self.id, self.device_queue, places, most as u16) };
         if received == 0 {
             return 0;
         }
@@ -181,6 +211,10 @@ impl Queue for DpdkQueue {
         let kept = self.sort_out(received);
         // SAFETY: the first `kept` places hold pointers to plain mbufs whose only reference is ours: what an Mbuf is.
         unsafe { into.set_len(before + kept) }
+        if self.counts_bytes {
+            let bytes = into[before..].iter().map(|frame| frame.bytes().len() as u64);
+            self.port.counters(self.queue).rx_bytes.add(bytes.sum());
+        }
         kept
     }
 
@@ -194,12 +228,13 @@ impl Queue for DpdkQueue {
         let mut gone = 0;
         let mut linearised = 0;
         let mut refused = 0;
+        let mut bytes = 0;
         while gone < frames.len() {
             let mut batch = [ptr::null_mut(); TX_BATCH];
             let mut filled = 0;
             for (place, frame) in batch.iter_mut().zip(&frames[gone..]) {
                 // Some drivers stop for ever at a frame that is too long, so they never see one.
-                if fourtuple_nic::TxFrame::frame_len(frame) > self.frame_most {
+                if frame.frame_len() > self.frame_most {
                     break;
                 }
                 *place = frame.as_ptr();
@@ -210,7 +245,19 @@ impl Queue for DpdkQueue {
                 refused += 1;
                 continue;
             }
+            let lengths = if self.counts_bytes {
+                let mut lengths = [0u32; TX_BATCH];
+                for (place, frame) in lengths.iter_mut().zip(&frames[gone..gone + filled]) {
+                    *place = frame.frame_len() as u32;
+                }
+                Some(lengths)
+            } else {
+                None
+            };
             let taken = self.send(&mut batch[..filled]);
+            if let Some(lengths) = lengths {
+                bytes += lengths[..taken].iter().copied().map(u64::from).sum::<u64>();
+            }
             linearised += frames[gone..gone + taken]
                 .iter()
                 .map(|frame| u64::from(frame.linearised()))
@@ -225,6 +272,7 @@ impl Queue for DpdkQueue {
         let counters = self.port.counters(self.queue);
         counters.linearised.add(linearised);
         counters.tx_errors.add(refused);
+        counters.tx_bytes.add(bytes);
         gone
     }
 
@@ -251,7 +299,7 @@ impl Queue for DpdkQueue {
             return;
         }
         // SAFETY: as in `send`; zero asks for all that was sent.
-        let answer = unsafe { dpdk_sys::rte_eth_tx_done_cleanup(self.id, self.queue, 0) };
+        let answer = unsafe { dpdk_sys::rte_eth_tx_done_cleanup(self.id, self.device_queue, 0) };
         self.reclaims = answer != -libc::ENOTSUP;
     }
 
@@ -271,6 +319,7 @@ impl Queue for DpdkQueue {
     }
 
     fn stats(&self) -> PortStats {
+        self.port.count_missed(self.queue);
         self.port.stats()
     }
 
