@@ -53,6 +53,8 @@ pub(super) fn af_packet(name: &str, queues: u16, options: &PortOptions) -> Resul
             interface: interface.index,
         },
         link: None,
+        gate: None,
+        may_stall: false,
     };
     Port::open(label, device, queues, options, nature)
 }
@@ -79,6 +81,8 @@ pub(super) fn tap(name: &str, queues: u16, options: &PortOptions) -> Result<Port
         descriptors_most: 32,
         wait: WaitBy::Interrupt,
         link: None,
+        gate: None,
+        may_stall: false,
     };
     Port::open(label, device, queues, options, nature)
 }

@@ -5,13 +5,15 @@
 
 mod counters;
 mod device;
+mod gate;
 mod interface;
 mod kernel;
+mod memif;
 mod offered;
 mod options;
 mod rings;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use fourtuple_nic::{MacAddr, NicError, PortStats, Promises};
 
@@ -21,6 +23,7 @@ use crate::pool::Pool;
 use crate::queue::DpdkQueue;
 use counters::{Counter, QueueCounters};
 use device::Device;
+pub(crate) use gate::{Gate, Passage};
 use offered::Offered;
 pub use options::PortOptions;
 
@@ -47,6 +50,10 @@ struct Nature {
     descriptors_most: u16,
     wait: WaitBy,
     link: Option<Arc<rings::Link>>,
+    /// Shut while the other end is not there.
+    gate: Option<Arc<Gate>>,
+    /// The other end is a program that may stop reading for good.
+    may_stall: bool,
 }
 
 /// How a worker may sleep until frames arrive.
@@ -63,12 +70,16 @@ enum WaitBy {
 /// What all queues of a port hold together.
 #[derive(Debug)]
 pub(crate) struct Inner {
+    /// Parts the device from its other end before the device is closed.
+    go_between: OnceLock<memif::GoBetween>,
     device: Device,
     _link: Option<Arc<rings::Link>>,
     pools: Vec<QueuePools>,
     counters: Vec<QueueCounters>,
     promises: Promises,
     attaching: Attaching,
+    gate: Option<Arc<Gate>>,
+    may_stall: bool,
 }
 
 /// The pools of one worker at this port.
@@ -115,8 +126,15 @@ impl Eal {
     pub fn vdev(&self, specification: &str, queues: u16, options: &PortOptions) -> Result<Port, NicError> {
         let (driver, arguments) = specification.split_once(',').unwrap_or((specification, ""));
         let label = format!("vdev:{specification}");
+        if memif::is_meant(driver) {
+            return memif::open(label, arguments, queues, options);
+        }
         let device = Device::plug(&label, &device::fresh_name(driver), arguments)?;
-        Port::open(label, device, queues, options, Nature::polled(options))
+        let nature = Nature {
+            may_stall: true,
+            ..Nature::polled(options)
+        };
+        Port::open(label, device, queues, options, nature)
     }
 
     /// A PCI device that is bound to a driver for user space (`dpdk-devbind.py -b vfio-pci 0000:01:00.0`). The EAL must have been
@@ -145,6 +163,8 @@ impl Nature {
             descriptors_most: u16::MAX,
             wait: WaitBy::Polling,
             link: None,
+            gate: None,
+            may_stall: false,
         }
     }
 }
@@ -211,16 +231,24 @@ impl Port {
             .collect();
         let counters = (0..queues).map(|_| QueueCounters::default()).collect();
         let inner = Arc::new(Inner {
+            go_between: OnceLock::new(),
             device,
             _link: nature.link,
             pools,
             counters,
             promises,
             attaching,
+            may_stall: nature.may_stall || nature.gate.is_some(),
+            gate: nature.gate,
         });
         let hand_out = |(queue, fd)| DpdkQueue::new(Arc::clone(&inner), queue, fd);
         let queues = (0..queues).zip(wait_fds).map(hand_out).collect();
         Ok(Self { inner, queues })
+    }
+
+    /// Has a go-between stay for as long as the device is attached.
+    fn accompany(&self, go_between: memif::GoBetween) {
+        let _only_one = self.inner.go_between.set(go_between);
     }
 
     /// What the port promises.
@@ -260,8 +288,23 @@ impl Inner {
         &self.counters[usize::from(queue)]
     }
 
+    /// Lets a burst of `queue` in, unless the device has no memory now.
+    #[inline]
+    pub(crate) fn enter(&self, queue: u16) -> Option<Passage<'_>> {
+        match &self.gate {
+            Some(gate) => gate.enter(queue),
+            None => Some(Passage::FREE),
+        }
+    }
+
+    /// The other end may stop reading for good.
+    pub(crate) fn may_stall(&self) -> bool {
+        self.may_stall
+    }
+
     pub(crate) fn stats(&self) -> PortStats {
         let driver = self.device.counters();
+        let driver = self.gate.as_ref().map_or(driver, |gate| gate.highest(driver));
         let sum = |of: fn(&QueueCounters) -> &Counter| {
             self.counters.iter().map(|queue| of(queue).value()).sum::<u64>()
         };

@@ -77,6 +77,8 @@ fn end(link: &Arc<Link>, rx: &Rings, tx: &Rings, options: &PortOptions) -> Resul
         descriptors_most: u16::MAX,
         wait: WaitBy::Polling,
         link: Some(Arc::clone(link)),
+        gate: None,
+        may_stall: false,
     };
     Port::open(label, device, rx.queues(), options, nature)
 }
