@@ -125,7 +125,12 @@ impl Thread {
                 return;
             }
         }
-        if let Some(driver) = self.driver.take() {
+        // A client's driver may have connected without having been let in yet.
+        let knocking = || match self.terms.role {
+            Role::Client => self.terms.listener.accept_own().ok(),
+            Role::Server => None,
+        };
+        if let Some(driver) = self.driver.take().or_else(knocking) {
             self.part(driver);
         }
     }
