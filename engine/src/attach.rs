@@ -109,8 +109,13 @@ mod with_dpdk {
             PortName::Pci(address) => Some(address),
             PortName::Interface(_) | PortName::Virtual(_) => None,
         });
+        let shares = |name: PortName| match name {
+            PortName::Virtual(specification) => specification.starts_with("net_virtio_user"),
+            PortName::Interface(_) | PortName::Pci(_) => false,
+        };
         Eal::start(&EalOptions {
             pci: pci.collect(),
+            shared_memory: config.port_names().any(shares),
             extra,
             ..EalOptions::default()
         })

@@ -173,10 +173,7 @@ impl Device {
 
     /// What the driver counted; zeroes where it counts nothing.
     pub(super) fn counters(&self) -> rte_eth_stats {
-        let mut counters = rte_eth_stats::default();
-        // SAFETY: the port is attached; the call fills the struct in.
-        unsafe { dpdk_sys::rte_eth_stats_get(self.id, &mut counters) };
-        counters
+        counters(self.id)
     }
 
     /// Its link, as the driver sees it.
@@ -267,6 +264,33 @@ impl Drop for Device {
         }
         tracing::debug!(port = self.label, device = ?CStr::to_string_lossy(&self.name), "port closed");
     }
+}
+
+/// What the driver of `port` counted; zeroes where it counts nothing, or is gone.
+pub(super) fn counters(port: u16) -> rte_eth_stats {
+    let mut counters = rte_eth_stats::default();
+    // SAFETY: DPDK checks the number; the call fills the struct in.
+    unsafe { dpdk_sys::rte_eth_stats_get(port, &mut counters) };
+    counters
+}
+
+/// Whether the driver of `port` has another end now.
+pub(super) fn link_is_up(port: u16) -> bool {
+    let mut link = dpdk_sys::rte_eth_link::default();
+    // SAFETY: DPDK checks the number; the place is ours.
+    let answer = unsafe { dpdk_sys::rte_eth_link_get_nowait(port, &mut link) };
+    answer == 0 && link.link_status() == dpdk_sys::RTE_ETH_LINK_UP as u16
+}
+
+/// Stops and starts `port`, during which no burst may run; the error is DPDK's answer.
+pub(super) fn start_again(port: u16) -> Result<(), i32> {
+    let _control = eal::control();
+    // SAFETY: DPDK checks the number; the caller's gate is closed, so no burst runs.
+    let answer = unsafe {
+        dpdk_sys::rte_eth_dev_stop(port);
+        dpdk_sys::rte_eth_dev_start(port)
+    };
+    if answer < 0 { Err(answer) } else { Ok(()) }
 }
 
 /// Memory of any node: which one a device is near, virtual devices don't say.

@@ -8,8 +8,10 @@ mod counters;
 mod device;
 mod devices;
 mod ethtool;
+mod gate;
 mod interface;
 mod kernel;
+mod memif;
 mod offered;
 mod options;
 mod pcap;
@@ -19,7 +21,7 @@ mod rings;
 mod xdp;
 
 use std::os::fd::RawFd;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use fourtuple_nic::{MacAddr, NicError, PortStats, Promises};
@@ -33,6 +35,7 @@ use counters::{Counter, QueueCounters};
 use device::Device;
 use devices::Devices;
 use ethtool::Carrier;
+pub(crate) use gate::{Gate, Passage};
 use offered::Offered;
 pub use options::PortOptions;
 pub(crate) use pci::require_usable;
@@ -73,6 +76,10 @@ struct Nature {
     umem: bool,
     /// Nothing is received before.
     silent_until: Option<Instant>,
+    /// Shut while the other end is not there.
+    gate: Option<Arc<Gate>>,
+    /// The other end is a program that may stop reading for good.
+    may_stall: bool,
 }
 
 /// How a worker may sleep until frames arrive.
@@ -91,6 +98,8 @@ enum WaitBy {
 /// What all queues of a port hold together.
 #[derive(Debug)]
 pub(crate) struct Inner {
+    /// Parts the device from its other end before the device is closed.
+    go_between: OnceLock<memif::GoBetween>,
     devices: Devices,
     _link: Option<Arc<rings::Link>>,
     pools: Vec<QueuePools>,
@@ -103,6 +112,8 @@ pub(crate) struct Inner {
     umem: bool,
     /// The packet socket of each queue, where the port is made of those: the kernel counts in them what it drops.
     packet_sockets: Vec<RawFd>,
+    gate: Option<Arc<Gate>>,
+    may_stall: bool,
 }
 
 /// The pools of one worker at this port.
@@ -159,6 +170,9 @@ impl Eal {
     pub fn vdev(&self, specification: &str, queues: u16, options: &PortOptions) -> Result<Port, NicError> {
         let (driver, arguments) = specification.split_once(',').unwrap_or((specification, ""));
         let label = format!("vdev:{specification}");
+        if memif::is_meant(driver) {
+            return memif::open(label, arguments, queues, options);
+        }
         let pcap = driver.starts_with(pcap::DRIVER);
         if pcap {
             pcap::require(&label, arguments, queues)?;
@@ -167,7 +181,10 @@ impl Eal {
         let nature = if pcap {
             pcap::nature(arguments, options)
         } else {
-            Nature::polled(options)
+            Nature {
+                may_stall: true,
+                ..Nature::polled(options)
+            }
         };
         Port::open(label, device, queues, options, nature)
     }
@@ -206,6 +223,8 @@ impl Nature {
             counts_bytes: true,
             umem: false,
             silent_until: None,
+            gate: None,
+            may_stall: false,
         }
     }
 }
@@ -289,6 +308,7 @@ impl Port {
         };
         let counters = (0..queues).map(|_| QueueCounters::default()).collect();
         let inner = Arc::new(Inner {
+            go_between: OnceLock::new(),
             devices,
             _link: nature.link,
             pools,
@@ -300,11 +320,18 @@ impl Port {
             counts_bytes: nature.counts_bytes,
             umem: nature.umem,
             packet_sockets,
+            may_stall: nature.may_stall || nature.gate.is_some(),
+            gate: nature.gate,
         });
         let silent_until = nature.silent_until;
         let hand_out = |(queue, fd)| DpdkQueue::new(Arc::clone(&inner), queue, fd, silent_until);
         let queues = (0..queues).zip(wait_fds).map(hand_out).collect();
         Ok(Self { inner, queues })
+    }
+
+    /// Has a go-between stay for as long as the device is attached.
+    fn accompany(&self, go_between: memif::GoBetween) {
+        let _only_one = self.inner.go_between.set(go_between);
     }
 
     /// What the port promises.
@@ -367,8 +394,23 @@ impl Inner {
         &self.counters[usize::from(queue)]
     }
 
+    /// Lets a burst of `queue` in, unless the device has no memory now.
+    #[inline]
+    pub(crate) fn enter(&self, queue: u16) -> Option<Passage<'_>> {
+        match &self.gate {
+            Some(gate) => gate.enter(queue),
+            None => Some(Passage::FREE),
+        }
+    }
+
+    /// The other end may stop reading for good.
+    pub(crate) fn may_stall(&self) -> bool {
+        self.may_stall
+    }
+
     pub(crate) fn stats(&self) -> PortStats {
         let driver = self.devices.counters();
+        let driver = self.gate.as_ref().map_or(driver, |gate| gate.highest(driver));
         let sum = |of: fn(&QueueCounters) -> &Counter| {
             self.counters.iter().map(|queue| of(queue).value()).sum::<u64>()
         };

@@ -10,7 +10,7 @@ mod stash;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dpdk_sys::rte_mbuf;
 use fourtuple_nic::{PoolGauge, PortStats, Promises, Queue, RxBuf, TxFrame};
@@ -26,6 +26,10 @@ const TX_BATCH: usize = 128;
 
 /// Frames whose first line is fetched ahead of being looked at.
 const LOOK_AHEAD: usize = 4;
+
+/// How long a program at the other end may leave its ring full; then frames to it are dropped until there is room. Many
+/// times what a preempted process waits for its turn, and less than a second, in which TCP gives up nothing.
+const STALL_MOST: Duration = Duration::from_millis(200);
 
 /// Bytes of an Ethernet header with one VLAN tag.
 const L2_BYTES: usize = 18;
@@ -49,6 +53,8 @@ pub struct DpdkQueue {
     /// Nothing is received before.
     silent_until: Option<Instant>,
     headers: Stash,
+    /// Since when the ring has been full without a break; only where the other end may stop reading.
+    stalled: Option<Instant>,
 }
 
 // SAFETY: the stash holds unique references to mbufs, which may move between threads; `&mut self` keeps bursts of this queue from
@@ -76,6 +82,7 @@ impl DpdkQueue {
             counts_bytes: !port.counts_bytes(),
             silent_until,
             headers: Stash::default(),
+            stalled: None,
             port,
         }
     }
@@ -171,8 +178,23 @@ impl DpdkQueue {
         }
     }
 
-    /// Hands the frames of one batch to the driver; returns how many it took.
-    fn send(&mut self, batch: &mut [*mut rte_mbuf]) -> usize {
+    /// Frames of which the port took none: dropped and counted where there is nobody to take them; returns how many.
+    #[cold]
+    fn drop_all(&self, frames: &mut Vec<TxMbuf>) -> usize {
+        let count = frames.len();
+        frames.clear();
+        self.port.counters(self.queue).tx_errors.add(count as u64);
+        count
+    }
+
+    /// The ring has been full for so long that nobody can be expected to read it.
+    #[cold]
+    fn is_stalled(&mut self) -> bool {
+        self.port.may_stall() && self.stalled.get_or_insert_with(Instant::now).elapsed() > STALL_MOST
+    }
+
+    /// Hands the frames of one batch to the driver; returns how many it took. For `tx_burst`, which holds `&mut self`.
+    fn send(&self, batch: &mut [*mut rte_mbuf]) -> usize {
         let count = batch.len() as u16;
         // SAFETY: the port is started while it has a queue (invariant 5); only this queue sends on this index (invariant 4);
         // `batch` holds live chains of which each is referred to once. The driver owns those that it takes.
@@ -196,6 +218,9 @@ impl Queue for DpdkQueue {
         if self.silent_until.is_some() && self.keeps_silent() {
             return 0;
         }
+        let Some(_passage) = self.port.enter(self.queue) else {
+            return 0;
+        };
         let before = into.len();
         let room = into.spare_capacity_mut();
         let most = room.len().min(max).min(usize::from(u16::MAX));
@@ -225,6 +250,9 @@ impl Queue for DpdkQueue {
     }
 
     fn tx_burst(&mut self, frames: &mut Vec<TxMbuf>) -> usize {
+        let Some(passage) = self.port.enter(self.queue) else {
+            return self.drop_all(frames);
+        };
         let mut gone = 0;
         let mut linearised = 0;
         let mut refused = 0;
@@ -273,6 +301,12 @@ impl Queue for DpdkQueue {
         counters.linearised.add(linearised);
         counters.tx_errors.add(refused);
         counters.tx_bytes.add(bytes);
+        drop(passage);
+        if gone > 0 {
+            self.stalled = None;
+        } else if !frames.is_empty() && self.is_stalled() {
+            return self.drop_all(frames);
+        }
         gone
     }
 
@@ -298,6 +332,9 @@ impl Queue for DpdkQueue {
         if !self.reclaims {
             return;
         }
+        let Some(_passage) = self.port.enter(self.queue) else {
+            return;
+        };
         // SAFETY: as in `send`; zero asks for all that was sent.
         let answer = unsafe { dpdk_sys::rte_eth_tx_done_cleanup(self.id, self.device_queue, 0) };
         self.reclaims = answer != -libc::ENOTSUP;
