@@ -15,6 +15,7 @@ use crate::conn_id::{SlotKind, SlotRef};
 use crate::handoff::EndpointIndex;
 use crate::host::Hop;
 use crate::listener::ListenerId;
+use crate::shard::PortNumber;
 use crate::slots::Slots;
 use crate::table::Table;
 
@@ -37,6 +38,8 @@ pub(crate) struct Conn<Q: Queue> {
     pub(crate) tcb: Tcb<PortBuffers<Q>>,
     pub(crate) owner: Owner,
     pub(crate) listener: Option<ListenerId>,
+    /// Where its local address lives: its frames come and go there.
+    pub(crate) port: PortNumber,
     /// Index of its interned options.
     pub(crate) profile: u16,
     /// Where its next hop stood in the neighbour table when last looked.
@@ -83,6 +86,8 @@ pub(crate) struct ConnFlags {
 pub(crate) struct HalfOpen {
     pub(crate) record: SynRecord,
     pub(crate) listener: ListenerId,
+    /// Where the SYN came in.
+    pub(crate) port: PortNumber,
     /// It owes a SYN+ACK and stands on the transmit list.
     pub(crate) transmit: bool,
     /// The station that sent the SYN: the SYN+ACK goes back to it until the neighbour is known.

@@ -12,13 +12,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use arrayvec::ArrayVec;
 use fourtuple_nic::{Clock, Queue};
 use fourtuple_wire::Instant;
 
 use crate::config::Idle;
 use crate::handler::Handler;
 use crate::idle::Sleeper;
-use crate::shard::{Control, Shard};
+use crate::shard::{Control, MAX_PORTS, PortNumber, Shard};
 use crate::stats::Publisher;
 
 /// Empty turns for so long, and an adaptive worker gives way to others.
@@ -27,7 +28,7 @@ const SPIN: Duration = Duration::from_micros(50);
 /// Giving way for so long, and it sleeps.
 const YIELD: Duration = Duration::from_micros(200);
 
-/// Longest sleep at a port that can't wake anybody.
+/// Longest sleep with a port that can't wake anybody.
 const NAP: Duration = Duration::from_millis(1);
 
 /// Longest sleep at all: who asks whether workers live sees them turn.
@@ -93,7 +94,7 @@ impl<Q: Queue, H: Handler<Q>, C: Clock> Worker<Q, H, C> {
     }
 
     fn publish(&mut self, now: Instant) {
-        let port = self.shard.work.queue.stats();
+        let port = self.shard.work.ports[PortNumber::FIRST].queue.stats();
         let counters = self.shard.counters();
         self.publisher.publish(counters, &port, now);
     }
@@ -116,18 +117,12 @@ impl<Q: Queue, H: Handler<Q>, C: Clock> Worker<Q, H, C> {
         }
         // What is published now stands while the worker sleeps.
         self.publish(now);
-        let port = self.shard.work.queue.wait_fd();
-        let most = if port.is_some() { SLEEP } else { NAP };
+        let ports = &self.shard.work.ports;
+        let fds: ArrayVec<BorrowedFd<'_>, MAX_PORTS> =
+            ports.iter().filter_map(|port| port.queue.wait_fd()).collect();
+        let most = if fds.len() == ports.len() { SLEEP } else { NAP };
         let span = deadline.since(now).min(most);
-        let ports: [BorrowedFd<'_>; 1];
-        let ports: &[BorrowedFd<'_>] = match port {
-            Some(port) => {
-                ports = [port];
-                &ports
-            }
-            None => &[],
-        };
-        self.sleeper.wait(Some(span), ports);
+        self.sleeper.wait(Some(span), &fds);
         let woken = self.now();
         let counters = &mut self.shard.work.counters;
         counters.sleeps += 1;

@@ -20,7 +20,7 @@ use crate::host::{Addresses, Host, Rates};
 use crate::idle::Sleeper;
 use crate::mesh::{self, Mesh};
 use crate::secrets::Secrets;
-use crate::shard::{Limits, Shard, ShardParts, Steering};
+use crate::shard::{Limits, PortParts, Shard, ShardParts, Steering};
 #[cfg(feature = "stats-server")]
 use crate::stats::StatsServer;
 use crate::stats::published;
@@ -184,13 +184,16 @@ impl<Q: Queue> Engine<Q> {
         } else {
             (share + share / 4 + 64).min(config.max_connections)
         };
-        let rx_buffers = queue.pool().rx_capacity;
+        let port = PortParts {
+            host: Host::new(addresses, &Rates::default(), config.vlan),
+            mtu,
+            low_water: queue.pool().rx_capacity / 16,
+            queue,
+        };
         ShardParts {
             worker,
             workers,
-            queue,
-            host: Host::new(addresses, &Rates::default(), config.vlan),
-            mtu,
+            ports: vec![port],
             mesh,
             steering: Arc::clone(steering),
             secrets: Arc::clone(secrets),
@@ -200,7 +203,6 @@ impl<Q: Queue> Engine<Q> {
                 time_wait: connections.max(1024),
                 orphans: (connections / 2).max(1024),
                 ephemeral_ports: config.ephemeral_ports,
-                low_water: rx_buffers / 16,
             },
             v4: config.ip.iter().any(|net| net.addr().is_ipv4()),
             v6: config.ip.iter().any(|net| net.addr().is_ipv6()),

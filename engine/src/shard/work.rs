@@ -11,12 +11,12 @@ use crate::ConnId;
 use crate::buffer::PortBuffers;
 use crate::conn_id::SlotRef;
 use crate::handoff::Hub;
-use crate::host::{Host, Neighbours};
 use crate::mesh::Mesh;
 use crate::records::{Conn, Owner, Records};
 use crate::secrets::Secrets;
 use crate::shard::limits::Limits;
 use crate::shard::listeners::Listeners;
+use crate::shard::ports::Ports;
 use crate::stats::Counters;
 use crate::wheel::Wheel;
 
@@ -54,7 +54,7 @@ pub(crate) struct Work<Q: Queue> {
     pub(crate) worker: u16,
     pub(crate) workers: u16,
     pub(crate) now: Instant,
-    pub(crate) queue: Q,
+    pub(crate) ports: Ports<Q>,
     pub(crate) limits: Limits,
     pub(crate) records: Records<Q>,
     pub(crate) pools: Pools<PortBuffers<Q>>,
@@ -62,18 +62,10 @@ pub(crate) struct Work<Q: Queue> {
     pub(crate) wheel: Wheel,
     pub(crate) listeners: Listeners,
     pub(crate) hub: Hub<Q>,
-    pub(crate) host: Host,
-    pub(crate) neighbours: Neighbours<Q::Tx>,
-    /// Largest IP packet, in bytes.
-    pub(crate) mtu: u16,
     pub(crate) mesh: Mesh<Q>,
     pub(crate) steering: Arc<Steering>,
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) counters: Counters,
-    /// Frames that wait for the port's descriptor ring.
-    pub(crate) tx: Vec<Q::Tx>,
-    /// Connections and half-open ones that owe something (D1).
-    pub(crate) transmit: VecDeque<SlotRef>,
     /// Connections whose owner is to be told something.
     pub(crate) deliver: VecDeque<SlotRef>,
     /// Connections that may be over.
@@ -93,8 +85,6 @@ pub(crate) struct Work<Q: Queue> {
     /// New connections are refused silently until then (quiet time).
     pub(crate) quiet_until: Instant,
     pub(crate) draining: bool,
-    /// The pool of receive buffers was under its low-water mark when this turn's burst came.
-    pub(crate) short_of_buffers: bool,
     /// When the application wants `on_turn` at the latest.
     pub(crate) wake_at: Option<Instant>,
     /// Something happened in this turn.
@@ -132,7 +122,7 @@ impl<Q: Queue> Work<Q> {
         if conn.tcb.owes() {
             if !conn.flags.transmit {
                 conn.flags.transmit = true;
-                self.transmit.push_back(slot);
+                self.ports[conn.port].transmit.push_back(slot);
             }
         } else if self.in_hand != Some(slot) {
             self.arm(slot);
@@ -175,11 +165,12 @@ impl<Q: Queue> Work<Q> {
 
     /// RFC 9293 §3.8.3, MUST-20 (a): no answer after R1 retransmissions: is the next hop still there?
     fn doubt_next_hop(&mut self, slot: SlotRef) {
-        let Some(remote) = self.records.tuple(slot).map(|tuple| tuple.remote().ip()) else {
+        let (Some(tuple), Some(conn)) = (self.records.tuple(slot), self.records.conn(slot)) else {
             return;
         };
-        if let Some(next) = self.host.addresses.next_hop(remote) {
-            self.neighbours.on_doubt(next, self.now);
+        let port = &mut self.ports[conn.port];
+        if let Some(next) = port.host.addresses.next_hop(tuple.remote().ip()) {
+            port.neighbours.on_doubt(next, self.now);
         }
     }
 

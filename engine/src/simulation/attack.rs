@@ -18,7 +18,7 @@ use crate::handoff::{Endpoint, EndpointLimits, Listener, Stream, pair};
 use crate::idle::Sleeper;
 use crate::listener::{Listen, ListenerId};
 use crate::shard::listeners::{NewListener, deal};
-use crate::shard::{Connection, Control, Done, WorkerCalls};
+use crate::shard::{Connection, Control, Done, PortNumber, WorkerCalls};
 
 /// A server, and a peer on its link that says what a test wants.
 pub(super) struct Arena<H: Handler<MemQueue>> {
@@ -49,9 +49,15 @@ impl<H: Handler<MemQueue>> Arena<H> {
             ..plan.clone()
         };
         let mut world = World::new(&plan, server, |_| NoHandler);
-        let station = world.client.shards[0].work.queue.promises().mac.0;
+        let station = world.client.shards[0].work.ports[PortNumber::FIRST]
+            .queue
+            .promises()
+            .mac
+            .0;
         for shard in &mut world.server.shards {
-            shard.work.learn_neighbour("10.0.0.2".parse().unwrap(), station);
+            shard
+                .work
+                .learn_neighbour(PortNumber::FIRST, "10.0.0.2".parse().unwrap(), station);
         }
         Self {
             world,
@@ -70,8 +76,16 @@ impl<H: Handler<MemQueue>> Arena<H> {
             ..TcpHeader::default()
         };
         let link = Link {
-            source: self.world.client.shards[0].work.queue.promises().mac.0,
-            destination: self.world.server.shards[0].work.queue.promises().mac.0,
+            source: self.world.client.shards[0].work.ports[PortNumber::FIRST]
+                .queue
+                .promises()
+                .mac
+                .0,
+            destination: self.world.server.shards[0].work.ports[PortNumber::FIRST]
+                .queue
+                .promises()
+                .mac
+                .0,
             vlan: None,
         };
         let ip = IpFields {
@@ -84,7 +98,11 @@ impl<H: Handler<MemQueue>> Arena<H> {
         frame.extend_from_slice(payload);
         let sum = EmitChecksum::Software(Sum::of(payload));
         emit_tcp(&mut frame[..len], &link, &tuple, &ip, &header, payload.len(), sum);
-        assert!(self.world.client.shards[0].work.queue.send_bytes(&frame));
+        assert!(
+            self.world.client.shards[0].work.ports[PortNumber::FIRST]
+                .queue
+                .send_bytes(&frame)
+        );
     }
 
     /// The server turns, after a while.
@@ -92,7 +110,10 @@ impl<H: Handler<MemQueue>> Arena<H> {
         self.world.clock.advance(after);
         let now = self.world.now();
         self.world.server.turn(now);
-        for frame in self.world.client.shards[0].work.queue.receive_bytes() {
+        for frame in self.world.client.shards[0].work.ports[PortNumber::FIRST]
+            .queue
+            .receive_bytes()
+        {
             if frame[12..14] == [8, 0] && frame[23] == 6 {
                 self.heard.push(Heard {
                     port: u16::from_be_bytes([frame[36], frame[37]]),
@@ -228,7 +249,10 @@ fn segments_behind_holes_leave_buffers_for_others() {
         }
         arena.soon();
     }
-    let free = arena.world.server.shards[0].work.queue.pool().rx_free;
+    let free = arena.world.server.shards[0].work.ports[PortNumber::FIRST]
+        .queue
+        .pool()
+        .rx_free;
     assert!(free >= 32, "{free} buffers are free");
     arena.heard.clear();
     arena.say(honest.port, TcpFlags::ACK, honest.seq, honest.ack, b"hello");
@@ -269,7 +293,7 @@ fn who_found_no_buffer_to_send_hears_when_there_are_some() {
         greeted: Arc::clone(&greeted),
     });
     arena.world.server.listen(0, &Listen::on(7));
-    let queue = &mut arena.world.server.shards[0].work.queue;
+    let queue = &mut arena.world.server.shards[0].work.ports[PortNumber::FIRST].queue;
     let mut all = Vec::new();
     while let Some(blank) = queue.blank() {
         all.push(blank);

@@ -40,7 +40,8 @@ use crate::listener::ListenerId;
 use crate::mesh::Mesh;
 use crate::secrets::Secrets;
 use crate::shard::listeners::{NewListener, deal};
-use crate::shard::{Control, Done, Limits, Shard, ShardParts, Steering};
+use crate::shard::ports::AttachedPort;
+use crate::shard::{Control, Done, Limits, PortNumber, PortParts, Shard, ShardParts, Steering};
 
 /// All shards of one end.
 pub(crate) struct Side<H: Handler<MemQueue>> {
@@ -122,11 +123,15 @@ impl<H: Handler<MemQueue>> Side<H> {
             .enumerate()
             .map(|(worker, (queue, mesh))| {
                 let mac = queue.promises().mac;
+                let port = PortParts {
+                    host: Host::new(Addresses::new(mac.0, &nets, &[]), &Rates::default(), None),
+                    mtu: queue.promises().mtu,
+                    low_water: queue.pool().rx_capacity / 16,
+                    queue,
+                };
                 let parts = ShardParts {
                     worker: worker as u16,
                     workers,
-                    host: Host::new(Addresses::new(mac.0, &nets, &[]), &Rates::default(), None),
-                    mtu: queue.promises().mtu,
                     mesh,
                     steering: Arc::clone(&steering),
                     secrets: Arc::clone(&secrets),
@@ -136,9 +141,8 @@ impl<H: Handler<MemQueue>> Side<H> {
                         time_wait: plan.connections,
                         orphans: plan.connections,
                         ephemeral_ports: (49_152, 65_535),
-                        low_water: queue.pool().rx_capacity / 16,
                     },
-                    queue,
+                    ports: vec![port],
                     v4: true,
                     v6: true,
                     profile: plan.profile.clone(),
@@ -211,10 +215,10 @@ impl<H: Handler<MemQueue>> Side<H> {
                 "TCP's pools"
             );
             assert!(
-                work.transmit.is_empty() && work.deliver.is_empty() && work.tx.is_empty(),
+                work.deliver.is_empty() && !work.ports.iter().any(AttachedPort::has_unsent),
                 "lists"
             );
-            let pool = work.queue.pool();
+            let pool = work.ports[PortNumber::FIRST].queue.pool();
             assert_eq!((pool.rx_free, pool.tx_free), (*rx_free, *tx_free), "buffers");
         }
     }
