@@ -12,6 +12,7 @@ use std::time::Duration;
 use fourtuple_nic::Queue;
 use fourtuple_tcp::Profile;
 
+use crate::at_port::AtPort;
 use crate::attach::PortQueue;
 use crate::config::Config;
 use crate::error::{ConfigError, StartError};
@@ -77,7 +78,7 @@ struct WorkerHandle<Q: Queue> {
 impl<Q: Queue> std::fmt::Debug for Engine<Q> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine")
-            .field("port", &self.watch.port)
+            .field("ports", &self.watch.ports)
             .field("workers", &self.workers.len())
             .finish_non_exhaustive()
     }
@@ -202,9 +203,9 @@ impl<Q: Queue> Engine<Q> {
         &self.config
     }
 
-    /// What people call the port, as `af_packet:veth0`.
-    pub fn port_name(&self) -> &str {
-        &self.watch.port
+    /// What people call each port, as `af_packet:veth0`.
+    pub fn port_names(&self) -> &[String] {
+        &self.watch.ports
     }
 
     /// The cores that the workers are pinned to, in order of the workers.
@@ -261,7 +262,7 @@ impl<Q: Queue> Engine<Q> {
         listening
             .iter()
             .map(|(id, (address, port))| {
-                let ours = self.config.ip.iter().map(ipnet::IpNet::addr);
+                let ours = self.config.ip.iter().map(AtPort::addr);
                 let addresses = ours.filter(|ip| address.is_none_or(|only| only == *ip));
                 (*id, addresses.map(|ip| SocketAddr::new(ip, *port)).collect())
             })

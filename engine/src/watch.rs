@@ -12,7 +12,8 @@ use crate::stats::{Facts, Reader, Snapshot};
 
 /// A running engine as its watchers see it.
 pub(crate) struct Watch {
-    pub(crate) port: String,
+    /// What people call each port.
+    pub(crate) ports: Vec<String>,
     pub(crate) addresses: Vec<IpAddr>,
     pub(crate) listening: Mutex<BTreeMap<ListenerId, (Option<IpAddr>, u16)>>,
     pub(crate) draining: AtomicBool,
@@ -31,7 +32,7 @@ impl Watch {
         ports.dedup();
         let facts = Facts {
             version: env!("CARGO_PKG_VERSION"),
-            port: self.port.clone(),
+            ports: self.ports.clone(),
             addresses: self.addresses.clone(),
             listening: ports,
             draining: self.draining.load(Ordering::Relaxed),
@@ -43,7 +44,7 @@ impl Watch {
 impl std::fmt::Debug for Watch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Watch")
-            .field("port", &self.port)
+            .field("ports", &self.ports)
             .finish_non_exhaustive()
     }
 }

@@ -13,13 +13,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
-use fourtuple_nic::{Clock, Queue};
+use fourtuple_nic::{Clock, PortStats, Queue};
 use fourtuple_wire::Instant;
 
 use crate::config::Idle;
 use crate::handler::Handler;
 use crate::idle::Sleeper;
-use crate::shard::{Control, MAX_PORTS, PortNumber, Shard};
+use crate::shard::{Control, MAX_PORTS, Shard};
 use crate::stats::Publisher;
 
 /// Empty turns for so long, and an adaptive worker gives way to others.
@@ -94,9 +94,10 @@ impl<Q: Queue, H: Handler<Q>, C: Clock> Worker<Q, H, C> {
     }
 
     fn publish(&mut self, now: Instant) {
-        let port = self.shard.work.ports[PortNumber::FIRST].queue.stats();
+        let ports = self.shard.work.ports.iter().map(|port| port.queue.stats());
+        let ports: ArrayVec<PortStats, MAX_PORTS> = ports.collect();
         let counters = self.shard.counters();
-        self.publisher.publish(counters, &port, now);
+        self.publisher.publish(counters, &ports, now);
     }
 
     /// Spins, then gives way, then sleeps: until the deadline, a message, or a frame where the port can tell.

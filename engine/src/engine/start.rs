@@ -11,14 +11,16 @@ use fourtuple_tcp::Profile;
 use fourtuple_wire::Instant;
 
 use super::{Engine, WorkerHandle};
-use crate::attach::{Attachment, PortQueue, attach};
+use crate::at_port::AtPort;
+use crate::attach::{Attachment, PortQueue, PortQueues, attach};
 use crate::config::Config;
-use crate::error::StartError;
+use crate::error::{ConfigError, StartError};
 use crate::handler::{Handler, NoHandler};
 use crate::handoff::Estate;
 use crate::host::{Addresses, Host, Rates};
 use crate::idle::Sleeper;
 use crate::mesh::{self, Mesh};
+use crate::port_plan::PortPlan;
 use crate::secrets::Secrets;
 use crate::shard::{Limits, PortParts, Shard, ShardParts, Steering};
 #[cfg(feature = "stats-server")]
@@ -58,7 +60,7 @@ impl Engine<PortQueue> {
 }
 
 impl<Q: Queue> Engine<Q> {
-    /// Starts an engine on queues that are attached already, one worker each.
+    /// Starts an engine on queues that are attached already, one of each port for each worker.
     ///
     /// # Errors
     /// [`StartError`], which says whose fault it is and what to do.
@@ -79,7 +81,9 @@ impl<Q: Queue> Engine<Q> {
         cores: Vec<Option<usize>>,
     ) -> Result<Self, StartError> {
         let secrets = Arc::new(Secrets::fresh()?);
-        let count = attachment.queues.len() as u16;
+        let names: Vec<String> = attachment.ports.iter().map(|port| port.name.clone()).collect();
+        let plans = config.plan_ports(&names)?;
+        let count = workers_of(&attachment.ports)?;
         let sleepers = (0..count)
             .map(|_| Sleeper::new().map(Arc::new))
             .collect::<Result<Vec<_>, _>>()
@@ -87,15 +91,12 @@ impl<Q: Queue> Engine<Q> {
                 what: "an event descriptor",
                 reason: error.to_string(),
             })?;
-        let (publishers, readers): (Vec<_>, Vec<_>) = (0..count).map(|_| published()).unzip();
+        let (publishers, readers): (Vec<_>, Vec<_>) = (0..count).map(|_| published(plans.len())).unzip();
         let started = Instant::from_nanos(attachment.clock.now_ns());
         let clock = attachment.clock.clone();
         let watch = Arc::new(Watch {
-            port: attachment
-                .queues
-                .first()
-                .map_or_else(String::new, |queue| queue.promises().name.clone()),
-            addresses: config.ip.iter().map(ipnet::IpNet::addr).collect(),
+            ports: attachment.ports.iter().filter_map(label).collect(),
+            addresses: config.ip.iter().map(AtPort::addr).collect(),
             listening: Mutex::default(),
             draining: AtomicBool::new(false),
             readers,
@@ -125,16 +126,20 @@ impl<Q: Queue> Engine<Q> {
             reta: Reta::round_robin(count),
         });
         let meshes = Mesh::all(&sleepers, mesh::RING);
-        let each = attachment
-            .queues
+        let each = meshes.into_iter().zip(sleepers).zip(cores).zip(publishers);
+        let mut queues: Vec<_> = attachment
+            .ports
             .into_iter()
-            .zip(meshes)
-            .zip(sleepers)
-            .zip(cores)
-            .zip(publishers);
-        for (number, ((((queue, mesh), sleeper), core), publisher)) in each.enumerate() {
+            .map(|port| port.queues.into_iter())
+            .collect();
+        for (number, (((mesh, sleeper), core), publisher)) in each.enumerate() {
             let number = number as u16;
-            let parts = engine.shard_parts(number, count, queue, mesh, &steering, &secrets, started);
+            let of_worker = queues.iter_mut().filter_map(Iterator::next);
+            let ports = of_worker
+                .zip(&plans)
+                .map(|(queue, plan)| engine.port_parts(queue, plan))
+                .collect();
+            let parts = engine.shard_parts(number, count, ports, mesh, &steering, &secrets, started);
             let shard = Shard::new(parts, make(number), attachment.pages.as_ref());
             let (control, commands) = rtrb::RingBuffer::new(CONTROL_RING);
             let worker = Worker {
@@ -158,6 +163,19 @@ impl<Q: Queue> Engine<Q> {
         Ok(engine)
     }
 
+    /// One worker's part of one port.
+    fn port_parts(&self, queue: Q, plan: &PortPlan) -> PortParts<Q> {
+        let promises = queue.promises();
+        let mac = plan.mac.unwrap_or(promises.mac);
+        let addresses = Addresses::new(mac.0, &plan.ip, &plan.gateway);
+        PortParts {
+            host: Host::new(addresses, &Rates::default(), self.config.vlan),
+            mtu: self.config.mtu.unwrap_or(promises.mtu).min(promises.mtu),
+            low_water: queue.pool().rx_capacity / 16,
+            queue,
+        }
+    }
+
     #[expect(
         clippy::too_many_arguments,
         reason = "called once, with what the caller has at hand"
@@ -166,17 +184,13 @@ impl<Q: Queue> Engine<Q> {
         &self,
         worker: u16,
         workers: u16,
-        queue: Q,
+        ports: Vec<PortParts<Q>>,
         mesh: Mesh<Q>,
         steering: &Arc<Steering>,
         secrets: &Arc<Secrets>,
         started: Instant,
     ) -> ShardParts<Q> {
         let config = &self.config;
-        let promises = queue.promises();
-        let mac = config.mac.unwrap_or(promises.mac);
-        let mtu = config.mtu.unwrap_or(promises.mtu).min(promises.mtu);
-        let addresses = Addresses::new(mac.0, &config.ip, &config.gateway);
         // A worker may come to own more than its share of four-tuples: a quarter more, and some for small numbers.
         let share = config.max_connections.div_ceil(u32::from(workers));
         let connections = if workers == 1 {
@@ -184,16 +198,10 @@ impl<Q: Queue> Engine<Q> {
         } else {
             (share + share / 4 + 64).min(config.max_connections)
         };
-        let port = PortParts {
-            host: Host::new(addresses, &Rates::default(), config.vlan),
-            mtu,
-            low_water: queue.pool().rx_capacity / 16,
-            queue,
-        };
         ShardParts {
             worker,
             workers,
-            ports: vec![port],
+            ports,
             mesh,
             steering: Arc::clone(steering),
             secrets: Arc::clone(secrets),
@@ -214,6 +222,23 @@ impl<Q: Queue> Engine<Q> {
             },
             started,
         }
+    }
+}
+
+/// What people call a port.
+fn label<Q: Queue>(port: &PortQueues<Q>) -> Option<String> {
+    Some(port.queues.first()?.promises().name.clone())
+}
+
+/// One for each queue of a port: all have as many.
+fn workers_of<Q: Queue>(ports: &[PortQueues<Q>]) -> Result<u16, ConfigError> {
+    let mut counts = ports.iter().map(|port| port.queues.len());
+    match counts.next() {
+        Some(first) if first > 0 && counts.all(|count| count == first) => Ok(first as u16),
+        _ => Err(ConfigError::Field {
+            field: "workers",
+            problem: "every port needs one queue for each worker".into(),
+        }),
     }
 }
 

@@ -13,6 +13,7 @@ use crate::ConnId;
 use crate::attach::PortQueue;
 use crate::conn_id::SlotRef;
 use crate::error::{ApiMisuse, ConnectError};
+use crate::host::route;
 use crate::records::{Conn, ConnFlags, Owner};
 use crate::shard::states::States;
 
@@ -31,7 +32,8 @@ impl<Q: Queue, S> std::fmt::Debug for WorkerCalls<'_, Q, S> {
 /// How to open a connection.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectOptions {
-    /// Our address; chosen by the peer's when `None` (RFC 9293 MUST-43, MUST-44).
+    /// Our address, and with it the port; chosen by the peer's when `None` (RFC 9293 MUST-43, MUST-44): of the port on whose
+    /// link the peer is, else of one with a gateway.
     pub local: Option<IpAddr>,
     /// Our port; drawn from the ephemeral range when `None`.
     pub local_port: Option<u16>,
@@ -188,8 +190,8 @@ impl<Q: Queue> Work<Q> {
 
     /// By which port and from which address `remote` is spoken to.
     fn route(&self, remote: IpAddr) -> Option<(PortNumber, IpAddr)> {
-        let port = self.ports.numbers().next()?;
-        Some((port, self.ports[port].host.addresses.source_for(remote)?))
+        let addresses = self.ports.iter().map(|port| &port.host.addresses);
+        route(self.ports.numbers().zip(addresses), remote)
     }
 
     /// A free four-tuple that this worker owns. Ports are drawn as RFC 6056 §3.3.3 has it: a secret offset for each destination,

@@ -102,7 +102,7 @@ impl<Q: Queue> Ports<Q> {
     }
 
     /// Their numbers, in order.
-    pub(crate) fn numbers(&self) -> impl Iterator<Item = PortNumber> + use<Q> {
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = PortNumber> + Clone + use<Q> {
         (0..self.0.len() as u8).map(PortNumber)
     }
 

@@ -15,8 +15,8 @@ use fourtuple_wire::{ChecksumCheck, DropReason, Expect, Packet, PacketKind, TcpF
 use crate::buffer::RxChunk;
 use crate::conn_id::{SlotKind, SlotRef};
 use crate::mesh::MeshMessage;
-use crate::shard::PortNumber;
 use crate::shard::limits::{MESH_BUDGET, RX_BUDGET};
+use crate::shard::ports::{AttachedPort, PortNumber};
 use crate::shard::work::Work;
 
 /// What became of one received packet.
@@ -105,7 +105,9 @@ pub(crate) fn receive<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
 /// Takes what one port has, within the budget.
 #[inline]
 fn take_burst<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>, port: PortNumber) {
-    work.ports[port].queue.rx_burst(&mut burst.frames, RX_BUDGET);
+    let Work { ports, counters, .. } = work;
+    let attached = &mut ports[port];
+    attached.queue.rx_burst(&mut burst.frames, RX_BUDGET);
     for frame in &burst.frames {
         // The headers and the payload of a small frame.
         for line in [0, 64, 128] {
@@ -115,9 +117,9 @@ fn take_burst<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>, port: PortNumb
         }
     }
     for frame in burst.frames.drain(..) {
-        work.counters.rx_packets += 1;
-        work.counters.rx_bytes += frame.bytes().len() as u64;
-        let parsed = work.parse(port, &frame);
+        counters.rx_packets += 1;
+        counters.rx_bytes += frame.bytes().len() as u64;
+        let parsed = attached.parse(&frame);
         burst.arrived.push(Arrived {
             frame: Some(frame),
             parsed,
@@ -137,7 +139,7 @@ fn hear_other_workers<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
         match message {
             MeshMessage::Frame(port, frame) => {
                 work.counters.steered_in += 1;
-                let parsed = work.parse(port, &frame);
+                let parsed = work.ports[port].parse(&frame);
                 burst.arrived.push(Arrived {
                     frame: Some(frame),
                     parsed,
@@ -154,26 +156,22 @@ fn hear_other_workers<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
     }
 }
 
-impl<Q: Queue> Work<Q> {
+impl<Q: Queue> AttachedPort<Q> {
     #[inline]
-    fn parse(&self, port: PortNumber, frame: &Q::Rx) -> Result<Packet, DropReason> {
-        let port = &self.ports[port];
-        let promises = port.queue.promises();
+    fn parse(&self, frame: &Q::Rx) -> Result<Packet, DropReason> {
+        let promises = self.queue.promises();
         let checksum = match frame.checksum() {
             RxChecksum::Good => ChecksumCheck::Trust,
             RxChecksum::Bad => return Err(DropReason::BadTcpChecksum),
             RxChecksum::Unchecked if promises.kernel_peer => ChecksumCheck::VerifyOrPartial,
             RxChecksum::Unchecked => ChecksumCheck::Verify,
         };
-        parse(
-            frame.bytes(),
-            &Expect {
-                checksum,
-                vlan: port.host.vlan(),
-            },
-        )
+        let vlan = self.host.vlan();
+        parse(frame.bytes(), &Expect { checksum, vlan })
     }
+}
 
+impl<Q: Queue> Work<Q> {
     /// Counts the one verdict that every received packet has.
     fn verdict(&mut self, verdict: Verdict) {
         match verdict {

@@ -17,7 +17,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::counters::{Kind, Metric, PLAIN};
-use super::published::{Block, tcp_metrics};
+use super::published::{Block, PORT, tcp_metrics};
 use super::snapshot::Snapshot;
 
 /// The media type of [`encode`]'s text.
@@ -51,11 +51,15 @@ impl Collector for Exposition {
         }
         self.dropped(&mut encoder)?;
         self.by_state(&mut encoder)?;
-        let port = escape(&self.0.facts.port);
-        for (metric, value) in self.0.totals.each_port() {
+        let ports: Vec<String> = self.0.facts.ports.iter().map(|port| escape(port)).collect();
+        for (at, metric) in PORT.iter().enumerate() {
             let family = Family::of("port_", metric);
             let mut family = family.declare(&mut encoder)?;
-            value_of(metric).put(&mut family, &[("port", port.as_str())], value)?;
+            for (number, port) in ports.iter().enumerate() {
+                let of_port = self.0.totals.each_of_port(number).nth(at);
+                let value = of_port.map_or(0, |(_, value)| value);
+                value_of(metric).put(&mut family, &[("port", port.as_str())], value)?;
+            }
         }
         Ok(())
     }
@@ -72,7 +76,7 @@ impl Exposition {
         } = &self.0;
         let info = Info::new([
             ("version", facts.version.to_owned()),
-            ("port", escape(&facts.port)),
+            ("port", escape(&facts.ports.join(", "))),
         ]);
         info.encode(encoder.encode_descriptor("engine", "What runs here.", None, MetricType::Info)?)?;
         let help = "Time since the engine's start.";
@@ -245,11 +249,12 @@ mod tests {
             "fourtuple_dropped_total{worker=\"1\",reason=\"group_destination\"} 1",
             "fourtuple_connections_by_state{worker=\"0\",state=\"established\"} 1",
             "fourtuple_port_rx_missed_total{port=\"mem:\\\"a\\\\b\\\"\"} 4",
+            "fourtuple_port_rx_missed_total{port=\"mem:c\"} 3",
             "fourtuple_last_turn_age_seconds{worker=\"0\"} 1.5",
             "fourtuple_uptime_seconds 3.0",
             "fourtuple_workers 2",
             "fourtuple_draining 0",
-            "fourtuple_engine_info{version=\"1.2.3\",port=\"mem:\\\"a\\\\b\\\"\"} 1",
+            "fourtuple_engine_info{version=\"1.2.3\",port=\"mem:\\\"a\\\\b\\\", mem:c\"} 1",
         ];
         for line in expected {
             assert!(
@@ -270,7 +275,7 @@ mod tests {
         assert_eq!(families.len(), declared);
         let samples = text.lines().filter(|line| !line.starts_with('#')).count();
         let of_worker = PLAIN.len() + tcp_metrics().len() + DropReason::ALL.len() + State::ALL.len() + 1;
-        assert_eq!(samples, 4 + 2 * of_worker + PORT.len());
+        assert_eq!(samples, 4 + 2 * of_worker + 2 * PORT.len());
         assert!(!text.contains("_ns"), "seconds are the base unit");
     }
 }

@@ -34,12 +34,7 @@ pub(crate) fn run(load: &Load) -> Result<(), Failure> {
         load.run.stats,
         room(load.pattern, load.run.connections),
     )?;
-    let locals = config
-        .ip
-        .iter()
-        .map(ipnet::IpNet::addr)
-        .filter(|ip| ip.is_ipv4() == load.target.is_ipv4())
-        .collect();
+    let locals = config.sources_for(load.target.ip());
     let plan = plan(load.pattern, load.target, locals, &load.run);
     if plan.locals.is_empty() {
         let family = if load.target.is_ipv4() {
