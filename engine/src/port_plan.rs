@@ -103,7 +103,7 @@ where
 {
     let wrong = |problem| Err(ConfigError::Field { field, problem });
     match &at.port {
-        None if names.len() <= 1 => Ok(0),
+        None if names.len() == 1 => Ok(0),
         None => {
             let first = names.first().map_or("NAME", String::as_str);
             wrong(format!(

@@ -55,7 +55,7 @@ pub(crate) struct Conn<Q: Queue> {
     pub(crate) armed_far: u32,
     /// The endpoint's token of a connect, or payload bytes that the endpoint may still send without being told.
     pub(crate) token: u32,
-    /// Bytes acknowledged that the endpoint was not told of yet.
+    /// What the endpoint's payload was charged and it was not yet told to be free again, acknowledged or not.
     pub(crate) freed: u32,
 }
 
@@ -64,6 +64,7 @@ pub(crate) struct Conn<Q: Queue> {
 pub(crate) struct ConnFlags {
     pub(crate) transmit: bool,
     pub(crate) deliver: bool,
+    pub(crate) retire: bool,
     pub(crate) armed: bool,
     pub(crate) armed_far: bool,
     /// The owner knows of it (`on_open`, `Opened`).
@@ -77,6 +78,8 @@ pub(crate) struct ConnFlags {
     pub(crate) told_ended: bool,
     /// The owner called close or abort, or is gone.
     pub(crate) let_go: bool,
+    /// It is counted among the orphans.
+    pub(crate) orphan: bool,
     /// The table no longer leads here.
     pub(crate) unlisted: bool,
 }
@@ -94,6 +97,78 @@ pub(crate) struct HalfOpen {
     pub(crate) ether_source: EtherAddr,
 }
 
+/// The shard's lists on which a place still stands that its record has left ([`ConnFlags`] has them while there is one). The
+/// next record of the place takes the entries over, but for those on the lists of debtors of other ports than its own: a place
+/// stands on each list once, however many come and go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Listed {
+    /// A bit for each list of the worker.
+    lists: u8,
+    /// A bit for each port among whose debtors it stands.
+    owes_at: u8,
+}
+
+impl Listed {
+    const DELIVER: u8 = 1;
+    const RETIRE: u8 = 2;
+    const STARVED: u8 = 4;
+
+    fn of(flags: &ConnFlags, port: PortNumber) -> Self {
+        let ConnFlags {
+            transmit,
+            deliver,
+            retire,
+            starved,
+            ..
+        } = *flags;
+        let bit = |stands, bit| if stands { bit } else { 0 };
+        Self {
+            lists: bit(deliver, Self::DELIVER) | bit(retire, Self::RETIRE) | bit(starved, Self::STARVED),
+            owes_at: bit(transmit, port.bit()),
+        }
+    }
+
+    /// What a new record of this port takes over; the rest stays the place's.
+    fn take_over(&mut self, port: PortNumber) -> Self {
+        let taken = Self {
+            lists: self.lists,
+            owes_at: self.owes_at & port.bit(),
+        };
+        self.lists = 0;
+        self.owes_at &= !port.bit();
+        taken
+    }
+
+    fn hand_over(self, flags: &mut ConnFlags) {
+        flags.transmit |= self.owes_at != 0;
+        flags.deliver |= self.lists & Self::DELIVER != 0;
+        flags.retire |= self.lists & Self::RETIRE != 0;
+        flags.starved |= self.lists & Self::STARVED != 0;
+    }
+}
+
+/// One of the shard's lists.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum List {
+    /// Of a port's debtors.
+    Transmit(PortNumber),
+    Deliver,
+    Retire,
+    Starved,
+}
+
+impl List {
+    const fn bits(self) -> Listed {
+        let (lists, owes_at) = match self {
+            Self::Transmit(port) => (0, port.bit()),
+            Self::Deliver => (Listed::DELIVER, 0),
+            Self::Retire => (Listed::RETIRE, 0),
+            Self::Starved => (Listed::STARVED, 0),
+        };
+        Listed { lists, owes_at }
+    }
+}
+
 /// A key in front of a record.
 struct Keyed<K, T> {
     key: K,
@@ -109,6 +184,9 @@ struct FamilyRecords<K, Q: Queue> {
     syn_entry: Arena<u32>,
     /// The same by place of a connection, while the place is vacant: entries are never cancelled, the next user takes it over.
     tcb_entry: Arena<u32>,
+    /// By vacant place: the lists on which it still stands.
+    syn_listed: Arena<Listed>,
+    tcb_listed: Arena<Listed>,
 }
 
 /// A TIME_WAIT record's place in the order of ends. One that was reopened, and whose place was used again, is void.
@@ -193,6 +271,8 @@ impl<K, Q: Queue> FamilyRecords<K, Q> {
             time_wait: Slots::nameless(places(limits.time_wait), pages),
             syn_entry: Arena::new(places(limits.half_open) as usize, pages, || 0),
             tcb_entry: Arena::new(places(limits.connections) as usize, pages, || 0),
+            syn_listed: Arena::new(places(limits.half_open) as usize, pages, Listed::default),
+            tcb_listed: Arena::new(places(limits.connections) as usize, pages, Listed::default),
         }
     }
 
@@ -202,6 +282,8 @@ impl<K, Q: Queue> FamilyRecords<K, Q> {
             + self.time_wait.reserved_bytes()
             + self.syn_entry.reserved_bytes()
             + self.tcb_entry.reserved_bytes()
+            + self.syn_listed.reserved_bytes()
+            + self.tcb_listed.reserved_bytes()
     }
 }
 
@@ -317,6 +399,7 @@ impl<Q: Queue> Records<Q> {
         if self.connections() >= self.limit {
             return Err(conn);
         }
+        let port = conn.port;
         let index = match tuple {
             FourTuple::V4(key) => self
                 .v4
@@ -337,6 +420,12 @@ impl<Q: Queue> Records<Q> {
         };
         let slot = SlotRef::new(SlotKind::Tcb, tuple.family(), index);
         if self.enter(tuple, slot) {
+            let listed = self.take_over(slot, port);
+            if listed != Listed::default()
+                && let Some(conn) = self.conn_mut(slot)
+            {
+                listed.hand_over(&mut conn.flags);
+            }
             if let Some(tick) = self.entry(slot) {
                 self.set_entry(slot, None);
                 if let Some(conn) = self.conn_mut(slot) {
@@ -351,15 +440,21 @@ impl<Q: Queue> Records<Q> {
         })
     }
 
-    /// Enters a half-open connection; `None` when there is no room.
-    pub(crate) fn insert_half_open(&mut self, tuple: &FourTuple, record: HalfOpen) -> Option<SlotRef> {
+    /// Enters a half-open connection, and tells whether its place stands on the transmit list already; `None` when there is no
+    /// room.
+    pub(crate) fn insert_half_open(
+        &mut self,
+        tuple: &FourTuple,
+        record: HalfOpen,
+    ) -> Option<(SlotRef, bool)> {
+        let port = record.port;
         let index = match tuple {
             FourTuple::V4(key) => self.v4.syn.insert(Keyed { key: *key, record }).ok()?,
             FourTuple::V6(key) => self.v6.syn.insert(Keyed { key: *key, record }).ok()?,
         };
         let slot = SlotRef::new(SlotKind::Syn, tuple.family(), index);
         if self.enter(tuple, slot) {
-            return Some(slot);
+            return Some((slot, self.take_over(slot, port).owes_at != 0));
         }
         in_family!(mut self, slot, |records| {
             records.syn.remove(index);
@@ -453,6 +548,7 @@ impl<Q: Queue> Records<Q> {
         }
         let conn =
             in_family!(mut self, slot, |records| records.tcb.remove(slot.index()).map(|place| place.record))?;
+        self.note_listed(slot, Listed::of(&conn.flags, conn.port));
         if conn.flags.armed_far {
             self.set_entry(slot, Some(conn.armed_far));
         } else if conn.flags.armed {
@@ -495,10 +591,45 @@ impl<Q: Queue> Records<Q> {
         }
     }
 
+    /// The entry of a place that is vacant, or another port's by now, came off a list.
+    pub(crate) fn came_off(&mut self, slot: SlotRef, list: List) {
+        if let Some(listed) = self.listed_mut(slot) {
+            let off = list.bits();
+            listed.lists &= !off.lists;
+            listed.owes_at &= !off.owes_at;
+        }
+    }
+
+    fn take_over(&mut self, slot: SlotRef, port: PortNumber) -> Listed {
+        self.listed_mut(slot)
+            .map(|listed| listed.take_over(port))
+            .unwrap_or_default()
+    }
+
+    fn note_listed(&mut self, slot: SlotRef, more: Listed) {
+        if let Some(listed) = self.listed_mut(slot) {
+            listed.lists |= more.lists;
+            listed.owes_at |= more.owes_at;
+        }
+    }
+
+    fn listed_mut(&mut self, slot: SlotRef) -> Option<&mut Listed> {
+        in_family!(mut self, slot, |records| match slot.kind() {
+            SlotKind::Syn => records.syn_listed.get_mut(slot.index()),
+            SlotKind::Tcb => records.tcb_listed.get_mut(slot.index()),
+            SlotKind::TimeWait => None,
+        })
+    }
+
     /// Takes a half-open connection out.
     pub(crate) fn remove_half_open(&mut self, slot: SlotRef) -> Option<HalfOpen> {
         self.unlist(slot);
-        in_family!(mut self, slot, |records| records.syn.remove(slot.index()).map(|place| place.record))
+        let half_open =
+            in_family!(mut self, slot, |records| records.syn.remove(slot.index()).map(|place| place.record))?;
+        if half_open.transmit {
+            self.note_listed(slot, List::Transmit(half_open.port).bits());
+        }
+        Some(half_open)
     }
 
     /// Takes a TIME_WAIT record out; its entry in the order of ends is void from now on.
@@ -597,5 +728,30 @@ impl<K, Q: Queue> FamilyRecords<K, Q> {
             SlotKind::Tcb => self.tcb.at(slot.index()).map(|place| &place.key),
             SlotKind::TimeWait => self.time_wait.at(slot.index()).map(|place| &place.key),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_stands_once_on_the_list_of_each_port_whoever_comes_and_goes() {
+        let [here, there] = [PortNumber::FIRST, PortNumber::SECOND];
+        let flags = ConnFlags {
+            transmit: true,
+            deliver: true,
+            ..ConnFlags::default()
+        };
+        let mut place = Listed::of(&flags, here);
+        // The next user lives on another port: its debts are noted there, whatever becomes of the entry here.
+        let mut next = ConnFlags::default();
+        place.take_over(there).hand_over(&mut next);
+        assert!(!next.transmit && next.deliver);
+        // One of the first port after it finds the entry.
+        let mut after = ConnFlags::default();
+        place.take_over(here).hand_over(&mut after);
+        assert!(after.transmit && !after.deliver);
+        assert_eq!(place, Listed::default());
     }
 }

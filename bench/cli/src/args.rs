@@ -424,5 +424,15 @@ mod tests {
         assert_eq!(serve.attach.ip.len(), 2);
         assert_eq!(serve.engine.cores, Some(Cores(vec![2, 3])));
         assert_eq!(serve.keepalive.unwrap().count, 6);
+        let Command::Serve(serve) = parse(
+            "serve echo --iface v0 --iface w0 --ip 10.0.0.2/24%v0,10.1.0.2/24%w0 --mac 02:00:00:00:00:01%w0",
+        )
+        .unwrap()
+        .command
+        else {
+            panic!()
+        };
+        assert_eq!((serve.attach.iface.len(), serve.attach.mac.len()), (2, 1));
+        assert_eq!(serve.attach.ip[1].port.as_deref(), Some("w0"));
     }
 }

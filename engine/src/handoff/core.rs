@@ -273,7 +273,7 @@ impl<Q: Queue> EndpointCore<Q> {
             },
             Event::Writable(id, count) => {
                 if let Some(connection) = self.connections.get_mut(&id) {
-                    connection.credit = connection.credit.saturating_add(count);
+                    connection.credit += i64::from(count);
                     connection.whole_credit = connection.whole_credit.max(connection.credit);
                 }
             }

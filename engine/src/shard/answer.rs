@@ -58,7 +58,8 @@ impl<Q: Queue> Work<Q> {
         self.put(port, frame);
     }
 
-    /// ARP, neighbour discovery, ICMP, UDP: what is not TCP. Worker 0 only (D8).
+    /// ARP, neighbour discovery, ICMP, UDP: what is not TCP. Worker 0 only, but for ICMP errors about a
+    /// connection, which are its owner's (D8).
     pub(crate) fn answer_for_host(
         &mut self,
         port: PortNumber,
@@ -82,7 +83,10 @@ impl<Q: Queue> Work<Q> {
                     .try_say(other, MeshMessage::Neighbour(port, learned.ip, learned.ether));
             }
         }
-        answer.verdict
+        match answer.icmp_error {
+            Some(error) => self.path_error(&error),
+            None => answer.verdict,
+        }
     }
 
     /// Worker 0 learned where a neighbour is.

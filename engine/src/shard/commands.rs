@@ -112,11 +112,11 @@ impl<Q: Queue> Work<Q> {
         let Some(slot) = self.owned(endpoint, id) else {
             return Ok(());
         };
-        let len = chunk.len() as u32;
+        let charge = chunk.charge();
         match self.with_tcb(slot, |tcb, env| tcb.send(chunk, env)) {
             Some(Ok(())) => {
                 if let Some(conn) = self.records.conn_mut(slot) {
-                    conn.freed += len;
+                    conn.freed += charge;
                 }
                 Ok(())
             }

@@ -18,7 +18,7 @@ use crate::conn_id::SlotRef;
 use crate::handler::{Closed, Handler};
 use crate::handoff::{EndpointIndex, Event, Opened};
 use crate::listener::ListenerId;
-use crate::records::{Conn, Owner};
+use crate::records::{Conn, List, Owner};
 
 /// Tells everybody, within a budget; one connection's owner at a time.
 ///
@@ -85,6 +85,7 @@ fn deliver_one<Q: Queue, H: Handler<Q>>(
     slot: SlotRef,
 ) {
     let Some(conn) = work.records.conn_mut(slot) else {
+        work.records.came_off(slot, List::Deliver);
         return;
     };
     if !std::mem::take(&mut conn.flags.deliver) {
@@ -112,6 +113,13 @@ fn tell_handler<Q: Queue, H: Handler<Q>>(
     let Some(conn) = work.records.conn_mut(slot) else {
         return;
     };
+    if conn.tcb.state() == State::Closed && conn.listener.is_some() && !conn.flags.told_open {
+        // Accepted, and over before the handler heard of it: it is not told of the end of what never began for it.
+        conn.flags.let_go = true;
+        conn.flags.told_ended = true;
+        work.note_retire(slot);
+        return;
+    }
     let signals = std::mem::take(&mut conn.signals);
     let first = is_open(conn.tcb.state()) && !conn.flags.told_open;
     conn.flags.told_open |= first;
@@ -167,7 +175,7 @@ fn tell_handler<Q: Queue, H: Handler<Q>>(
             },
             states.at(slot),
         );
-        work.retire.push_back(slot);
+        work.note_retire(slot);
     }
 }
 
@@ -194,9 +202,11 @@ impl<Q: Queue> Work<Q> {
             let Some(slot) = self.starved.pop_front() else {
                 return;
             };
-            if let Some(conn) = self.records.conn_mut(slot)
-                && std::mem::take(&mut conn.flags.starved)
-            {
+            let Some(conn) = self.records.conn_mut(slot) else {
+                self.records.came_off(slot, List::Starved);
+                continue;
+            };
+            if std::mem::take(&mut conn.flags.starved) {
                 conn.signals.insert(Signals::WRITABLE);
                 self.deliver_again(slot);
             }
@@ -340,12 +350,12 @@ impl<Q: Queue> Work<Q> {
             conn.flags.told_ended |= !open;
         }
         if !open {
-            self.retire.push_back(slot);
+            self.note_retire(slot);
         }
         Ok(())
     }
 
-    /// Bytes that an endpoint may send before it hears of room: what the connection's own queue takes, or one that is slow
+    /// What an endpoint's payload may be charged before it hears of room: what the connection's own queue takes, or one that is slow
     /// would hold up the endpoint's commands for all others.
     fn send_credit(&self, slot: SlotRef) -> u32 {
         let profile = self.records.conn(slot).map(|conn| usize::from(conn.profile));
@@ -376,7 +386,7 @@ impl<Q: Queue> Work<Q> {
         };
         conn.signals = Signals::default();
         // What the endpoint sent and is not queued any more has been acknowledged.
-        let queued = conn.tcb.queued_bytes();
+        let queued = conn.tcb.queued_charge();
         let freed = conn.freed.saturating_sub(queued);
         if freed == 0 {
             return Ok(());
@@ -401,7 +411,7 @@ impl<Q: Queue> Work<Q> {
             .try_event(endpoint, Event::Ended(id, how))
             .map_err(|_| RingFull)?;
         conn.flags.told_ended = true;
-        self.retire.push_back(slot);
+        self.note_retire(slot);
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use fourtuple_nic::Queue;
 use fourtuple_tcp::{
     Env, ListenArrival, Path, Signals, State, SynArrival, SynRecord, TimeWaitArrival, listen_segment_arrives,
 };
-use fourtuple_wire::{DropReason, FourTuple, Packet, SeqNum, TcpPacket};
+use fourtuple_wire::{DropReason, FourTuple, Packet, SeqNum, TcpFlags, TcpPacket};
 
 use super::ports::PortNumber;
 use super::receive::Verdict;
@@ -78,12 +78,14 @@ impl<Q: Queue> Work<Q> {
             transmit: true,
             ether_source: packet.ether_source,
         };
-        let Some(slot) = self.records.insert_half_open(&tuple, half_open) else {
+        let Some((slot, listed)) = self.records.insert_half_open(&tuple, half_open) else {
             self.counters.listen_drops += 1;
             return Verdict::Dropped(DropReason::SynQueueFull);
         };
         listener.half_open += 1;
-        self.ports[port].transmit.push_back(slot);
+        if !listed {
+            self.ports[port].transmit.push_back(slot);
+        }
         self.arm_half_open(slot);
         Verdict::Consumed
     }
@@ -184,6 +186,12 @@ impl<Q: Queue> Work<Q> {
                     self.ports[port].transmit.push_back(slot);
                 }
                 Verdict::Consumed
+            }
+            SynArrival::Reply(reply)
+                if reply.flags.contains(TcpFlags::RST)
+                    && !self.ports[port].host.limits.resets.try_take(now) =>
+            {
+                Verdict::Dropped(DropReason::RateLimited)
             }
             SynArrival::Reply(reply) => {
                 self.answer_segment(port, packet, &segment.tuple, &reply);

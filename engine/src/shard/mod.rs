@@ -12,6 +12,7 @@ mod deliver;
 pub(crate) mod limits;
 pub(crate) mod listeners;
 mod listening;
+mod path_errors;
 pub(crate) mod ports;
 mod receive;
 mod retire;
@@ -87,13 +88,15 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
         let families = usize::from(parts.v4) + usize::from(parts.v6);
         let wanted = |family| if family { limits.connections } else { 0 };
         let entries = families * (limits.connections as usize * 2 + limits.half_open as usize * 2) + 4096;
-        let list = families * limits.connections as usize + limits.half_open as usize;
+        // Every place stands on a list once at most.
+        let list = families * limits.connections as usize;
+        let debtors = list + families * limits.half_open as usize;
         let capacities = || parts.ports.iter().map(|port| port.queue.pool().rx_capacity);
         let sizes = pool_sizes(&limits, capacities().sum());
         // What is lent may all be one port's: that one's bound holds for the sum.
         let hub = HubLimits::for_pool(capacities().min().unwrap_or(0));
         let neighbours = || Neighbours::new(NEIGHBOURS, &neighbour_key(&parts.secrets));
-        let attached = |port| AttachedPort::new(port, list, neighbours());
+        let attached = |port| AttachedPort::new(port, debtors, neighbours());
         let states = States::new(wanted(parts.v4), wanted(parts.v6), pages);
         let work = Work {
             worker: parts.worker,

@@ -24,6 +24,15 @@ pub(crate) struct PortNumber(u8);
 impl PortNumber {
     /// There always is one.
     pub(crate) const FIRST: Self = Self(0);
+
+    /// In tests there are two.
+    #[cfg(test)]
+    pub(crate) const SECOND: Self = Self(1);
+
+    /// A bit of its own in a byte.
+    pub(crate) const fn bit(self) -> u8 {
+        1 << self.0
+    }
 }
 
 /// What a port brings along when its worker starts.
@@ -52,6 +61,8 @@ pub(crate) struct AttachedPort<Q: Queue> {
     pub(crate) low_water: u32,
     /// The pool of receive buffers was under its low-water mark when this turn's burst came.
     pub(crate) short_of_buffers: bool,
+    /// While less than a quarter of the receive buffers is free: the bytes of them that one connection may pin.
+    pub(crate) share: Option<u32>,
 }
 
 impl<Q: Queue> AttachedPort<Q> {
@@ -66,6 +77,7 @@ impl<Q: Queue> AttachedPort<Q> {
             transmit: VecDeque::with_capacity(debtors),
             low_water: parts.low_water,
             short_of_buffers: false,
+            share: None,
         }
     }
 

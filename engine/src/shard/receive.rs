@@ -10,12 +10,16 @@
 
 use fourtuple_nic::{Queue, RxBuf, RxChecksum};
 use fourtuple_tcp::reset_for;
-use fourtuple_wire::{ChecksumCheck, DropReason, Expect, Packet, PacketKind, TcpFlags, TcpPacket, parse};
+use fourtuple_wire::{
+    ChecksumCheck, DropReason, Expect, Icmpv4Message, Icmpv4Packet, Icmpv6Message, Icmpv6Packet, Packet,
+    PacketKind, TcpFlags, TcpPacket, parse,
+};
 
 use crate::buffer::RxChunk;
 use crate::conn_id::{SlotKind, SlotRef};
 use crate::mesh::MeshMessage;
-use crate::shard::limits::{MESH_BUDGET, RX_BUDGET};
+use crate::records::Conn;
+use crate::shard::limits::{MESH_BUDGET, RX_BUDGET, SCARCE_MARKS, SHARE_OF_FREE};
 use crate::shard::ports::{AttachedPort, PortNumber};
 use crate::shard::work::Work;
 
@@ -73,10 +77,9 @@ pub(crate) fn receive<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
         take_burst(work, burst, port);
     }
     hear_other_workers(work, burst);
-    if !burst.arrived.is_empty() {
-        for port in work.ports.iter_mut() {
-            port.short_of_buffers = port.queue.pool().rx_free < port.low_water;
-        }
+    if let Some(frame) = burst.arrived.first().and_then(|arrived| arrived.frame.as_ref()) {
+        let space = frame.space();
+        work.ports.iter_mut().for_each(|port| port.look_at_buffers(space));
     }
     work.busy |= !burst.arrived.is_empty();
     for arrived in &mut burst.arrived {
@@ -157,6 +160,14 @@ fn hear_other_workers<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
 }
 
 impl<Q: Queue> AttachedPort<Q> {
+    /// How many buffers are free as this turn's burst comes, each of so many bytes.
+    fn look_at_buffers(&mut self, space: usize) {
+        let free = self.queue.pool().rx_free;
+        self.short_of_buffers = free < self.low_water;
+        let scarce = free < self.low_water.saturating_mul(SCARCE_MARKS);
+        self.share = scarce.then(|| free / SHARE_OF_FREE * space as u32);
+    }
+
     #[inline]
     fn parse(&self, frame: &Q::Rx) -> Result<Packet, DropReason> {
         let promises = self.queue.promises();
@@ -208,11 +219,19 @@ impl<Q: Queue> Work<Q> {
         }
     }
 
-    /// Worker 0 answers for the host; TCP belongs to whom `owner(four-tuple)` says (D8).
+    /// Worker 0 answers for the host; TCP belongs to whom `owner(four-tuple)` says, and so do ICMP errors about it (D8).
     fn owner_of(&self, packet: &Packet) -> u16 {
         match &packet.kind {
             PacketKind::Tcp(segment) if self.workers > 1 => self.steering.owner(&segment.tuple),
             PacketKind::Tcp(_) => self.worker,
+            PacketKind::Icmpv4(Icmpv4Packet {
+                message: Icmpv4Message::Error(error),
+                ..
+            })
+            | PacketKind::Icmpv6(Icmpv6Packet {
+                message: Icmpv6Message::Error(error),
+                ..
+            }) if self.workers > 1 => self.steering.owner(&error.tuple),
             PacketKind::Arp(_) | PacketKind::Icmpv4(_) | PacketKind::Icmpv6(_) | PacketKind::Udp(_) => 0,
         }
     }
@@ -252,7 +271,7 @@ impl<Q: Queue> Work<Q> {
         segment: &TcpPacket,
         frame: Q::Rx,
     ) -> Verdict {
-        if segment.payload.len > 0 && self.ports[port].short_of_buffers {
+        if segment.payload.len > 0 && !self.may_pin(slot, port, segment) {
             return self.acknowledgment_alone(slot, port, packet, segment);
         }
         let payload = (segment.payload.len > 0).then(|| {
@@ -282,7 +301,17 @@ impl<Q: Queue> Work<Q> {
         arrival.verdict.into()
     }
 
-    /// Under the low-water mark payload is not kept (D5): the acknowledgment that came with it may free buffers, and the peer
+    /// Payload for this connection may be kept (D5): there is plenty of room, or the connection has a share of what is left.
+    fn may_pin(&self, slot: SlotRef, port: PortNumber, segment: &TcpPacket) -> bool {
+        let port = &self.ports[port];
+        let Some(share) = port.share else {
+            return true;
+        };
+        let has_share = |conn: &Conn<Q>| conn.tcb.has_share(segment.header.seq, share);
+        !port.short_of_buffers && self.records.conn(slot).is_none_or(has_share)
+    }
+
+    /// Payload is not kept (D5) under the low-water mark, or when the connection has its share: the acknowledgment that came with it may free buffers, and the peer
     /// sends the payload again. Without this a pool that is pinned by unacknowledged payload could never be freed.
     fn acknowledgment_alone(
         &mut self,
@@ -291,10 +320,9 @@ impl<Q: Queue> Work<Q> {
         packet: &Packet,
         segment: &TcpPacket,
     ) -> Verdict {
-        let mut header = segment.header.clone();
-        // A FIN has its place behind the payload.
-        header.flags = TcpFlags(header.flags.0 & !(TcpFlags::FIN.0 | TcpFlags::PSH.0 | TcpFlags::URG.0));
-        let arrival = self.with_tcb(slot, |tcb, env| tcb.segment_arrives(&header, None, env));
+        let arrival = self.with_tcb(slot, |tcb, env| {
+            tcb.segment_arrives_without_text(&segment.header, env)
+        });
         if let Some(arrival) = arrival {
             self.tell(slot, arrival.signals, arrival.ended);
             if let Some(reply) = arrival.reply {

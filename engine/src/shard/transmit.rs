@@ -18,7 +18,7 @@ use super::work::Work;
 use crate::buffer::PortBuffers;
 use crate::conn_id::{SlotKind, SlotRef};
 use crate::host::Resolution;
-use crate::records::Conn;
+use crate::records::List;
 
 /// What came of paying one debtor.
 enum Paid {
@@ -82,11 +82,19 @@ impl<Q: Queue> Work<Q> {
 
     fn pay_connection(&mut self, slot: SlotRef, port: PortNumber) -> Paid {
         let Some(tuple) = self.records.tuple(slot) else {
+            self.records.came_off(slot, List::Transmit(port));
             return Paid::All;
         };
-        // A place that was reused since it was noted owes for itself, and stands on the list for itself.
-        let owes_here = |conn: &Conn<Q>| conn.flags.transmit && conn.port == port;
-        if !self.records.conn(slot).is_some_and(owes_here) {
+        let Some(conn) = self.records.conn(slot) else {
+            return Paid::All;
+        };
+        if conn.port != port {
+            // The place's next user is another port's debtor, and stands on that one's list if it owes.
+            self.records.came_off(slot, List::Transmit(port));
+            return Paid::All;
+        }
+        // A place that was used again since it was noted has taken the entry over.
+        if !conn.flags.transmit {
             return Paid::All;
         }
         let mut sent = 0;
@@ -115,7 +123,7 @@ impl<Q: Queue> Work<Q> {
         if matches!(paid, Paid::All) {
             conn.flags.transmit = false;
             if conn.tcb.is_closed() || conn.tcb.state() == fourtuple_tcp::State::TimeWait {
-                self.retire.push_back(slot);
+                self.note_retire(slot);
             }
         }
         self.arm(slot);
@@ -175,13 +183,18 @@ impl<Q: Queue> Work<Q> {
     /// A half-open connection owes a SYN+ACK.
     fn pay_half_open(&mut self, slot: SlotRef, port: PortNumber) -> Paid {
         let Some(tuple) = self.records.tuple(slot) else {
+            self.records.came_off(slot, List::Transmit(port));
             return Paid::All;
         };
         let now = self.now;
         let Some(half_open) = self.records.half_open_mut(slot) else {
             return Paid::All;
         };
-        if !half_open.transmit || half_open.port != port {
+        if half_open.port != port {
+            self.records.came_off(slot, List::Transmit(port));
+            return Paid::All;
+        }
+        if !half_open.transmit {
             return Paid::All;
         }
         let attached = &mut self.ports[port];

@@ -112,7 +112,9 @@ impl<Q: Queue> Work<Q> {
         let after = conn.tcb.state();
         if before != after {
             self.counters.by_state.moved(Some(before), Some(after));
-            if matches!(after, State::Closed | State::TimeWait) {
+            if matches!(after, State::Closed | State::TimeWait)
+                && !std::mem::replace(&mut conn.flags.retire, true)
+            {
                 self.retire.push_back(slot);
             }
             if before == State::SynSent && after == State::Established {
@@ -146,13 +148,15 @@ impl<Q: Queue> Work<Q> {
                 Ending::Reset | Ending::Refused => self.counters.resets_received += 1,
                 Ending::TimedOut => {
                     self.counters.timeouts += 1;
-                    if conn.owner == Owner::Orphan {
+                    if conn.flags.orphan {
                         self.counters.orphans_reset += 1;
                     }
                 }
                 Ending::Closed | Ending::TimeWait | Ending::Aborted => {}
             }
-            self.retire.push_back(slot);
+            if !std::mem::replace(&mut conn.flags.retire, true) {
+                self.retire.push_back(slot);
+            }
         }
         if !conn.flags.deliver {
             conn.flags.deliver = true;
@@ -199,6 +203,15 @@ impl<Q: Queue> Work<Q> {
         }
     }
 
+    /// Puts a connection on the list of those that may be over.
+    pub(crate) fn note_retire(&mut self, slot: SlotRef) {
+        if let Some(conn) = self.records.conn_mut(slot)
+            && !std::mem::replace(&mut conn.flags.retire, true)
+        {
+            self.retire.push_back(slot);
+        }
+    }
+
     /// Enters a new connection and counts it.
     pub(crate) fn enter(&mut self, tuple: &FourTuple, conn: Conn<Q>) -> Option<SlotRef> {
         let state = conn.tcb.state();
@@ -227,7 +240,7 @@ impl<Q: Queue> Work<Q> {
             return;
         };
         self.counters.by_state.moved(Some(conn.tcb.state()), None);
-        if conn.owner == Owner::Orphan {
+        if conn.flags.orphan {
             self.orphans = self.orphans.saturating_sub(1);
         }
         if conn.owner == Owner::Queue
@@ -261,8 +274,20 @@ impl<Q: Queue> Work<Q> {
             listener.waiting = listener.waiting.saturating_sub(1);
         }
         conn.owner = Owner::Orphan;
+        self.note_retire(slot);
+        self.count_orphan(slot);
+    }
+
+    /// Nobody will read or write on a connection any more, though its handler may yet be told how it ends: beyond the bound
+    /// in number it ends now.
+    pub(crate) fn count_orphan(&mut self, slot: SlotRef) {
+        let Some(conn) = self.records.conn_mut(slot) else {
+            return;
+        };
+        if conn.tcb.state() == State::Closed || std::mem::replace(&mut conn.flags.orphan, true) {
+            return;
+        }
         self.orphans += 1;
-        self.retire.push_back(slot);
         if self.orphans > self.limits.orphans {
             self.counters.orphans_reset += 1;
             self.close(slot, true);

@@ -20,6 +20,8 @@ mod hostile;
 #[cfg(test)]
 mod permutations;
 #[cfg(test)]
+mod several_ports;
+#[cfg(test)]
 mod steering;
 #[cfg(test)]
 mod transfer;
@@ -41,7 +43,7 @@ use crate::mesh::Mesh;
 use crate::secrets::Secrets;
 use crate::shard::listeners::{NewListener, deal};
 use crate::shard::ports::AttachedPort;
-use crate::shard::{Control, Done, Limits, PortNumber, PortParts, Shard, ShardParts, Steering};
+use crate::shard::{Control, Done, Limits, PortParts, Shard, ShardParts, Steering};
 
 /// All shards of one end.
 pub(crate) struct Side<H: Handler<MemQueue>> {
@@ -98,9 +100,19 @@ impl<H: Handler<MemQueue>> Side<H> {
         queues: Vec<MemQueue>,
         addresses: [&str; 2],
         seed: u64,
+        make: impl FnMut(u16) -> H,
+    ) -> Self {
+        Self::on_ports(plan, vec![(queues, addresses)], seed, make)
+    }
+
+    /// On several ports: the queues and the addresses of each.
+    fn on_ports(
+        plan: &Plan,
+        ports: Vec<(Vec<MemQueue>, [&str; 2])>,
+        seed: u64,
         mut make: impl FnMut(u16) -> H,
     ) -> Self {
-        let workers = queues.len() as u16;
+        let workers = ports[0].0.len() as u16;
         let secrets = Arc::new(Secrets::from_seed(seed));
         let steering = Arc::new(Steering {
             toeplitz: Toeplitz::new(secrets.rss),
@@ -109,26 +121,31 @@ impl<H: Handler<MemQueue>> Side<H> {
         let sleepers: Vec<_> = (0..workers)
             .map(|_| Arc::new(Sleeper::new().expect("a descriptor")))
             .collect();
-        let nets: Vec<ipnet::IpNet> = addresses
-            .iter()
-            .map(|net| net.parse().expect("a network"))
-            .collect();
-        let fresh = queues
-            .iter()
-            .map(|queue| (queue.pool().rx_free, queue.pool().tx_free))
-            .collect();
-        let shards = queues
-            .into_iter()
-            .zip(Mesh::all(&sleepers, plan.mesh_ring))
-            .enumerate()
-            .map(|(worker, (queue, mesh))| {
+        let mut of_workers: Vec<Vec<PortParts<MemQueue>>> = (0..workers).map(|_| Vec::new()).collect();
+        for (queues, addresses) in ports {
+            let nets: Vec<ipnet::IpNet> = addresses
+                .iter()
+                .map(|net| net.parse().expect("a network"))
+                .collect();
+            for (queue, parts) in queues.into_iter().zip(&mut of_workers) {
                 let mac = queue.promises().mac;
-                let port = PortParts {
+                parts.push(PortParts {
                     host: Host::new(Addresses::new(mac.0, &nets, &[]), &Rates::default(), None),
                     mtu: queue.promises().mtu,
                     low_water: queue.pool().rx_capacity / 16,
                     queue,
-                };
+                });
+            }
+        }
+        let fresh = of_workers
+            .iter()
+            .map(|parts| free(parts.iter().map(|port| &port.queue)))
+            .collect();
+        let shards = of_workers
+            .into_iter()
+            .zip(Mesh::all(&sleepers, plan.mesh_ring))
+            .enumerate()
+            .map(|(worker, (ports, mesh))| {
                 let parts = ShardParts {
                     worker: worker as u16,
                     workers,
@@ -142,7 +159,7 @@ impl<H: Handler<MemQueue>> Side<H> {
                         orphans: plan.connections,
                         ephemeral_ports: (49_152, 65_535),
                     },
-                    ports: vec![port],
+                    ports,
                     v4: true,
                     v6: true,
                     profile: plan.profile.clone(),
@@ -218,10 +235,17 @@ impl<H: Handler<MemQueue>> Side<H> {
                 work.deliver.is_empty() && !work.ports.iter().any(AttachedPort::has_unsent),
                 "lists"
             );
-            let pool = work.ports[PortNumber::FIRST].queue.pool();
-            assert_eq!((pool.rx_free, pool.tx_free), (*rx_free, *tx_free), "buffers");
+            let now_free = free(work.ports.iter().map(|port| &port.queue));
+            assert_eq!(now_free, (*rx_free, *tx_free), "buffers");
         }
     }
+}
+
+/// Free receive and transmit buffers of several queues together.
+fn free<'a>(queues: impl Iterator<Item = &'a MemQueue>) -> (u32, u32) {
+    queues.fold((0, 0), |(rx, tx), queue| {
+        (rx + queue.pool().rx_free, tx + queue.pool().tx_free)
+    })
 }
 
 impl<S: Handler<MemQueue>, C: Handler<MemQueue>> World<S, C> {

@@ -91,6 +91,8 @@ counters! {
     active_opens: Counter,
     /// Connections that reached ESTABLISHED from this side.
     active_established: Counter,
+    /// Connections not opened because no free local port was found.
+    no_port_left: Counter,
     /// RSTs received that ended a connection or a half-open one.
     resets_received: Counter,
     /// RSTs sent.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fourtuple::attach::{PortQueue, attach_pair};
-use fourtuple::{Config, Engine, Listen};
+use fourtuple::{AtPort, Config, Engine, Listen};
 use fourtuple_loadgen::{Report, Run, ServerCost};
 use ipnet::IpNet;
 
@@ -162,9 +162,9 @@ fn locals(connections: u32) -> Vec<Ipv4Addr> {
         .collect()
 }
 
-fn net(address: Ipv4Addr) -> IpNet {
+fn net(address: Ipv4Addr) -> AtPort<IpNet> {
     // 16 is a prefix length of IPv4.
-    IpNet::new_assert(address.into(), 16)
+    IpNet::new_assert(address.into(), 16).into()
 }
 
 fn reserved(engine: &Engine<PortQueue>) -> u64 {

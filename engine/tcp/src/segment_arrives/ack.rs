@@ -31,7 +31,10 @@ impl<B: Buffers> Tcb<B> {
             return ControlFlow::Break(Err(DropReason::BadAck));
         }
         self.probe_answered(env);
-        let bare = segment.payload.is_none() && !segment.is(TcpFlags::FIN) && !segment.is(TcpFlags::SYN);
+        let bare = segment.payload.is_none()
+            && !segment.text_lost
+            && !segment.is(TcpFlags::FIN)
+            && !segment.is(TcpFlags::SYN);
         let news = self.take_sack_blocks(header, env);
         if ack.after(self.snd.una) {
             self.advance_una(header, &mut arrival.signals, env);
