@@ -22,6 +22,8 @@ pub(crate) struct PortPlan {
     pub(crate) gateway: Vec<IpAddr>,
     /// Its Ethernet address, if it is not the device's own.
     pub(crate) mac: Option<MacAddr>,
+    /// All of these addresses are ours as well.
+    pub(crate) source_range: Option<IpNet>,
 }
 
 impl Config {
@@ -45,6 +47,7 @@ impl Config {
                 ip: Vec::new(),
                 gateway: Vec::new(),
                 mac: None,
+                source_range: None,
             };
             names.len()
         ];
@@ -62,6 +65,21 @@ impl Config {
             let on_link = |plan: &&mut PortPlan| plan.ip.iter().any(|net| net.contains(gateway));
             if let Some(plan) = plans.iter_mut().find(on_link) {
                 plan.gateway.push(*gateway);
+            }
+        }
+        if let Some(range) = self.source_range {
+            let on_link = |plan: &PortPlan| plan.ip.iter().any(|net| net.contains(&range.addr()));
+            match plans.iter().position(on_link) {
+                Some(place) => plans[place].source_range = Some(range),
+                // Routed here from afar: there is but one way to answer.
+                None if plans.len() == 1 => plans[0].source_range = Some(range),
+                None => {
+                    let problem = format!(
+                        "{range} is on the link of none of {}; use one port",
+                        names.join(", ")
+                    );
+                    return wrong("src-range", problem);
+                }
             }
         }
         if let Some(bare) = plans.iter().position(|plan| plan.ip.is_empty()) {

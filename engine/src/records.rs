@@ -72,6 +72,8 @@ pub(crate) struct ConnFlags {
     pub(crate) told_end_of_file: bool,
     /// A send found no room: tell when there is some.
     pub(crate) wants_room: bool,
+    /// Its endpoint took no more: it waits, by its name, until that does, and stands on the list of deliveries again then.
+    pub(crate) held_up: bool,
     /// It stands on the list of those that found no buffer.
     pub(crate) starved: bool,
     /// Told to the owner, or nobody to tell.
@@ -680,26 +682,13 @@ impl<Q: Queue> Records<Q> {
         }
     }
 
-    /// Slots of all connections, for the sweeps of draining and of an exhausted wheel.
-    pub(crate) fn all_conns(&self) -> impl Iterator<Item = SlotRef> + '_ {
-        [Family::V4, Family::V6].into_iter().flat_map(move |family| {
-            (0..self.capacity(family))
-                .map(move |index| SlotRef::new(SlotKind::Tcb, family, index))
-                .filter(move |slot| self.conn(*slot).is_some())
-        })
-    }
-
-    /// Slots of the half-open connections of a listener, for the sweep when it goes.
-    pub(crate) fn half_open_of(&self, listener: ListenerId) -> impl Iterator<Item = SlotRef> + '_ {
-        [Family::V4, Family::V6].into_iter().flat_map(move |family| {
-            let slot = move |index| SlotRef::new(SlotKind::Syn, family, index);
-            let places = in_family!(self, slot(0), |records| records.syn.capacity());
-            (0..places).map(slot).filter(move |slot| {
-                in_family!(self, slot, |records| records
-                    .syn
-                    .at(slot.index())
-                    .is_some_and(|place| place.record.listener == listener))
-            })
+    /// Records of one kind and family, and places for them.
+    pub(crate) fn filled(&self, kind: SlotKind, family: Family) -> (u32, u32) {
+        let slot = SlotRef::new(kind, family, 0);
+        in_family!(self, slot, |records| match kind {
+            SlotKind::Syn => (records.syn.used(), records.syn.capacity()),
+            SlotKind::Tcb => (records.tcb.used(), records.tcb.capacity()),
+            SlotKind::TimeWait => (records.time_wait.used(), records.time_wait.capacity()),
         })
     }
 

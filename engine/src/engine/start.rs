@@ -32,6 +32,9 @@ use crate::worker::Worker;
 /// Messages of the engine that wait for a worker.
 const CONTROL_RING: usize = 256;
 
+/// How late the kernel may end a worker's sleep to save wake-ups: the least that it takes (0 would mean its default of 50 µs).
+const SLACK_NS: Option<std::num::NonZeroU64> = std::num::NonZeroU64::new(1);
+
 /// How often the control thread looks after what dropped endpoints left behind.
 const ESTATE_STEP: Duration = Duration::from_millis(2);
 
@@ -167,7 +170,10 @@ impl<Q: Queue> Engine<Q> {
     fn port_parts(&self, queue: Q, plan: &PortPlan) -> PortParts<Q> {
         let promises = queue.promises();
         let mac = plan.mac.unwrap_or(promises.mac);
-        let addresses = Addresses::new(mac.0, &plan.ip, &plan.gateway);
+        let mut addresses = Addresses::new(mac.0, &plan.ip, &plan.gateway);
+        if let Some(range) = plan.source_range {
+            addresses.own_range(range);
+        }
         PortParts {
             host: Host::new(addresses, &Rates::default(), self.config.vlan),
             mtu: self.config.mtu.unwrap_or(promises.mtu).min(promises.mtu),
@@ -331,6 +337,8 @@ fn spawn<Q: Queue, H: Handler<Q>, C: Clock>(
             if let Some(id) = core {
                 core_affinity::set_for_current(core_affinity::CoreId { id });
             }
+            // Sleeps end when their time is up, not when the kernel finds it convenient; where that is refused, 50 µs later.
+            let _ = rustix::thread::set_current_timer_slack(SLACK_NS);
             let guard = enter();
             let failed = guard.as_ref().err().cloned();
             let proceed = failed.is_none();

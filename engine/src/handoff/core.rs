@@ -210,6 +210,9 @@ impl<Q: Queue> EndpointCore<Q> {
             }
         }
         let end = &mut self.ends[worker];
+        if moved > 0 {
+            end.popped();
+        }
         if worker_has_left && !end.stopped {
             end.stopped = true;
             moved += 1;

@@ -13,7 +13,7 @@ use super::connection::Connection;
 use super::limits::DELIVER_BUDGET;
 use super::retire::{Over, outcome};
 use super::states::States;
-use super::work::Work;
+use super::work::{Work, is_open};
 use crate::conn_id::SlotRef;
 use crate::handler::{Closed, Handler};
 use crate::handoff::{EndpointIndex, Event, Opened};
@@ -30,6 +30,7 @@ pub(crate) fn deliver<Q: Queue, H: Handler<Q>>(
 ) {
     work.deliver_accepted();
     work.feed_starved();
+    work.retry_held_up();
     let mut left = work.deliver.len().min(DELIVER_BUDGET);
     while left > 0 {
         let mut at = None;
@@ -50,6 +51,8 @@ pub(crate) fn deliver<Q: Queue, H: Handler<Q>>(
             }
         }
     }
+    // What is left is due at once: the worker is not to rest before it.
+    work.busy |= !work.deliver.is_empty() || work.retry > 0;
     work.retire(|_, slot| states.reset(slot));
 }
 
@@ -179,19 +182,6 @@ fn tell_handler<Q: Queue, H: Handler<Q>>(
     }
 }
 
-fn is_open(state: State) -> bool {
-    match state {
-        State::Closed | State::Listen | State::SynSent | State::SynReceived => false,
-        State::Established
-        | State::FinWait1
-        | State::FinWait2
-        | State::CloseWait
-        | State::Closing
-        | State::LastAck
-        | State::TimeWait => true,
-    }
-}
-
 impl<Q: Queue> Work<Q> {
     /// Connections that found no buffer try again.
     fn feed_starved(&mut self) {
@@ -277,11 +267,57 @@ impl<Q: Queue> Work<Q> {
         self.deliver_again(slot);
     }
 
-    /// What an endpoint is told of its connection, in order: opened, chunks, end of file, room, the end. When its ring is full
-    /// the connection stays on the list.
+    /// What an endpoint is told of its connection, in order: opened, room, chunks, end of file, the end. When it takes no more
+    /// the connection is held up until it does.
     fn tell_endpoint(&mut self, slot: SlotRef, endpoint: EndpointIndex) {
         if self.try_tell_endpoint(slot, endpoint).is_err() {
             self.counters.events_deferred += 1;
+            self.hold_up(slot, endpoint);
+        }
+    }
+
+    fn hold_up(&mut self, slot: SlotRef, endpoint: EndpointIndex) {
+        if !self.hub.wait_for_room(endpoint) {
+            // It made room meanwhile.
+            self.deliver_again(slot);
+            return;
+        }
+        let name = self.name(slot);
+        let Some(conn) = self.records.conn_mut(slot) else {
+            return;
+        };
+        conn.flags.held_up = true;
+        if self.held_up.len() == self.held_up.capacity() {
+            // Names of connections that have ended: a look at all of them takes them out.
+            self.retry = self.held_up.len();
+        }
+        self.held_up.push_back((name, endpoint));
+    }
+
+    /// Connections that were held up go back on the list when their endpoints take more again.
+    fn retry_held_up(&mut self) {
+        if self.held_up.is_empty() {
+            self.retry = 0;
+            return;
+        }
+        if self.hub.has_made_room() {
+            self.retry = self.held_up.len();
+        }
+        for _ in 0..self.retry.min(DELIVER_BUDGET) {
+            self.retry -= 1;
+            let Some((name, endpoint)) = self.held_up.pop_front() else {
+                return;
+            };
+            let Some(slot) = self.records.named(name) else {
+                continue;
+            };
+            if !self.hub.has_event_room(endpoint) && self.hub.wait_for_room(endpoint) {
+                self.held_up.push_back((name, endpoint));
+                continue;
+            }
+            if let Some(conn) = self.records.conn_mut(slot) {
+                conn.flags.held_up = false;
+            }
             self.deliver_again(slot);
         }
     }
@@ -291,6 +327,8 @@ impl<Q: Queue> Work<Q> {
             return Ok(());
         };
         self.tell_opened(slot, endpoint, tuple)?;
+        // Before the chunks: who holds all that may be lent until it can send would wait for ever.
+        self.tell_room(slot, endpoint)?;
         loop {
             if !self
                 .records
@@ -315,7 +353,6 @@ impl<Q: Queue> Work<Q> {
             }
         }
         self.tell_end_of_file(slot, endpoint)?;
-        self.tell_room(slot, endpoint)?;
         self.tell_ended(slot, endpoint)
     }
 

@@ -18,6 +18,9 @@ pub(crate) const TIMER_BUDGET: usize = 128;
 /// Connections looked at in a turn while the wheel's pool is exhausted.
 pub(crate) const SWEEP_BUDGET: u32 = 256;
 
+/// Places that scans look at in a turn: some 40 µs, or as many of 256 connections aborted.
+pub(crate) const SCAN_BUDGET: u32 = 4096;
+
 /// Connections whose owner is told something in a turn.
 pub(crate) const DELIVER_BUDGET: usize = 256;
 

@@ -16,6 +16,7 @@ mod path_errors;
 pub(crate) mod ports;
 mod receive;
 mod retire;
+pub(crate) mod scan;
 mod states;
 mod timers;
 mod transmit;
@@ -117,10 +118,13 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
             counters: Counters::default(),
             deliver: VecDeque::with_capacity(list),
             retire: VecDeque::with_capacity(list),
+            held_up: VecDeque::with_capacity(list),
+            retry: 0,
             starved: VecDeque::with_capacity(list),
             starved_until: Instant::ZERO,
             in_hand: None,
             sweep: None,
+            scans: scan::Scans::default(),
             orphans: 0,
             quiet_until: parts.quiet_until,
             draining: false,
@@ -144,6 +148,7 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
         work.busy = false;
         receive(work, &mut self.burst);
         work.commands();
+        work.scan();
         work.timers(&mut self.due);
         deliver::deliver(work, &mut self.handler, &mut self.states);
         deliver::finish(work, &mut self.handler, &mut self.states);
@@ -165,6 +170,16 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
     /// Something waits that came from another thread: a sleeper looks once more before it sleeps.
     pub(crate) fn has_work(&self) -> bool {
         self.work.hub.has_work() || self.work.mesh.has_work()
+    }
+
+    /// A command waits for room in a connection's queue, which nobody rings for.
+    pub(crate) fn has_held_commands(&self) -> bool {
+        self.work.hub.has_held()
+    }
+
+    /// Frames wait to be built or to be taken by a port, or a scan goes on that may bring some.
+    pub(crate) fn has_unsent(&self) -> bool {
+        self.work.has_unsent()
     }
 
     /// The counters with all gauges up to date.

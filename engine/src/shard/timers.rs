@@ -13,6 +13,8 @@ impl<Q: Queue> Work<Q> {
     /// Everything that is due, within a budget; the rest is due next turn.
     pub(crate) fn timers(&mut self, due: &mut Vec<u32>) {
         self.wheel.advance(tick_of(self.now), TIMER_BUDGET, due);
+        // More may be due: not to be put off by a rest.
+        self.busy |= due.len() >= TIMER_BUDGET;
         for raw in due.drain(..) {
             let slot = SlotRef::from_u32(raw);
             match slot.kind() {
@@ -23,6 +25,7 @@ impl<Q: Queue> Work<Q> {
         }
         self.time_waits_due();
         if self.sweep.is_some() {
+            self.busy = true;
             self.sweep_connections();
         }
         self.poll_host();
@@ -135,10 +138,15 @@ impl<Q: Queue> Work<Q> {
         }
     }
 
+    /// Frames wait to be built or to be taken by a port, or a scan goes on that may bring some.
+    pub(crate) fn has_unsent(&self) -> bool {
+        self.ports.iter().any(AttachedPort::has_unsent) || !self.scans.is_empty()
+    }
+
     /// When the shard has something to do, if nothing arrives before.
     pub(crate) fn next_deadline(&self) -> Instant {
-        let more = !self.deliver.is_empty() || !self.retire.is_empty() || self.sweep.is_some();
-        if more || self.ports.iter().any(AttachedPort::has_unsent) {
+        let more = !self.deliver.is_empty() || !self.retire.is_empty() || self.retry > 0;
+        if more || self.sweep.is_some() || self.has_unsent() {
             return self.now;
         }
         let mut next = Instant::FAR_FUTURE;

@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use fourtuple_nic::{Queue, TxChecksum, TxFrame};
 use fourtuple_tcp::{Env, Outgoing, Pools, Tcb};
 use fourtuple_wire::{
-    EmitChecksum, EtherAddr, Family, FourTuple, IpFields, Link, Payload, Sum, TcpFlags, TcpHeader, emit_tcp,
-    tcp_frame_header_len,
+    EmitChecksum, EtherAddr, Family, FourTuple, IpFields, Link, Payload, Sum, TcpFlags, TcpHeader,
+    TcpOptions, emit_tcp, tcp_frame_header_len,
 };
 
 use super::limits::{COPY_UP_TO, SEGMENTS_A_CONNECTION};
@@ -222,6 +222,62 @@ impl<Q: Queue> Work<Q> {
             self.put(port, frame);
         }
         Paid::All
+    }
+
+    /// RST for a half-open connection, whether its peer has our SYN+ACK (RST at RCV.NXT) or not (RST with an acceptable ACK).
+    /// `false`: there is no frame or no slot now. Where there are other ports nobody waits for this one: the RST is dropped.
+    pub(crate) fn reset_half_open(&mut self, slot: SlotRef) -> bool {
+        let Some(tuple) = self.records.tuple(slot) else {
+            return true;
+        };
+        let now = self.now;
+        let Some(half_open) = self.records.half_open_mut(slot) else {
+            return true;
+        };
+        let port = half_open.port;
+        let alone = self.ports.len() == 1;
+        let attached = &mut self.ports[port];
+        if attached.is_backed_up() {
+            self.busy |= attached.flush();
+        }
+        let frame = if attached.is_backed_up() {
+            None
+        } else {
+            attached.queue.tx_frame()
+        };
+        let Some(mut frame) = frame else {
+            self.counters.answers_dropped += u64::from(!alone);
+            return !alone;
+        };
+        let profile = self
+            .listeners
+            .at(half_open.listener)
+            .map_or(0, |listener| usize::from(listener.profile));
+        let profile = &self.profiles[profile];
+        let syn_ack = half_open.record.syn_ack(profile, now);
+        let reset = TcpHeader {
+            seq: syn_ack.seq + 1,
+            ack: syn_ack.ack,
+            flags: TcpFlags::RST | TcpFlags::ACK,
+            window: 0,
+            urgent: 0,
+            options: TcpOptions::default(),
+        };
+        let frame_of = FrameOf {
+            link: attached.host.link_to(half_open.ether_source),
+            tuple: &tuple,
+            ip: IpFields {
+                ttl: profile.ttl,
+                traffic_class: profile.dscp << 2,
+                identification: 0,
+            },
+            hardware: attached.queue.promises().tx_checksum,
+        };
+        if frame_of.headers(&mut frame, &reset, 0, Sum::default()) {
+            self.counters.resets_sent += 1;
+            self.put(port, frame);
+        }
+        true
     }
 
     /// Where frames of this connection go, by the hop that it keeps or by asking.

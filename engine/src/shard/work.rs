@@ -10,13 +10,14 @@ use fourtuple_wire::{FourTuple, Instant};
 use crate::ConnId;
 use crate::buffer::PortBuffers;
 use crate::conn_id::SlotRef;
-use crate::handoff::Hub;
+use crate::handoff::{EndpointIndex, Hub};
 use crate::mesh::Mesh;
 use crate::records::{Conn, Owner, Records};
 use crate::secrets::Secrets;
 use crate::shard::limits::Limits;
 use crate::shard::listeners::Listeners;
 use crate::shard::ports::Ports;
+use crate::shard::scan::Scans;
 use crate::stats::Counters;
 use crate::wheel::Wheel;
 
@@ -68,6 +69,10 @@ pub(crate) struct Work<Q: Queue> {
     pub(crate) counters: Counters,
     /// Connections whose owner is to be told something.
     pub(crate) deliver: VecDeque<SlotRef>,
+    /// Connections whose endpoint took no more: tried again when it does. Each that lives stands here once.
+    pub(crate) held_up: VecDeque<(ConnId, EndpointIndex)>,
+    /// How many of them are to be tried again now.
+    pub(crate) retry: usize,
     /// Connections that may be over.
     pub(crate) retire: VecDeque<SlotRef>,
     /// Connections whose handler found no buffer to send from, with nothing in flight.
@@ -78,6 +83,8 @@ pub(crate) struct Work<Q: Queue> {
     pub(crate) in_hand: Option<SlotRef>,
     /// The wheel's pool was exhausted: records are swept from here on until all are armed again.
     pub(crate) sweep: Option<u32>,
+    /// What is done to all places, a few a turn.
+    pub(crate) scans: Scans,
     /// Next ephemeral port to try (RFC 6056).
     pub(crate) port_cursor: u32,
     /// Orphans now.
@@ -117,7 +124,7 @@ impl<Q: Queue> Work<Q> {
             {
                 self.retire.push_back(slot);
             }
-            if before == State::SynSent && after == State::Established {
+            if conn.listener.is_none() && is_opening(before) && is_open(after) {
                 self.counters.active_established += 1;
             }
         }
@@ -158,7 +165,7 @@ impl<Q: Queue> Work<Q> {
                 self.retire.push_back(slot);
             }
         }
-        if !conn.flags.deliver {
+        if !conn.flags.deliver && !conn.flags.held_up {
             conn.flags.deliver = true;
             self.deliver.push_back(slot);
         }
@@ -197,6 +204,7 @@ impl<Q: Queue> Work<Q> {
     pub(crate) fn deliver_again(&mut self, slot: SlotRef) {
         if let Some(conn) = self.records.conn_mut(slot)
             && !conn.flags.deliver
+            && !conn.flags.held_up
         {
             conn.flags.deliver = true;
             self.deliver.push_back(slot);
@@ -353,6 +361,36 @@ impl<Q: Queue> Work<Q> {
         }
         self.profiles.push(profile.clone());
         (self.profiles.len() - 1) as u16
+    }
+}
+
+/// The handshake is not done.
+fn is_opening(state: State) -> bool {
+    match state {
+        State::SynSent | State::SynReceived => true,
+        State::Closed
+        | State::Listen
+        | State::Established
+        | State::FinWait1
+        | State::FinWait2
+        | State::CloseWait
+        | State::Closing
+        | State::LastAck
+        | State::TimeWait => false,
+    }
+}
+
+/// The handshake is done: ESTABLISHED, or a state behind it.
+pub(crate) fn is_open(state: State) -> bool {
+    match state {
+        State::Closed | State::Listen | State::SynSent | State::SynReceived => false,
+        State::Established
+        | State::FinWait1
+        | State::FinWait2
+        | State::CloseWait
+        | State::Closing
+        | State::LastAck
+        | State::TimeWait => true,
     }
 }
 

@@ -34,8 +34,8 @@ pub(super) struct Arena<H: Handler<MemQueue>> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Heard {
     port: u16,
-    seq: SeqNum,
-    flags: u8,
+    pub(super) seq: SeqNum,
+    pub(super) flags: u8,
     /// Octets of payload.
     len: usize,
 }
@@ -43,7 +43,7 @@ pub(super) struct Heard {
 /// One connection as the peer sees it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer {
-    port: u16,
+    pub(super) port: u16,
     pub(super) seq: SeqNum,
     pub(super) ack: SeqNum,
 }
@@ -520,14 +520,13 @@ fn a_flood_of_syns_from_nowhere_ends_and_breaks_nothing() {
 
 /// An endpoint of the server, as the engine makes it.
 fn endpoint<H: Handler<MemQueue>>(side: &mut Side<H>) -> Endpoint<MemQueue> {
+    endpoint_with(side, &EndpointLimits::default())
+}
+
+fn endpoint_with<H: Handler<MemQueue>>(side: &mut Side<H>, limits: &EndpointLimits) -> Endpoint<MemQueue> {
     let sleeper = Arc::new(Sleeper::new().unwrap());
     let (estates, _) = std::sync::mpsc::channel();
-    let (core, ends) = pair(
-        &side.sleepers,
-        &EndpointLimits::default(),
-        Arc::clone(&sleeper),
-        estates,
-    );
+    let (core, ends) = pair(&side.sleepers, limits, Arc::clone(&sleeper), estates);
     for (shard, end) in side.shards.iter_mut().zip(ends) {
         shard.work.control(Control::Attach(Box::new(end)));
     }
@@ -711,8 +710,12 @@ fn nothing_of_a_listener_that_went_is_left_for_the_next_with_its_number() {
     arena.soon();
     let work = &mut arena.world.server.shards[0].work;
     assert_eq!(work.records.half_open(), 1);
-    work.control(Control::Unlisten(id, done()));
-    assert_eq!(work.records.half_open(), 0);
+    let gone = done();
+    work.control(Control::Unlisten(id, gone.clone()));
+    assert!(!gone.is_complete(), "not before all places were looked at");
+    arena.soon();
+    assert!(gone.is_complete());
+    assert_eq!(arena.world.server.shards[0].work.records.half_open(), 0);
     arena.world.server.assert_as_at_start();
 }
 
@@ -962,6 +965,7 @@ fn connections_that_a_handler_closed_and_peers_do_not_are_bounded_in_number_and_
     for port in 1_000..1_010 {
         arena.open(port).unwrap();
     }
+    arena.soon();
     let count = |arena: &Arena<Closer>| {
         let work = &arena.world.server.shards[0].work;
         (work.orphans, work.records.connections())
@@ -1030,4 +1034,47 @@ fn a_packet_too_large_for_the_path_is_sent_again_smaller_whichever_worker_hears_
         let again: Vec<_> = arena.hear(port).iter().map(|heard| heard.len).collect();
         assert_eq!(again, [960, 440], "port {port}");
     }
+}
+
+#[test]
+fn who_holds_all_that_may_be_lent_hears_of_room_to_send() {
+    let mut arena = Arena::new(&Plan::default(), |_| NoHandler);
+    let listen = Listen {
+        profile: Profile {
+            send_buffer: 4_096,
+            ..Profile::default()
+        },
+        ..Listen::on(7).for_endpoints()
+    };
+    let id = arena.world.server.listen(0, &listen);
+    let limits = EndpointLimits {
+        lent: 4,
+        ..EndpointLimits::default()
+    };
+    let endpoint = endpoint_with(&mut arena.world.server, &limits);
+    let mut peer = arena.open(1_000).unwrap();
+    let stream = accept(&mut arena, &endpoint, &Listener::new(id, 7, listen.backlog)).expect("a stream");
+    let mut held = Vec::new();
+    for _ in 0..5 {
+        arena.say(peer.port, TcpFlags::ACK, peer.seq, peer.ack, b"x");
+        peer.seq += 1;
+        for _ in 0..3 {
+            arena.soon();
+            endpoint.step();
+        }
+        held.extend(stream.try_recv().ok().flatten());
+    }
+    assert_eq!(held.len(), 4, "one stays behind");
+    let mut sent = 0;
+    while let Ok(count) = stream.send(&[1; 1_000], Duration::ZERO) {
+        sent += count as u32;
+        endpoint.step();
+        arena.soon();
+    }
+    arena.say(peer.port, TcpFlags::ACK, peer.seq, peer.ack + sent, &[]);
+    for _ in 0..5 {
+        arena.soon();
+        endpoint.step();
+    }
+    assert!(stream.send(&[1; 1_000], Duration::ZERO).is_ok());
 }

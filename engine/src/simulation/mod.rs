@@ -24,6 +24,8 @@ mod several_ports;
 #[cfg(test)]
 mod steering;
 #[cfg(test)]
+mod stopping;
+#[cfg(test)]
 mod transfer;
 
 use std::sync::Arc;

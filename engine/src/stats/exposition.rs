@@ -9,7 +9,9 @@ use std::fmt;
 use fourtuple_tcp::State;
 use fourtuple_wire::DropReason;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder, text};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet, text,
+};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -17,8 +19,9 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::counters::{Kind, Metric, PLAIN};
+use super::delays::Delays;
 use super::published::{Block, PORT, tcp_metrics};
-use super::snapshot::Snapshot;
+use super::snapshot::{Snapshot, WAKEUP_DELAY};
 
 /// The media type of [`encode`]'s text.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -51,6 +54,7 @@ impl Collector for Exposition {
         }
         self.dropped(&mut encoder)?;
         self.by_state(&mut encoder)?;
+        self.wakeup_delay(&mut encoder)?;
         let ports: Vec<String> = self.0.facts.ports.iter().map(|port| escape(port)).collect();
         for (at, metric) in PORT.iter().enumerate() {
             let family = Family::of("port_", metric);
@@ -140,6 +144,29 @@ impl Exposition {
         }
         Ok(())
     }
+
+    fn wakeup_delay(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = WAKEUP_DELAY.meaning;
+        let mut family = encoder.encode_descriptor(
+            "worker_wakeup_delay",
+            help,
+            Some(&Unit::Seconds),
+            MetricType::Histogram,
+        )?;
+        for (number, block) in self.0.workers.iter().enumerate() {
+            let delays = block.wakeup_delay();
+            let bounds = Delays::bounds().map(seconds).chain([f64::MAX]);
+            let buckets: Vec<_> = bounds.zip(delays.buckets().iter().copied()).collect();
+            family
+                .encode_family(&[("worker", number)])?
+                .encode_histogram::<NoLabelSet>(seconds(delays.sum_ns()), delays.total(), &buckets, None)?;
+        }
+        Ok(())
+    }
+}
+
+fn seconds(ns: u64) -> f64 {
+    ns as f64 / 1e9
 }
 
 fn put(
@@ -176,6 +203,7 @@ impl<'a> Family<'a> {
         let kind = match metric.kind {
             Kind::Counter => MetricType::Counter,
             Kind::Gauge | Kind::Peak => MetricType::Gauge,
+            Kind::Histogram => MetricType::Histogram,
         };
         Family {
             name: format!("{prefix}{name}"),
@@ -220,9 +248,9 @@ fn value_of(metric: &Metric) -> Value {
 impl Value {
     fn put(&self, family: &mut MetricEncoder<'_>, labels: &impl EncodeLabelSet, value: u64) -> fmt::Result {
         match (self.counter, self.nanoseconds) {
-            (true, true) => put(family, labels, &ConstCounter::new(value as f64 / 1e9)),
+            (true, true) => put(family, labels, &ConstCounter::new(seconds(value))),
             (true, false) => put(family, labels, &ConstCounter::new(value)),
-            (false, true) => put(family, labels, &ConstGauge::new(value as f64 / 1e9)),
+            (false, true) => put(family, labels, &ConstGauge::new(seconds(value))),
             (false, false) => put(family, labels, &ConstGauge::new(value)),
         }
     }
@@ -230,8 +258,8 @@ impl Value {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use super::super::PORT;
     use super::super::snapshot::tests::snapshot;
+    use super::super::{BOUNDS, PORT};
     use super::*;
 
     #[test]
@@ -251,6 +279,11 @@ mod tests {
             "fourtuple_port_rx_missed_total{port=\"mem:\\\"a\\\\b\\\"\"} 4",
             "fourtuple_port_rx_missed_total{port=\"mem:c\"} 3",
             "fourtuple_last_turn_age_seconds{worker=\"0\"} 1.5",
+            "# TYPE fourtuple_worker_wakeup_delay_seconds histogram",
+            "fourtuple_worker_wakeup_delay_seconds_bucket{le=\"1.024e-6\",worker=\"0\"} 0",
+            "fourtuple_worker_wakeup_delay_seconds_bucket{le=\"2.048e-6\",worker=\"0\"} 1",
+            "fourtuple_worker_wakeup_delay_seconds_bucket{le=\"+Inf\",worker=\"1\"} 2",
+            "fourtuple_worker_wakeup_delay_seconds_count{worker=\"1\"} 2",
             "fourtuple_uptime_seconds 3.0",
             "fourtuple_workers 2",
             "fourtuple_draining 0",
@@ -275,6 +308,8 @@ mod tests {
         assert_eq!(families.len(), declared);
         let samples = text.lines().filter(|line| !line.starts_with('#')).count();
         let of_worker = PLAIN.len() + tcp_metrics().len() + DropReason::ALL.len() + State::ALL.len() + 1;
+        // Buckets, the one without bound, sum and count.
+        let of_worker = of_worker + BOUNDS + 3;
         assert_eq!(samples, 4 + 2 * of_worker + 2 * PORT.len());
         assert!(!text.contains("_ns"), "seconds are the base unit");
     }

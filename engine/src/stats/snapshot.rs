@@ -10,11 +10,19 @@ use fourtuple_tcp::State;
 use fourtuple_wire::{DropReason, Instant};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::counters::Metric;
+use super::counters::{Kind, Metric};
+use super::delays::Delays;
 use super::published::{Block, Reader};
 
 /// Name and version of the JSON. Fields are added under the same version; none changes its meaning.
 pub const SCHEMA: &str = "fourtuple.stats/1";
+
+/// The histogram of how late workers woke: `wakeup_delay_ns` in JSON, seconds in the exposition.
+pub const WAKEUP_DELAY: Metric = Metric {
+    name: "wakeup_delay_ns",
+    meaning: "How late sleeping workers woke: behind the end of their time, or behind the ring of whoever woke them.",
+    kind: Kind::Histogram,
+};
 
 /// What is known of an engine beside its numbers.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -182,7 +190,34 @@ fn put_numbers<M: SerializeMap>(map: &mut M, block: &Block) -> Result<(), M::Err
         .iter()
         .map(|state| (state.name(), block.in_state(*state)));
     map.serialize_entry("by_state", &Named(by_state))?;
+    map.serialize_entry(WAKEUP_DELAY.name, &Histogram(block.wakeup_delay()))?;
     map.serialize_entry("tcp", &Named(block.each_tcp()))
+}
+
+/// A histogram as an object: how many, their sum, and how many up to each bound.
+struct Histogram(Delays);
+
+impl Serialize for Histogram {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(3))?;
+        map.serialize_entry("count", &self.0.total())?;
+        map.serialize_entry("sum", &self.0.sum_ns())?;
+        map.serialize_entry("up_to", &UpTo(&self.0))?;
+        map.end()
+    }
+}
+
+/// Bounds, and how many lay below them, in the order of the bounds.
+struct UpTo<'a>(&'a Delays);
+
+impl Serialize for UpTo<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let below = self.0.buckets().iter().scan(0, |sum, count| {
+            *sum += count;
+            Some(*sum)
+        });
+        serializer.collect_map(Delays::bounds().zip(below))
+    }
 }
 
 /// An object of names and numbers.
@@ -240,6 +275,8 @@ pub(super) mod tests {
             };
             counters.dropped.count(DropReason::GroupDestination);
             counters.by_state.moved(None, Some(State::Established));
+            counters.wakeup_delay.count(2_000);
+            counters.wakeup_delay.count(1 << 40);
             counters.consumed = counters.rx_packets - 1;
             let port = PortStats {
                 rx_missed: 4,
@@ -295,6 +332,17 @@ pub(super) mod tests {
             (&11.into(), &1.into())
         );
         assert_eq!(worker["by_state"][State::Established.name()], 1);
+        let delay = &worker["wakeup_delay_ns"];
+        let up_to = |bound: &str| delay["up_to"][bound].as_u64();
+        assert_eq!(
+            (delay["count"].as_u64(), delay["sum"].as_u64()),
+            (Some(2), Some((1 << 40) + 2_000))
+        );
+        assert_eq!(
+            (up_to("1024"), up_to("2048"), up_to("1073741824")),
+            (Some(0), Some(1), Some(1))
+        );
+        assert_eq!(json["totals"]["wakeup_delay_ns"]["count"], 4);
         for numbers in [&json["totals"], worker] {
             let plain = PLAIN.iter().map(|metric| &numbers[metric.name]);
             let dropped = DropReason::ALL
@@ -313,7 +361,14 @@ pub(super) mod tests {
     #[test]
     fn no_name_stands_for_two_numbers() {
         let mut names: Vec<_> = PLAIN.iter().map(|metric| metric.name).collect();
-        names.extend(["worker", "last_turn_age_s", "dropped", "by_state", "tcp"]);
+        names.extend([
+            "worker",
+            "last_turn_age_s",
+            "dropped",
+            "by_state",
+            WAKEUP_DELAY.name,
+            "tcp",
+        ]);
         let len = names.len();
         names.sort_unstable();
         names.dedup();
@@ -349,6 +404,7 @@ pub(super) mod tests {
                 Kind::Counter => "counter",
                 Kind::Gauge => "gauge",
                 Kind::Peak => "peak",
+                Kind::Histogram => "histogram",
             };
             metrics
                 .iter()
@@ -363,6 +419,7 @@ pub(super) mod tests {
             .map(|state| [state.name(), "gauge", "Connections in this state."]);
         [
             table("Of each worker", metrics(PLAIN)),
+            table("Of each worker, as a histogram", metrics(&[WAKEUP_DELAY])),
             table(
                 "`dropped`: packets by the reason for which they were dropped",
                 reasons.collect(),

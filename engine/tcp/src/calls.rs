@@ -210,9 +210,21 @@ impl<B: Buffers> Tcb<B> {
             State::Closing | State::LastAck => !self.fin_sent() || self.queue.len() > 0,
             State::Closed | State::Listen | State::SynSent | State::TimeWait => false,
         };
+        if reset && self.state != State::SynReceived {
+            self.retreat_into_window();
+        }
         self.end(env);
         if reset {
             self.debts = Debts::RESET;
+        }
+    }
+
+    /// What was sent beyond the window that the peer offers (a probe, or text before it shrank) did not arrive, for all we know:
+    /// a RST behind it would lie outside of the window, where nobody believes it (RFC 9293 §3.10.7.4).
+    fn retreat_into_window(&mut self) {
+        let edge = self.snd.una + self.snd.wnd;
+        if edge.before(self.snd.nxt) {
+            self.snd.nxt = edge;
         }
     }
 

@@ -8,6 +8,7 @@ use fourtuple_wire::{DropReason, SeqNum};
 
 use crate::segment_arrives::TIMESTAMP_OCTETS;
 use crate::signals::Arrival;
+use crate::tcb::Flags;
 use crate::{Buffers, Env, State, Tcb};
 
 /// What an ICMP error says of the path.
@@ -44,7 +45,11 @@ impl<B: Buffers> Tcb<B> {
                 arrival.ended = self.unreachable(env);
             }
             // Deviation: SHLD-26 would end any connection; anyone could forge that (RFC 5927 §5.2).
-            PathError::Hard | PathError::Soft => env.counters.icmp_errors_soft += 1,
+            PathError::Hard | PathError::Soft => {
+                env.counters.icmp_errors_soft += 1;
+                // MUST-47, SHLD-25: the status tells.
+                self.flags.insert(Flags::UNREACHABLE);
+            }
             PathError::TooBig(mss) => arrival.verdict = self.too_big(mss.max(least_mss), env),
         }
         arrival

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use fourtuple::{Chunk, Endpoint, Engine, Listener, Queue, Stream, StreamError};
 
 use super::pipe::Pipe;
-use super::{Kind, Kit, Session};
+use super::{Kind, Kit, Session, Site};
 
 /// The threads.
 pub(crate) struct Threads {
@@ -26,7 +26,7 @@ impl Threads {
         engine: &Engine<Q>,
         listeners: &[(Listener, Kind)],
         count: u16,
-        body_size: usize,
+        site: &Site,
     ) -> Result<Self, fourtuple::StartError> {
         let (draining, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let mut threads = Vec::new();
@@ -34,7 +34,7 @@ impl Threads {
             let thread = Thread {
                 endpoint: engine.endpoint(&fourtuple::EndpointLimits::default())?,
                 listeners: listeners.to_vec(),
-                kit: Kit::new(body_size),
+                kit: Kit::new(site.clone()),
                 clients: Vec::new(),
                 draining: Arc::clone(&draining),
                 told: false,

@@ -316,6 +316,14 @@ impl Conn {
         if self.gone.is_some() || self.told_ended {
             return false;
         }
+        if self.writable > 0
+            && hub
+                .try_event(self.owner, Event::Writable(id, self.writable))
+                .is_ok()
+        {
+            self.credit += i64::from(std::mem::take(&mut self.writable));
+            return true;
+        }
         if let Some(chunk) = self.inbound.pop_front() {
             if !hub.may_lend(self.owner) {
                 self.inbound.push_front(chunk);
@@ -334,14 +342,6 @@ impl Conn {
                 }
                 Err(_) => unreachable!("the event comes back as it was"),
             };
-        }
-        if self.writable > 0
-            && hub
-                .try_event(self.owner, Event::Writable(id, self.writable))
-                .is_ok()
-        {
-            self.credit += i64::from(std::mem::take(&mut self.writable));
-            return true;
         }
         if self.peer_closed && !self.told_peer_closed {
             self.told_peer_closed = hub.try_event(self.owner, Event::PeerClosed(id)).is_ok();

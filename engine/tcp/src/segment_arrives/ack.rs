@@ -94,6 +94,7 @@ impl<B: Buffers> Tcb<B> {
         self.progress_at = env.tick();
         self.timers.retransmits = 0;
         self.flags.remove(Flags::R1_TOLD);
+        self.flags.remove(Flags::UNREACHABLE);
         self.on_new_ack(acked, flight, env);
         self.restart_retransmit(env);
         if self.flags.contains(Flags::ORPHAN) {

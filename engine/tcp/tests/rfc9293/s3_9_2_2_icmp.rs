@@ -38,6 +38,10 @@ fn a_soft_error_ends_nothing() {
         let arrival = error(&mut end, what, 1);
         assert_eq!((arrival.verdict, arrival.ended), (Ok(()), None));
     }
+    // proves: RFC 9293 MUST-47, SHLD-25
+    assert!(end.tcb.status(&end.profile, end.now).unreachable);
+    send!(end, seg(ACK).seq(1).ack(101)).verdict.unwrap();
+    assert!(!end.tcb.status(&end.profile, end.now).unreachable);
 }
 
 // proves: RFC 5927 §4.1
