@@ -35,8 +35,14 @@ const CONTROL_RING: usize = 256;
 /// How late the kernel may end a worker's sleep to save wake-ups: the least that it takes (0 would mean its default of 50 µs).
 const SLACK_NS: Option<std::num::NonZeroU64> = std::num::NonZeroU64::new(1);
 
-/// How often the control thread looks after what dropped endpoints left behind.
+/// How often the control thread looks after what dropped endpoints left behind, at first.
 const ESTATE_STEP: Duration = Duration::from_millis(2);
+
+/// How often it does once nothing has come of that for [`ESTATE_PATIENCE`]: an application may keep a chunk for ever.
+const ESTATE_LATE_STEP: Duration = Duration::from_millis(50);
+
+/// Ring by ring, everything that an endpoint leaves is told within this.
+const ESTATE_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Engine<PortQueue> {
     /// Starts an engine whose connections all go to endpoints.
@@ -255,19 +261,29 @@ fn spawn_control<Q: Queue>(left_behind: Receiver<Estate<Q>>) -> Result<JoinHandl
         .name("ft-control".to_owned())
         .spawn(move || {
             let mut estates: Vec<Estate<Q>> = Vec::new();
+            let mut settled_at = std::time::Instant::now();
             loop {
+                let step = if settled_at.elapsed() < ESTATE_PATIENCE {
+                    ESTATE_STEP
+                } else {
+                    ESTATE_LATE_STEP
+                };
                 let next = if estates.is_empty() {
                     left_behind.recv().map_err(|_| RecvTimeoutError::Disconnected)
                 } else {
-                    left_behind.recv_timeout(ESTATE_STEP)
+                    left_behind.recv_timeout(step)
                 };
+                let before = estates.len();
                 match next {
                     Ok(estate) => estates.push(estate),
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) if estates.is_empty() => return,
-                    Err(RecvTimeoutError::Disconnected) => std::thread::sleep(ESTATE_STEP),
+                    Err(RecvTimeoutError::Disconnected) => std::thread::sleep(step),
                 }
                 estates.retain_mut(|estate| !estate.step());
+                if estates.len() != before {
+                    settled_at = std::time::Instant::now();
+                }
             }
         })
         .map_err(|error| StartError::System {

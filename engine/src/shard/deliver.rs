@@ -286,7 +286,10 @@ impl<Q: Queue> Work<Q> {
         let Some(conn) = self.records.conn_mut(slot) else {
             return;
         };
-        conn.flags.held_up = true;
+        if std::mem::replace(&mut conn.flags.held_up, true) {
+            // More happened to it meanwhile, which some of can be told: room to send, while no chunk may be lent.
+            return;
+        }
         if self.held_up.len() == self.held_up.capacity() {
             // Names of connections that have ended: a look at all of them takes them out.
             self.retry = self.held_up.len();

@@ -165,7 +165,7 @@ impl<Q: Queue> Work<Q> {
                 self.retire.push_back(slot);
             }
         }
-        if !conn.flags.deliver && !conn.flags.held_up {
+        if !conn.flags.deliver {
             conn.flags.deliver = true;
             self.deliver.push_back(slot);
         }
@@ -204,7 +204,6 @@ impl<Q: Queue> Work<Q> {
     pub(crate) fn deliver_again(&mut self, slot: SlotRef) {
         if let Some(conn) = self.records.conn_mut(slot)
             && !conn.flags.deliver
-            && !conn.flags.held_up
         {
             conn.flags.deliver = true;
             self.deliver.push_back(slot);

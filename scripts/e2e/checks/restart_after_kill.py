@@ -17,11 +17,11 @@ def serves(lab):
     expect(lab.get("/healthz")[0] == 200, "/healthz does not answer 200")
 
 
-def again_and_again(*options):
+def again_and_again(*options, flags=()):
     with stage.Lab(*options) as lab:
         for number in range(TIMES + 1):
             started = time.monotonic()
-            server = lab.serve("http:80", "echo:7", workers=2, name=f"serve{number}")
+            server = lab.serve("http:80", "echo:7", workers=2, flags=flags, name=f"serve{number}")
             stage.note(f"start {number}: {time.monotonic() - started:.2f} s")
             serves(lab)
             # Something is under way when it is killed.
@@ -38,7 +38,9 @@ def again_and_again(*options):
 
 def check():
     stage.need("curl")
+    # On huge pages, where there are some, and on ordinary ones.
     again_and_again()
+    again_and_again(flags=["--eal=--no-huge"])
     if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
         stage.note("no /dev/net/tun: no tap")
         return

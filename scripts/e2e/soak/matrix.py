@@ -34,7 +34,7 @@ ROWS = (
     Row("MTU 1400 for 1 s, silent", "--mtu 1400 --mtu-during 200ms+1s", total=32 * MIB, proves=("too_big",)),
     Row("MTU 1280 for 4 s, silent", "--mtu 1280 --mtu-during 200ms+4s", total=32 * MIB, proves=("too_big",)),
     Row("MTU 1400 to us, told", "--mtu-ba 1400 --mtu-tells-ba --mtu-during 200ms", total=32 * MIB, proves=("b_to_a.told",)),
-    Row("MTU 1280 to us, told", "--mtu-ba 1280 --mtu-tells-ba --mtu-during 200ms", total=32 * MIB, proves=("b_to_a.told",)),
+    Row("MTU 1280 both ways, told", "--mtu 1280 --mtu-tells --mtu-during 200ms", total=32 * MIB, proves=("told",)),
     Row("MTU 1400 for 1 s, told", "--mtu 1400 --mtu-tells --mtu-during 200ms+1s", total=32 * MIB, proves=("told",)),
     Row("blackout to Linux, 0.5 s", "--blackout-ab 200ms+500ms", total=32 * MIB, proves=("a_to_b.blacked_out",)),
     Row("blackout to Linux, 3 s", "--blackout-ab 200ms+3s", total=32 * MIB, proves=("a_to_b.blacked_out",)),

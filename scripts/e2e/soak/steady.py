@@ -62,7 +62,8 @@ def tell_troubles(lab, before):
         stage.note(f"server {group}: {accounts.tcp(now, group)}")
     stage.note(f"longest turn: {[worker['longest_turn_ns'] / 1e6 for worker in now['workers']]} ms; port {now['port']}")
     stage.note(f"dropped: {[{k: v for k, v in worker['dropped'].items() if v} for worker in now['workers']]}")
-    stage.note(f"Linux: {({key: after[key] - before[key] for key in after if after[key] != before[key] and key.startswith(('Tcp', 'Ip'))})}")
+    grown = {key: value - before.get(key, 0) for key, value in after.items() if key.startswith(("Tcp", "Ip")) and value != before.get(key, 0)}
+    stage.note(f"Linux: {grown}")
     for side, interface in (("engine", "v0"), ("linux", "v1")):
         lab.run(side, ["ip", "-s", "link", "show", interface])
 

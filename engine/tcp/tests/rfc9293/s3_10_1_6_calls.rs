@@ -108,7 +108,7 @@ fn abort_is_believed_by_a_peer_whose_window_is_closed() {
     expect!(end, seg(ACK).seq(1).text(b"abc"));
     send!(end, seg(ACK).seq(1).ack(4).window(0)).verdict.unwrap();
     end.write(b"more");
-    end.fire();
+    let _ = end.fire();
     // A probe was sent, and not acknowledged: the peer has no place for it.
     assert!(!end.drain().is_empty());
     end.abort();

@@ -133,3 +133,18 @@ fn a_sliver_of_window_is_left_until_the_override() {
     let _ = end.pass(1_000);
     expect!(end, seg(ACK).seq(1).octets(50));
 }
+
+#[test]
+fn an_acknowledgment_lies_inside_a_window_that_has_shrunk() {
+    let mut end = Setup::default().established();
+    end.write(b"abcdef");
+    expect!(end, seg(ACK).seq(1).text(b"abcdef"));
+    // The peer has no memory left: it takes nothing more, though it had offered to. What it sends has to be acknowledged
+    // where it listens, or both sides wait for ever.
+    send!(end, seg(ACK).seq(1).ack(1).window(0)).verdict.unwrap();
+    // Out of order: acknowledged at once.
+    send!(end, seg(ACK).seq(5).ack(1).window(0).text(b"x"))
+        .verdict
+        .unwrap();
+    expect!(end, seg(ACK).seq(1).ack(1));
+}
