@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import stage
 
 TIME_LIMIT_S = 60
-CONNECTIONS = 1_000
+CONNECTIONS, CONCURRENCY = 1_000, 20
 SECOND_V4, SECOND_V6 = "10.98.0.2", "fd98::2"
 VETH = ("--iface", "v0", "--iface", "w0")
 
@@ -56,7 +56,7 @@ def serve(lab, ports, second, name):
 def exercise(lab, server, second):
     """`ab` and curl on both links at once; `second` is how to get into the second's namespace."""
     both = ((lab.on("linux", []), stage.ENGINE_V4, stage.ENGINE_V6), (second, SECOND_V4, SECOND_V6))
-    runs = [stage.Program(f"ab-{server.name}-{n}", [*inside, "ab", "-q", "-n", str(CONNECTIONS), "-c", "20", f"http://{v4}/"])
+    runs = [stage.Program(f"ab-{server.name}-{n}", [*inside, "ab", "-q", "-n", str(CONNECTIONS), "-c", str(CONCURRENCY), f"http://{v4}/"])
             for n, (inside, v4, _) in enumerate(both)]
     for run in runs:
         stage.expect(run.wait(20) == 0, f"{run.name}: {stage.last_line(run.stderr)}")
@@ -69,7 +69,9 @@ def exercise(lab, server, second):
     stage.expect(done.returncode == 28, f"an address of the other port answered ({done.returncode})")
     stats = lab.stats()
     totals, ports = stats["totals"], stats["ports"]
-    stage.expect(totals["accepts"] == 2 * CONNECTIONS + 2, f"{totals['accepts']} connections were accepted")
+    # `ab` opens a few that it never uses.
+    beyond = totals["accepts"] - 2 * CONNECTIONS - 2
+    stage.expect(0 <= beyond <= 2 * CONCURRENCY, f"{totals['accepts']} connections were accepted")
     stage.expect(totals["dropped"]["not_our_address"] > 0, "the stray SYN was not counted")
     stage.expect(len(ports) == 2 and ports[0]["port"] != ports[1]["port"], f"ports are {json.dumps(ports)}")
     for number in ("rx_packets", "tx_packets", "rx_bytes"):
@@ -107,7 +109,9 @@ def check():
         stage.drain(server)
         if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
             return
-        server = serve(lab, ("--iface", "v0", "--port", "vdev:net_tap0,iface=ftap0"), "net_tap0", "tap")
+        # The kernel's end has the device's own address.
+        tap = ("--port", "vdev:net_tap0,iface=ftap0", "--mac", "02:00:00:00:00:98%net_tap0")
+        server = serve(lab, ("--iface", "v0", *tap), "net_tap0", "tap")
         inside = lab.on("engine", [])
         offloads(inside, "ftap0")
         stage.run([*inside, "ip", "address", "add", "10.98.0.1/24", "dev", "ftap0"])
