@@ -65,7 +65,7 @@ impl<M: Handler<MemQueue>, E: Handler<MemQueue>> Links<M, E> {
         Self {
             middle: Side::on_ports(plan, ports, plan.seed, middle),
             ends: sides.try_into().ok().expect("two"),
-            wires: wires.try_into().ok().expect("two"),
+            wires: wires.try_into().expect("two"),
             clock,
         }
     }
