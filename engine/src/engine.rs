@@ -377,6 +377,7 @@ mod tests {
             clock,
             pages: Box::new(OrdinaryPages),
             enter_thread: || Ok(Box::new(())),
+            reports: Box::new(Vec::new),
         };
         let config = Config {
             ip: vec!["10.0.0.1/24".parse().unwrap()],
