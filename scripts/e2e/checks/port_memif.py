@@ -1,4 +1,4 @@
-"""Two processes over memif, either role on either side, 1 and 2 queues: 100 MiB verified, 1,200 connections, kills and returns."""
+"""Two processes over memif, either role on either side, 1 and 2 queues: 100 MiB verified, 1,000 connections, kills and returns."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from stage import expect
 TIME_LIMIT_S = 90
 SERVER_IP, CLIENT_IP = "10.98.0.1", "10.98.0.2"
 REQUEST, REQUESTS = 65536, 1600  # 100 MiB
-CONNECTIONS, CONCURRENT = 1200, 16
+CONNECTIONS, CONCURRENT = 1000, 20
 
 
 def port(role, path):
@@ -44,7 +44,7 @@ def load(lab, role, path, workers, *words):
     done = lab.run("engine", load_words(role, path, workers, *words), within_s=30)
     found = json.loads(done.stdout)
     expect(not any(found["errors"].values()), f"{words[0]}: errors {found['errors']}")
-    return found["operations"]
+    return found
 
 
 def expect_sums(lab, accepts):
@@ -63,9 +63,13 @@ def expect_sums(lab, accepts):
 def transfers(lab, role, path, workers):
     server = serve(lab, role, path, workers, f"serve_{role}_{workers}")
     bulk = load(lab, other(role), path, workers, "rr", f"{SERVER_IP}:7", "-c", "4", "-n", REQUESTS, "-s", REQUEST, "--verify")
-    expect(bulk == REQUESTS, f"{bulk} of {REQUESTS} requests")
+    expect(bulk["operations"] == REQUESTS, f"{bulk['operations']} of {REQUESTS} requests")
     opened = load(lab, other(role), path, workers, "crr", f"{SERVER_IP}:7", "-c", CONCURRENT, "-n", CONNECTIONS)
-    expect(opened == CONNECTIONS, f"{opened} of {CONNECTIONS} connections")
+    expect(opened["operations"] == CONNECTIONS, f"{opened['operations']} of {CONNECTIONS} connections")
+    stage.progress(
+        f"serve is {role}, {workers} queues: 100 MiB {bulk['duration_s']:.2f} s, "
+        f"{CONNECTIONS} connections {opened['duration_s']:.2f} s"
+    )
     expect_sums(lab, 4 + CONNECTIONS)
     stage.drain(server)
 
@@ -82,12 +86,14 @@ def kills(lab, role, path):
         time.sleep(0.05)
     peer.signal(signal.SIGKILL)
     peer.wait(5)
-    expect(load(lab, other(role), path, 1, "crr", f"{SERVER_IP}:7", "-c", "8", "-n", 200) == 200, "not all came back")
+    back = load(lab, other(role), path, 1, "crr", f"{SERVER_IP}:7", "-c", "8", "-n", 200)
+    expect(back["operations"] == 200, "not all came back")
     server.expect_running()
     server.signal(signal.SIGKILL)
     server.wait(5)
     again = serve(lab, role, path, 1, f"again_{role}")
-    expect(load(lab, other(role), path, 1, "crr", f"{SERVER_IP}:7", "-c", "8", "-n", 200) == 200, "not all after the restart")
+    back = load(lab, other(role), path, 1, "crr", f"{SERVER_IP}:7", "-c", "8", "-n", 200)
+    expect(back["operations"] == 200, "not all after the restart")
     stage.drain(again)
 
 
