@@ -163,6 +163,12 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
         self.work.hub.has_work() || self.work.mesh.has_work()
     }
 
+    /// The handler, and what its calls act on, between turns.
+    #[cfg(feature = "stepped")]
+    pub(crate) fn parts(&mut self) -> (&mut H, &mut Work<Q>, &mut States<H::State>) {
+        (&mut self.handler, &mut self.work, &mut self.states)
+    }
+
     /// The counters with all gauges up to date.
     pub(crate) fn counters(&mut self) -> &Counters {
         self.work.refresh_gauges();
