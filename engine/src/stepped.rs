@@ -66,20 +66,23 @@ impl<H: Handler<MemQueue>> Stepped<H> {
     pub fn new(options: &SteppedOptions, handler: H) -> std::io::Result<Self> {
         let clock = VirtualClock::new();
         clock.advance_to(options.started.as_nanos());
+        let room = ROOM.max(usize::from(options.mtu) + HEADER + VLAN_TAG);
+        let buffers = (POOL_BYTES / room) as u32;
         let port = |last| MemOptions {
             mac: MacAddr([2, 0, 0, 0, 0, last]),
             mtu: options.mtu,
-            receive_pool: BUFFERS,
-            payload_pool: BUFFERS,
-            transmit_pool: BUFFERS,
-            rx_ring: BUFFERS as usize,
-            tx_ring: BUFFERS as usize,
-            buffer_room: ROOM.max(usize::from(options.mtu) + HEADER + VLAN_TAG),
+            receive_pool: buffers,
+            payload_pool: buffers,
+            transmit_pool: buffers,
+            rx_ring: buffers as usize,
+            tx_ring: buffers as usize,
+            buffer_room: room,
             ..MemOptions::default()
         };
         // What the station sends may be as long as IP allows: to drop it is the shard's affair.
         let station = MemOptions {
             mtu: u16::MAX - 64,
+            transmit_pool: STATION_FRAMES,
             ..port(STATION)
         };
         let wire = [WireConditions::default(); 2];
@@ -234,8 +237,10 @@ fn is_of_the_link(header: &[u8], packet: &[u8]) -> bool {
     }
 }
 
-/// Buffers of each kind. Plenty for a script, little for a process whose memory is locked.
-const BUFFERS: u32 = 4096;
+/// Buffers of each kind, in octets. Plenty for a script, little for a process whose memory is locked.
+const POOL_BYTES: usize = 8 << 20;
+/// Frames of the station under way, each of which may be as long as IP allows.
+const STATION_FRAMES: u32 = 64;
 const ROOM: usize = 2048;
 const CONNECTIONS: u32 = 1024;
 const MESH_RING: usize = 16;

@@ -43,7 +43,8 @@ fn accepted(judge: &Judge) -> (c_int, u32) {
 #[test]
 fn a_connection_opens_moves_bytes_and_closes() {
     for family in FAMILIES {
-        let judge = Judge::new(family, "");
+        // As much as a SYN can offer: else reading would owe the peer the rest of the window.
+        let judge = Judge::new(family, "receive_buffer=65535");
         let (fd, isn) = accepted(&judge);
 
         judge.send(&segment(ACK | PSH, 1, isn.wrapping_add(1), b"question"));
@@ -202,6 +203,20 @@ fn options_of_the_socket_are_those_of_its_connections() {
     assert_eq!(judge.expect().payload, b"one");
     let (at, again) = judge.expect_at();
     assert_eq!(again.payload, b"one", "a retransmission at {at}");
+}
+
+// RFC 9293 §3.10.7.1
+#[test]
+fn what_belongs_to_nobody_is_reset() {
+    for family in FAMILIES {
+        let judge = Judge::new(family, "");
+        judge.send(&segment(ACK, 17, 34, b"lost"));
+        let reset = judge.expect();
+        assert_eq!((reset.flags, reset.seq), (RST, 34));
+        judge.send(&segment(SYN, 17, 0, b""));
+        let reset = judge.expect();
+        assert_eq!((reset.flags, reset.seq, reset.ack), (RST | ACK, 0, 18));
+    }
 }
 
 #[test]

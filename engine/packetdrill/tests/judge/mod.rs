@@ -8,24 +8,24 @@ use fourtuple_packetdrill::{Interface, packetdrill_interface_init};
 
 /// The addresses of a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
+pub(crate) enum Family {
     V4,
     V6,
 }
 
 /// A TCP segment without options.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Segment {
-    pub from: u16,
-    pub to: u16,
-    pub seq: u32,
-    pub ack: u32,
-    pub flags: u8,
-    pub window: u16,
-    pub payload: Vec<u8>,
+pub(crate) struct Segment {
+    pub(crate) from: u16,
+    pub(crate) to: u16,
+    pub(crate) seq: u32,
+    pub(crate) ack: u32,
+    pub(crate) flags: u8,
+    pub(crate) window: u16,
+    pub(crate) payload: Vec<u8>,
 }
 
-pub struct Judge {
+pub(crate) struct Judge {
     table: Interface,
     family: Family,
 }
@@ -41,13 +41,13 @@ impl Drop for Judge {
 }
 
 /// The number by which the system knows this thread.
-pub fn thread_number() -> c_int {
+pub(crate) fn thread_number() -> c_int {
     // SAFETY: a call without conditions.
     unsafe { libc::gettid() }
 }
 
 /// errno of the last call of this thread.
-pub fn errno() -> c_int {
+pub(crate) fn errno() -> c_int {
     std::io::Error::last_os_error().raw_os_error().unwrap_or(0)
 }
 
@@ -56,7 +56,7 @@ fn answer(value: isize) -> Result<usize, c_int> {
 }
 
 impl Judge {
-    pub fn new(family: Family, flags: &str) -> Self {
+    pub(crate) fn new(family: Family, flags: &str) -> Self {
         let flags = CString::new(flags).unwrap();
         let mut table = MaybeUninit::uninit();
         // SAFETY: a C string, and a place for the table, which the call fills.
@@ -75,7 +75,7 @@ impl Judge {
         (ours.parse().unwrap(), peer.parse().unwrap())
     }
 
-    pub fn socket_of(&self, kind: c_int, protocol: c_int) -> Result<c_int, c_int> {
+    pub(crate) fn socket_of(&self, kind: c_int, protocol: c_int) -> Result<c_int, c_int> {
         let domain = match self.family {
             Family::V4 => libc::AF_INET,
             Family::V6 => libc::AF_INET6,
@@ -85,12 +85,12 @@ impl Judge {
         answer(fd as isize).map(|fd| fd as c_int)
     }
 
-    pub fn socket(&self) -> c_int {
+    pub(crate) fn socket(&self) -> c_int {
         self.socket_of(libc::SOCK_STREAM, libc::IPPROTO_TCP)
             .expect("a socket")
     }
 
-    pub fn listen(&self, port: u16) -> c_int {
+    pub(crate) fn listen(&self, port: u16) -> c_int {
         let fd = self.socket();
         let address = sockaddr(SocketAddr::new(self.ends().0, port));
         // SAFETY: the address is as long as told.
@@ -107,7 +107,7 @@ impl Judge {
         fd
     }
 
-    pub fn accept(&self, fd: c_int) -> c_int {
+    pub(crate) fn accept(&self, fd: c_int) -> c_int {
         let (mut address, mut len) = ([0u8; 64], 64);
         // SAFETY: room for any address.
         let fd = unsafe {
@@ -120,7 +120,7 @@ impl Judge {
         fd
     }
 
-    pub fn connect(&self, fd: c_int, port: u16) -> Result<usize, c_int> {
+    pub(crate) fn connect(&self, fd: c_int, port: u16) -> Result<usize, c_int> {
         let address = sockaddr(SocketAddr::new(self.ends().1, port));
         // SAFETY: the address is as long as told.
         answer(unsafe {
@@ -133,7 +133,7 @@ impl Judge {
         } as isize)
     }
 
-    pub fn read(&self, fd: c_int, len: usize) -> Result<Vec<u8>, c_int> {
+    pub(crate) fn read(&self, fd: c_int, len: usize) -> Result<Vec<u8>, c_int> {
         let mut bytes = vec![0; len];
         // SAFETY: the buffer is as long as told.
         let count = unsafe { (self.table.read)(self.table.userdata, fd, bytes.as_mut_ptr().cast(), len) };
@@ -141,13 +141,13 @@ impl Judge {
         Ok(bytes)
     }
 
-    pub fn write(&self, fd: c_int, bytes: &[u8]) -> Result<usize, c_int> {
+    pub(crate) fn write(&self, fd: c_int, bytes: &[u8]) -> Result<usize, c_int> {
         // SAFETY: the buffer is as long as told.
         answer(unsafe { (self.table.write)(self.table.userdata, fd, bytes.as_ptr().cast(), bytes.len()) })
     }
 
     /// 0, or errno.
-    pub fn close(&self, fd: c_int) -> c_int {
+    pub(crate) fn close(&self, fd: c_int) -> c_int {
         // SAFETY: the table is alive.
         match unsafe { (self.table.close)(self.table.userdata, fd) } {
             0 => 0,
@@ -155,14 +155,14 @@ impl Judge {
         }
     }
 
-    pub fn nonblocking(&self, fd: c_int) {
+    pub(crate) fn nonblocking(&self, fd: c_int) {
         // SAFETY: the table is alive.
         let set = unsafe { (self.table.fcntl)(self.table.userdata, fd, libc::F_SETFL, libc::O_NONBLOCK) };
         assert_eq!(set, 0);
     }
 
     /// The first four octets of an option.
-    pub fn option(&self, fd: c_int, level: c_int, name: c_int) -> c_int {
+    pub(crate) fn option(&self, fd: c_int, level: c_int, name: c_int) -> c_int {
         let (mut value, mut len) = (0 as c_int, 4);
         // SAFETY: room for an int.
         let got = unsafe {
@@ -179,7 +179,7 @@ impl Judge {
         value
     }
 
-    pub fn set_option(&self, fd: c_int, level: c_int, name: c_int, value: c_int) {
+    pub(crate) fn set_option(&self, fd: c_int, level: c_int, name: c_int, value: c_int) {
         // SAFETY: an int, and its length.
         let set = unsafe {
             (self.table.setsockopt)(self.table.userdata, fd, level, name, (&raw const value).cast(), 4)
@@ -188,7 +188,7 @@ impl Judge {
     }
 
     /// Bytes to read, bytes not acknowledged.
-    pub fn queues(&self, fd: c_int) -> (c_int, c_int) {
+    pub(crate) fn queues(&self, fd: c_int) -> (c_int, c_int) {
         let mut values = [0; 2];
         for (value, request) in values.iter_mut().zip([libc::FIONREAD, libc::TIOCOUTQ]) {
             // SAFETY: both requests want room for an int.
@@ -198,7 +198,7 @@ impl Judge {
         values.into()
     }
 
-    pub fn poll(&self, fd: c_int, events: c_short, timeout_ms: c_int) -> c_short {
+    pub(crate) fn poll(&self, fd: c_int, events: c_short, timeout_ms: c_int) -> c_short {
         let mut wanted = libc::pollfd {
             fd,
             events,
@@ -210,14 +210,14 @@ impl Judge {
         wanted.revents
     }
 
-    pub fn sleep(&self, micros: u32) {
+    pub(crate) fn sleep(&self, micros: u32) {
         // SAFETY: the table is alive.
         let slept = unsafe { (self.table.usleep)(self.table.userdata, micros) };
         assert_eq!(slept, 0);
     }
 
     /// Microseconds.
-    pub fn time(&self) -> i64 {
+    pub(crate) fn time(&self) -> i64 {
         let mut time = libc::timeval {
             tv_sec: 0,
             tv_usec: 0,
@@ -228,7 +228,7 @@ impl Judge {
     }
 
     /// Waits, in real time, until a thread sleeps in a call: what packetdrill does before it goes on with its script.
-    pub fn wait_for_sleeper(thread: c_int) {
+    pub(crate) fn wait_for_sleeper(thread: c_int) {
         let asleep = || {
             let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat")).unwrap_or_default();
             stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S'))
@@ -238,7 +238,7 @@ impl Judge {
         }
     }
 
-    pub fn send(&self, segment: &Segment) {
+    pub(crate) fn send(&self, segment: &Segment) {
         let (ours, peer) = self.ends();
         let packet = segment.packet(peer, ours);
         // SAFETY: the packet is as long as told.
@@ -249,22 +249,22 @@ impl Judge {
 
     /// The next segment and when it left; time passes until it does.
     #[track_caller]
-    pub fn expect_at(&self) -> (i64, Segment) {
+    pub(crate) fn expect_at(&self) -> (i64, Segment) {
         self.receive().expect("a segment")
     }
 
     #[track_caller]
-    pub fn expect(&self) -> Segment {
+    pub(crate) fn expect(&self) -> Segment {
         self.expect_at().1
     }
 
     /// What else would ever be sent.
-    pub fn nothing_more(&self) -> Option<(i64, Segment)> {
+    pub(crate) fn nothing_more(&self) -> Option<(i64, Segment)> {
         self.receive()
     }
 
     /// Flags of all segments up to the first with RST.
-    pub fn until_reset(&self) -> Vec<u8> {
+    pub(crate) fn until_reset(&self) -> Vec<u8> {
         let mut flags = Vec::new();
         while let Some((_, segment)) = self.receive() {
             flags.push(segment.flags);
