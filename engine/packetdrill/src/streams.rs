@@ -113,9 +113,6 @@ impl State {
 
     fn try_read(&mut self, fd: c_int, into: &mut [u8], least: usize, peek: bool) -> Answer<Option<usize>> {
         let id = self.stream(fd)?;
-        if self.ends.get(&id).is_some_and(|end| end.read_shut) {
-            return Ok(Some(0));
-        }
         while self.ends.get(&id).is_some_and(|end| end.taken.len() < into.len()) {
             let received = self.with(id, |connection| {
                 connection.receive().map(|bytes| bytes.bytes().to_vec())
@@ -125,7 +122,9 @@ impl State {
             };
             end.taken.extend(bytes);
         }
-        let at_end = self.at_end(id);
+        // As Linux has it: after SHUT_RD what is there can be read, and then it is the end.
+        let shut = self.ends.get(&id).is_some_and(|end| end.read_shut);
+        let at_end = shut || self.at_end(id);
         let end = self.ends.get_mut(&id).ok_or(libc::ENOTCONN)?;
         let count = end.taken.len().min(into.len());
         if count >= least.min(into.len()) || (count > 0 && (at_end || end.error.is_some())) {
