@@ -5,7 +5,7 @@
 
 use std::any::Any;
 
-use fourtuple_nic::{Clock, HugePages, NicError, Queue};
+use fourtuple_nic::{Clock, HugePages, NicError, PortReport, Queue};
 
 /// Queues of a port with what goes with them: a clock, memory, and what a thread needs before it polls.
 pub struct Attachment<Q: Queue, C: Clock + Clone> {
@@ -17,7 +17,12 @@ pub struct Attachment<Q: Queue, C: Clock + Clone> {
     pub pages: Box<dyn HugePages + Send>,
     /// Called on each worker's thread before its first turn; what it returns lives as long as the thread polls.
     pub enter_thread: fn() -> Result<Box<dyn Any>, NicError>,
+    /// What the ports tell of themselves; asked by threads for control and stats, never by workers.
+    pub reports: Reports,
 }
+
+/// Asks ports for reports; those that are closed tell none.
+pub type Reports = Box<dyn Fn() -> Vec<PortReport> + Send + Sync>;
 
 impl<Q: Queue, C: Clock + Clone> std::fmt::Debug for Attachment<Q, C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -74,6 +79,7 @@ mod with_dpdk {
             (PortName::Interface(iface), Driver::AfPacket) => {
                 eal.af_packet(iface, config.workers, &options)?
             }
+            (PortName::Interface(iface), Driver::AfXdp) => eal.af_xdp(iface, config.workers, &options)?,
             (PortName::Interface(iface), Driver::Tap) => eal.tap(iface, config.workers, &options)?,
             (PortName::Virtual(specification), _) => eal.vdev(specification, config.workers, &options)?,
             (PortName::Pci(address), _) => eal.pci(address, config.workers, &options)?,
@@ -103,8 +109,13 @@ mod with_dpdk {
             PortName::Pci(address) => Some(address),
             PortName::Interface(_) | PortName::Virtual(_) => None,
         });
+        let shares = |name: PortName| match name {
+            PortName::Virtual(specification) => specification.starts_with("net_virtio_user"),
+            PortName::Interface(_) | PortName::Pci(_) => false,
+        };
         Eal::start(&EalOptions {
             pci: pci.collect(),
+            shared_memory: config.port_names().any(shares),
             extra,
             ..EalOptions::default()
         })
@@ -123,11 +134,13 @@ mod with_dpdk {
     }
 
     fn attachment(eal: &Eal, mut port: Port) -> Attachment<PortQueue, PortClock> {
+        let reporter = port.reporter();
         Attachment {
             queues: port.take_queues(),
             clock: TscClock::new(eal),
             pages: Box::new(TransparentHugePages),
             enter_thread,
+            reports: Box::new(move || reporter.report().into_iter().collect()),
         }
     }
 

@@ -57,4 +57,8 @@ impl<S: Shared> Payload for TxChunk<S> {
     fn slice(&self, range: Range<usize>) -> Self {
         Self(self.0.slice(range))
     }
+
+    fn space(&self) -> usize {
+        self.0.space()
+    }
 }

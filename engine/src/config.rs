@@ -58,6 +58,9 @@ pub struct Config {
     pub max_connections: u32,
     /// Local ports of connections opened from here, first and last.
     pub ephemeral_ports: (u16, u16),
+    /// Addresses that are the engine's own beside those of `ip`, all of the range: for a generator with many sources, which the
+    /// network has to route here. None of them is chosen unless it is asked for.
+    pub source_range: Option<IpNet>,
     /// How long a TIME_WAIT record is kept is twice this.
     #[serde(deserialize_with = "span")]
     pub msl: Duration,
@@ -79,6 +82,8 @@ pub enum Driver {
     /// A packet socket on an existing interface; needs CAP_NET_RAW.
     #[default]
     AfPacket,
+    /// AF_XDP sockets on an existing interface, past the kernel's stack; needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF.
+    AfXdp,
     /// A TAP interface that is created under the name given; needs CAP_NET_ADMIN.
     Tap,
 }
@@ -112,6 +117,7 @@ impl Default for Config {
             buffers: None,
             max_connections: 65_536,
             ephemeral_ports: (49_152, 65_535),
+            source_range: None,
             msl: Duration::from_secs(30),
             quiet_time: false,
             stats: None,
@@ -238,6 +244,15 @@ impl Config {
                 format!("{first}-{last} is no range of ports from 1 to 65535"),
             );
         }
+        if let Some(range) = self.source_range {
+            let ip = range.addr();
+            if ip.is_unspecified() || ip.is_multicast() || ip.is_loopback() {
+                return wrong(
+                    "src-range",
+                    format!("{ip} can't be an engine's address; use a range of unicast addresses"),
+                );
+            }
+        }
         for (field, bytes) in [
             ("receive-buffer", self.receive_buffer),
             ("send-buffer", self.send_buffer),
@@ -317,7 +332,7 @@ mod tests {
     #[test]
     fn each_bad_field_is_named() {
         type Spoil = fn(&mut Config);
-        let cases: [(&str, Spoil); 11] = [
+        let cases: [(&str, Spoil); 12] = [
             ("ip", |c| c.ip.clear()),
             ("ip", |c| c.ip = vec!["224.0.0.1/4".parse().unwrap()]),
             ("ip", |c| c.ip.push("10.0.0.2/8".parse().unwrap())),
@@ -329,6 +344,9 @@ mod tests {
             ("gateway", |c| c.gateway = vec!["10.9.9.9".parse().unwrap()]),
             ("max-connections", |c| c.max_connections = 0),
             ("ephemeral-ports", |c| c.ephemeral_ports = (2, 1)),
+            ("src-range", |c| {
+                c.source_range = Some("224.0.0.0/8".parse().unwrap())
+            }),
         ];
         assert_eq!(base().validate(), Ok(()));
         for (expected, spoil) in cases {

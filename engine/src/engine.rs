@@ -28,6 +28,12 @@ use crate::watch::Watch;
 /// How long the engine waits for its workers to do what it says.
 const OBEY: Duration = Duration::from_secs(5);
 
+/// How long it waits for aborted connections to become fewer: an endpoint that is not stepped keeps its own for ever.
+const ABORTED: Duration = Duration::from_secs(1);
+
+/// How long the workers go on after the last RST, to answer challenges: a round trip to peers that are not far away.
+const CHALLENGES: Duration = Duration::from_millis(200);
+
 /// How often it looks whether they have.
 const LOOK: Duration = Duration::from_micros(200);
 
@@ -101,6 +107,14 @@ impl<Q: Queue> Engine<Q> {
                 problem,
             });
         }
+        let ports = listen.ports();
+        if ports.is_empty() {
+            let problem = format!("{}-{} is no range of ports", ports.start(), ports.end());
+            return Err(ConfigError::Field {
+                field: "port",
+                problem,
+            });
+        }
         if let Some(address) = listen.address
             && !self.config.ip.iter().any(|net| net.addr() == address)
         {
@@ -111,11 +125,13 @@ impl<Q: Queue> Engine<Q> {
             .listening
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if listening
+        if let Some(port) = listening
             .values()
-            .any(|taken| *taken == (listen.address, listen.port))
+            .filter(|(address, taken)| *address == listen.address && taken.end() >= ports.start())
+            .map(|(_, taken)| *taken.start().max(ports.start()))
+            .find(|port| ports.contains(port))
         {
-            return Err(ConfigError::PortTaken(listen.port));
+            return Err(ConfigError::PortTaken(port));
         }
         let from = self.next_listener.load(Ordering::Relaxed);
         let Some(id) = free_number(from, |id| listening.contains_key(&id)) else {
@@ -126,7 +142,7 @@ impl<Q: Queue> Engine<Q> {
             });
         };
         self.next_listener.store(id.0 + 1, Ordering::Relaxed);
-        listening.insert(id, (listen.address, listen.port));
+        listening.insert(id, (listen.address, ports));
         let workers = self.workers.len() as u16;
         let done = Done::of(workers);
         for (worker, handle) in self.workers.iter().enumerate() {
@@ -227,14 +243,27 @@ impl<Q: Queue> Engine<Q> {
             std::thread::sleep(LOOK * 5);
         }
         let left = self.connections();
+        // Half-open ones, too, whose peers may believe in them.
+        self.tell_all(Control::AbortAll);
+        self.aborted(left);
         if left > 0 {
-            self.tell_all(Control::AbortAll);
-            let until = std::time::Instant::now() + Duration::from_secs(1);
-            while std::time::Instant::now() < until && self.connections() > 0 {
-                std::thread::sleep(LOOK * 5);
-            }
+            // A peer that misses a segment asks once more before it believes a RST (RFC 5961 §3): somebody has to answer.
+            std::thread::sleep(CHALLENGES);
         }
         left
+    }
+
+    /// Waits until the connections are gone, as long as they become fewer.
+    fn aborted(&self, mut left: u64) {
+        let mut fewer_at = std::time::Instant::now();
+        while left > 0 && fewer_at.elapsed() < ABORTED {
+            std::thread::sleep(LOOK * 5);
+            let now = self.connections();
+            if now < left {
+                fewer_at = std::time::Instant::now();
+            }
+            left = now;
+        }
     }
 
     /// Stops the workers and detaches the port. Connections that are left end without a word: [`drain`](Self::drain) first.
@@ -260,10 +289,11 @@ impl<Q: Queue> Engine<Q> {
             .unwrap_or_else(PoisonError::into_inner);
         listening
             .iter()
-            .map(|(id, (address, port))| {
+            .map(|(id, (address, ports))| {
                 let ours = self.config.ip.iter().map(ipnet::IpNet::addr);
                 let addresses = ours.filter(|ip| address.is_none_or(|only| only == *ip));
-                (*id, addresses.map(|ip| SocketAddr::new(ip, *port)).collect())
+                let each = addresses.flat_map(|ip| ports.clone().map(move |port| SocketAddr::new(ip, port)));
+                (*id, each.collect())
             })
             .collect()
     }
@@ -327,9 +357,75 @@ fn obeyed(done: &Done) {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
+    use std::time::Instant;
+
+    use fourtuple_nic::{OrdinaryPages, SystemClock};
+    use fourtuple_nic_mem::{MemOptions, MemPort, MemQueue, WireConditions};
+
     use super::*;
+    use crate::attach::Attachment;
+    use crate::config::Idle;
+
+    /// An engine with one worker on threads and real time, whose port has no descriptor to wait on, and the port's other end.
+    fn engine(idle: Idle) -> (Engine<MemQueue>, MemPort) {
+        let clock = SystemClock::new();
+        let (mut port, other) = MemPort::pair(MemOptions::default(), WireConditions::default(), clock, 1);
+        let attachment = Attachment {
+            queues: port.take_queues(),
+            clock,
+            pages: Box::new(OrdinaryPages),
+            enter_thread: || Ok(Box::new(())),
+        };
+        let config = Config {
+            ip: vec!["10.0.0.1/24".parse().unwrap()],
+            idle,
+            max_connections: 64,
+            ..Config::default()
+        };
+        let engine = Engine::start_on(config, attachment, |_| crate::NoHandler).expect("an engine");
+        (engine, other)
+    }
+
+    #[track_caller]
+    fn until(done: impl Fn() -> bool, why: &str) {
+        let started = Instant::now();
+        while !done() {
+            assert!(started.elapsed() < Duration::from_secs(60), "{why}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn a_worker_that_polls_never_sleeps() {
+        let (engine, _other) = engine(Idle::Poll);
+        let turns = || engine.blocks()[0].plain("turns").unwrap();
+        until(|| turns() > 10_000, "it turns");
+        let block = &engine.blocks()[0];
+        assert_eq!(
+            (block.plain("sleeps"), block.plain("idle_ns")),
+            (Some(0), Some(0))
+        );
+        assert_eq!(block.wakeup_delay().total(), 0);
+    }
+
+    #[test]
+    fn an_idle_worker_naps_where_its_port_cannot_wake_it_and_tells_how_late_it_woke() {
+        let (engine, _other) = engine(Idle::Adaptive);
+        until(
+            || engine.blocks()[0].wakeup_delay().total() >= 20,
+            "it naps and wakes when its time is up",
+        );
+        let block = &engine.blocks()[0];
+        assert!(block.wakeup_delay().total() <= block.plain("sleeps").unwrap());
+        assert!(block.wakeup_delay().sum_ns() > 0);
+        // A millisecond each, and what the system adds.
+        assert!(block.plain("idle_ns").unwrap() / block.plain("sleeps").unwrap() >= 900_000);
+        let listener = engine.listen(Listen::on(7)).expect("a sleeping worker hears");
+        engine.unlisten(listener.id());
+        assert!(engine.listening().is_empty());
+    }
 
     #[test]
     fn listeners_that_come_and_go_never_run_out_of_numbers() {

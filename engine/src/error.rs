@@ -113,8 +113,9 @@ pub enum ConnectError {
     /// The remote address is none that can be connected to (RFC 9293 MUST-46), or no local address of its family exists.
     #[error("{0} can't be connected to from the addresses of this engine")]
     BadAddress(IpAddr),
-    /// No ephemeral port is left for this remote address and port.
-    #[error("no local port is left for {0}; add addresses or widen the port range")]
+    /// No ephemeral port is left for this remote address and port, or so few that one call found none: another goes on where
+    /// it stopped.
+    #[error("no free local port was found for {0}; try again, add addresses or widen the port range")]
     NoPortLeft(SocketAddr),
     /// The four-tuple is in use or in TIME_WAIT.
     #[error("the address is in use")]

@@ -22,7 +22,11 @@ pub trait Handler<Q: Queue = PortQueue>: Send + 'static {
         let _ = (connection, state);
     }
 
-    /// In-order bytes wait to be received. Called again next turn while some are left.
+    /// In-order bytes wait to be received: more of them came, or the connection has opened, has ended, or has room again that
+    /// was asked for.
+    ///
+    /// Called again next turn when a call took some and left some. When it took none it is called for the next such event
+    /// only; bytes that are still there when the connection ends are told once.
     fn on_readable(&mut self, connection: &mut Connection<'_, Q>, state: &mut Self::State);
 
     /// The send queue has room again after a call found it full, or everything sent was acknowledged.
@@ -38,7 +42,8 @@ pub trait Handler<Q: Queue = PortQueue>: Send + 'static {
 
     /// The connection has ended and its name is void: `Ok` after an orderly close.
     ///
-    /// A connection that could not be opened is told here too, without `on_open`.
+    /// A connection that could not be opened is told here too, without `on_open`. One that a listener accepted is told by both
+    /// or, when it was reset before the handler heard of it, by neither.
     fn on_closed(&mut self, closed: Closed, state: &mut Self::State) {
         let _ = (closed, state);
     }

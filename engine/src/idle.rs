@@ -14,6 +14,9 @@
 //! A bell that rings late (the sleeper had cancelled, or its time was up) makes the next wait end at once: every wake-up
 //! may be spurious, none is lost. The bell is an eventfd, so that a worker can wait for it and for its ports together.
 //!
+//! Who rings notes the time, so that the sleeper can tell how late it woke; that is a reading of the system's clock beside a
+//! system call, and none where nobody sleeps.
+//!
 //! What is not here: when to sleep, and for how long.
 
 #[cfg(not(loom))]
@@ -23,6 +26,19 @@ use std::sync::atomic::{AtomicBool, Ordering, fence};
 use loom::sync::atomic::{AtomicBool, Ordering, fence};
 
 pub(crate) use bell::SystemError;
+
+/// What ended a sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Woken {
+    /// The bell rang, so long ago; `None` when it had rung before this sleep began.
+    Rung(Option<std::time::Duration>),
+    /// One of the other descriptors can be read, nobody knows since when.
+    Readable,
+    /// The time was up.
+    TimeUp,
+    /// A signal, or an error: look and decide again.
+    Interrupted,
+}
 
 /// One thread that may sleep, as those see it that wake it.
 #[derive(Debug)]
@@ -45,6 +61,7 @@ impl Sleeper {
 
     /// About to sleep: look into every ring once more after this, then [`wait`](Self::wait) or [`cancel`](Self::cancel).
     pub(crate) fn prepare(&self) {
+        self.bell.forget();
         self.asleep.store(true, Ordering::Relaxed);
         // Pairs with the fence of `wake_if_sleeping` and with the one before `wake`.
         fence(Ordering::SeqCst);
@@ -81,10 +98,13 @@ impl Sleeper {
 #[cfg(not(loom))]
 mod bell {
     use std::os::fd::{BorrowedFd, OwnedFd};
-    use std::time::Duration;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::{Duration, Instant};
 
     use arrayvec::ArrayVec;
     use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+
+    use super::Woken;
 
     /// Why a bell could not be made.
     pub(crate) type SystemError = rustix::io::Errno;
@@ -93,16 +113,42 @@ mod bell {
     const MAX_OTHERS: usize = 15;
 
     #[derive(Debug)]
-    pub(super) struct Bell(OwnedFd);
+    pub(super) struct Bell {
+        event: OwnedFd,
+        made: Instant,
+        /// When it rang last, in nanoseconds since `made`; 0: not since the sleeper last prepared to sleep. Only a measurement:
+        /// no ordering hangs on it.
+        rung_ns: AtomicU64,
+    }
 
     impl Bell {
         pub(super) fn new() -> Result<Self, SystemError> {
-            eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).map(Self)
+            Ok(Self {
+                event: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
+                made: Instant::now(),
+                rung_ns: AtomicU64::new(0),
+            })
+        }
+
+        /// What rings from now on is new.
+        pub(super) fn forget(&self) {
+            self.rung_ns.store(0, Ordering::Relaxed);
         }
 
         pub(super) fn ring(&self) {
+            self.rung_ns.store(self.age_ns().max(1), Ordering::Relaxed);
             // It fails only when the count is at its maximum; then the descriptor is readable anyway.
-            let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+            let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
+        }
+
+        fn age_ns(&self) -> u64 {
+            self.made.elapsed().as_nanos() as u64
+        }
+
+        /// How long ago it rang.
+        fn since_rung(&self) -> Option<Duration> {
+            let rung = self.rung_ns.load(Ordering::Relaxed);
+            (rung > 0).then(|| Duration::from_nanos(self.age_ns().saturating_sub(rung)))
         }
     }
 
@@ -110,9 +156,9 @@ mod bell {
         /// Sleeps until woken, until one of `others` is readable, or until the time is up (`None`: no limit).
         ///
         /// A signal ends it too, as does an error of `poll`: callers look and decide again.
-        pub(crate) fn wait(&self, timeout: Option<Duration>, others: &[BorrowedFd<'_>]) {
+        pub(crate) fn wait(&self, timeout: Option<Duration>, others: &[BorrowedFd<'_>]) -> Woken {
             let mut waited: ArrayVec<PollFd<'_>, { MAX_OTHERS + 1 }> = ArrayVec::new();
-            waited.push(PollFd::new(&self.bell.0, PollFlags::IN));
+            waited.push(PollFd::new(&self.bell.event, PollFlags::IN));
             waited.extend(
                 others
                     .iter()
@@ -120,11 +166,19 @@ mod bell {
                     .map(|other| PollFd::from_borrowed_fd(*other, PollFlags::IN)),
             );
             let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-            let _ = poll(&mut waited, timeout.as_ref());
+            let ready = poll(&mut waited, timeout.as_ref());
             self.cancel();
-            if waited.first().is_some_and(|bell| !bell.revents().is_empty()) {
-                let mut count = [0; 8];
-                let _ = rustix::io::read(&self.bell.0, &mut count);
+            let rung = waited.first().is_some_and(|bell| !bell.revents().is_empty());
+            match ready {
+                Err(_) => Woken::Interrupted,
+                Ok(0) => Woken::TimeUp,
+                Ok(_) if rung => {
+                    let late = self.bell.since_rung();
+                    let mut count = [0; 8];
+                    let _ = rustix::io::read(&self.bell.event, &mut count);
+                    Woken::Rung(late)
+                }
+                Ok(_) => Woken::Readable,
             }
         }
     }
@@ -137,6 +191,8 @@ mod bell {
     use std::time::Duration;
 
     use loom::sync::{Condvar, Mutex};
+
+    use super::Woken;
 
     pub(crate) type SystemError = rustix::io::Errno;
 
@@ -154,6 +210,8 @@ mod bell {
             })
         }
 
+        pub(super) fn forget(&self) {}
+
         pub(super) fn ring(&self) {
             *self.rung.lock().unwrap() = true;
             self.ringing.notify_one();
@@ -161,7 +219,7 @@ mod bell {
     }
 
     impl super::Sleeper {
-        pub(crate) fn wait(&self, _: Option<Duration>, _: &[BorrowedFd<'_>]) {
+        pub(crate) fn wait(&self, _: Option<Duration>, _: &[BorrowedFd<'_>]) -> Woken {
             let mut rung = self.bell.rung.lock().unwrap();
             while !*rung {
                 rung = self.bell.ringing.wait(rung).unwrap();
@@ -169,6 +227,7 @@ mod bell {
             *rung = false;
             drop(rung);
             self.cancel();
+            Woken::Rung(None)
         }
     }
 }
@@ -197,11 +256,11 @@ mod tests {
         assert!(sleeper.wake_if_sleeping());
         assert!(!sleeper.wake_if_sleeping(), "one ring is enough");
         let before = Instant::now();
-        sleeper.wait(LONG, &[]);
-        assert!(
-            before.elapsed() < Duration::from_secs(500),
-            "it was woken, its time was not up"
-        );
+        let Woken::Rung(Some(late)) = sleeper.wait(LONG, &[]) else {
+            panic!("it was woken, its time was not up");
+        };
+        assert!(late < Duration::from_secs(500), "{late:?} since it rang");
+        assert!(before.elapsed() < Duration::from_secs(500));
         assert!(!sleeper.is_sleeping());
     }
 
@@ -212,9 +271,13 @@ mod tests {
         assert!(sleeper.wake_if_sleeping());
         sleeper.cancel();
         sleeper.prepare();
-        sleeper.wait(LONG, &[]);
+        assert_eq!(
+            sleeper.wait(LONG, &[]),
+            Woken::Rung(None),
+            "it was awake when it rang: no delay to tell"
+        );
         sleeper.prepare();
-        sleeper.wait(Some(Duration::ZERO), &[]);
+        assert_eq!(sleeper.wait(Some(Duration::ZERO), &[]), Woken::TimeUp);
         assert!(!sleeper.is_sleeping());
     }
 
@@ -226,7 +289,7 @@ mod tests {
         let (reader, mut writer) = std::os::unix::net::UnixStream::pair().unwrap();
         writer.write_all(b"x").unwrap();
         sleeper.prepare();
-        sleeper.wait(None, &[reader.as_fd()]);
+        assert_eq!(sleeper.wait(None, &[reader.as_fd()]), Woken::Readable);
         assert!(!sleeper.is_sleeping());
     }
 }
@@ -271,6 +334,30 @@ mod loom_tests {
                 })
             };
             sleep_until(1, &ring, &worker);
+            endpoint.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn loom_an_endpoint_that_pops_wakes_a_worker_that_waits_for_room() {
+        loom::model(|| {
+            let room = Arc::new(AtomicUsize::new(0));
+            let asks = Arc::new(AtomicBool::new(false));
+            let worker = Arc::new(Sleeper::new().unwrap());
+            let endpoint = {
+                let (room, asks, worker) = (Arc::clone(&room), Arc::clone(&asks), Arc::clone(&worker));
+                thread::spawn(move || {
+                    // As `EndpointEnd::popped`.
+                    room.store(1, Ordering::Release);
+                    fence(Ordering::SeqCst);
+                    if asks.load(Ordering::Relaxed) {
+                        worker.wake_if_sleeping();
+                    }
+                })
+            };
+            // As `Slot::wait_for_room`, which asks before the worker prepares to sleep.
+            asks.store(true, Ordering::Relaxed);
+            sleep_until(1, &room, &worker);
             endpoint.join().unwrap();
         });
     }

@@ -46,6 +46,7 @@ mod handler;
 mod handoff;
 mod host;
 mod idle;
+mod links;
 mod listener;
 mod mesh;
 mod port_name;

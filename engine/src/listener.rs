@@ -1,6 +1,7 @@
 //! Listening ports as every worker knows them, and the bounds of the two queues of each.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 /// A listener's number, the same on every worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,6 +28,8 @@ pub enum Delivery {
 pub struct Listen {
     /// The TCP port, 1–65535.
     pub port: u16,
+    /// The last of several ports from `port` on, which are one listener with one queue of each kind; `port` alone when `None`.
+    pub last_port: Option<u16>,
     /// One of the engine's addresses; all of them when `None`.
     pub address: Option<IpAddr>,
     /// Connections that may wait for an accept, all workers together. 0: only a waiting accept lets a handshake finish.
@@ -44,12 +47,26 @@ impl Listen {
     pub fn on(port: u16) -> Self {
         Self {
             port,
+            last_port: None,
             address: None,
             backlog: 128,
             syn_queue: 1024,
             delivery: Delivery::Handler,
             profile: fourtuple_tcp::Profile::default(),
         }
+    }
+
+    /// On these ports of all addresses, as one listener.
+    pub fn on_ports(ports: RangeInclusive<u16>) -> Self {
+        Self {
+            last_port: Some(*ports.end()),
+            ..Self::on(*ports.start())
+        }
+    }
+
+    /// The ports it listens on.
+    pub fn ports(&self) -> RangeInclusive<u16> {
+        self.port..=self.last_port.unwrap_or(self.port)
     }
 
     /// For endpoints instead of the handler.

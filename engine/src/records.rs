@@ -52,7 +52,7 @@ pub(crate) struct Conn<Q: Queue> {
     pub(crate) armed_far: u32,
     /// The endpoint's token of a connect, or payload bytes that the endpoint may still send without being told.
     pub(crate) token: u32,
-    /// Bytes acknowledged that the endpoint was not told of yet.
+    /// What the endpoint's payload was charged and it was not yet told to be free again, acknowledged or not.
     pub(crate) freed: u32,
 }
 
@@ -61,6 +61,7 @@ pub(crate) struct Conn<Q: Queue> {
 pub(crate) struct ConnFlags {
     pub(crate) transmit: bool,
     pub(crate) deliver: bool,
+    pub(crate) retire: bool,
     pub(crate) armed: bool,
     pub(crate) armed_far: bool,
     /// The owner knows of it (`on_open`, `Opened`).
@@ -68,12 +69,16 @@ pub(crate) struct ConnFlags {
     pub(crate) told_end_of_file: bool,
     /// A send found no room: tell when there is some.
     pub(crate) wants_room: bool,
+    /// Its endpoint took no more: it waits, by its name, until that does, and stands on the list of deliveries again then.
+    pub(crate) held_up: bool,
     /// It stands on the list of those that found no buffer.
     pub(crate) starved: bool,
     /// Told to the owner, or nobody to tell.
     pub(crate) told_ended: bool,
     /// The owner called close or abort, or is gone.
     pub(crate) let_go: bool,
+    /// It is counted among the orphans.
+    pub(crate) orphan: bool,
     /// The table no longer leads here.
     pub(crate) unlisted: bool,
 }
@@ -87,6 +92,62 @@ pub(crate) struct HalfOpen {
     pub(crate) transmit: bool,
     /// The station that sent the SYN: the SYN+ACK goes back to it until the neighbour is known.
     pub(crate) ether_source: EtherAddr,
+}
+
+/// The shard's lists on which a place still stands that its record has left, a bit each ([`ConnFlags`] has them while there is
+/// one). The next record of the place takes the entries over: a place stands on each list once, however many come and go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Listed(u8);
+
+impl Listed {
+    const TRANSMIT: u8 = 1;
+    const DELIVER: u8 = 2;
+    const RETIRE: u8 = 4;
+    const STARVED: u8 = 8;
+
+    fn of(flags: &ConnFlags) -> Self {
+        let ConnFlags {
+            transmit,
+            deliver,
+            retire,
+            starved,
+            ..
+        } = *flags;
+        let bit = |stands, bit| if stands { bit } else { 0 };
+        Self(
+            bit(transmit, Self::TRANSMIT)
+                | bit(deliver, Self::DELIVER)
+                | bit(retire, Self::RETIRE)
+                | bit(starved, Self::STARVED),
+        )
+    }
+
+    fn hand_over(self, flags: &mut ConnFlags) {
+        flags.transmit |= self.0 & Self::TRANSMIT != 0;
+        flags.deliver |= self.0 & Self::DELIVER != 0;
+        flags.retire |= self.0 & Self::RETIRE != 0;
+        flags.starved |= self.0 & Self::STARVED != 0;
+    }
+}
+
+/// One of the shard's lists.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum List {
+    Transmit,
+    Deliver,
+    Retire,
+    Starved,
+}
+
+impl List {
+    const fn bit(self) -> u8 {
+        match self {
+            Self::Transmit => Listed::TRANSMIT,
+            Self::Deliver => Listed::DELIVER,
+            Self::Retire => Listed::RETIRE,
+            Self::Starved => Listed::STARVED,
+        }
+    }
 }
 
 /// A key in front of a record.
@@ -104,6 +165,9 @@ struct FamilyRecords<K, Q: Queue> {
     syn_entry: Arena<u32>,
     /// The same by place of a connection, while the place is vacant: entries are never cancelled, the next user takes it over.
     tcb_entry: Arena<u32>,
+    /// By vacant place: the lists on which it still stands.
+    syn_listed: Arena<Listed>,
+    tcb_listed: Arena<Listed>,
 }
 
 /// A TIME_WAIT record's place in the order of ends. One that was reopened, and whose place was used again, is void.
@@ -188,6 +252,8 @@ impl<K, Q: Queue> FamilyRecords<K, Q> {
             time_wait: Slots::nameless(places(limits.time_wait), pages),
             syn_entry: Arena::new(places(limits.half_open) as usize, pages, || 0),
             tcb_entry: Arena::new(places(limits.connections) as usize, pages, || 0),
+            syn_listed: Arena::new(places(limits.half_open) as usize, pages, Listed::default),
+            tcb_listed: Arena::new(places(limits.connections) as usize, pages, Listed::default),
         }
     }
 
@@ -197,6 +263,8 @@ impl<K, Q: Queue> FamilyRecords<K, Q> {
             + self.time_wait.reserved_bytes()
             + self.syn_entry.reserved_bytes()
             + self.tcb_entry.reserved_bytes()
+            + self.syn_listed.reserved_bytes()
+            + self.tcb_listed.reserved_bytes()
     }
 }
 
@@ -332,6 +400,12 @@ impl<Q: Queue> Records<Q> {
         };
         let slot = SlotRef::new(SlotKind::Tcb, tuple.family(), index);
         if self.enter(tuple, slot) {
+            let listed = self.take_listed(slot);
+            if listed != Listed::default()
+                && let Some(conn) = self.conn_mut(slot)
+            {
+                listed.hand_over(&mut conn.flags);
+            }
             if let Some(tick) = self.entry(slot) {
                 self.set_entry(slot, None);
                 if let Some(conn) = self.conn_mut(slot) {
@@ -346,15 +420,21 @@ impl<Q: Queue> Records<Q> {
         })
     }
 
-    /// Enters a half-open connection; `None` when there is no room.
-    pub(crate) fn insert_half_open(&mut self, tuple: &FourTuple, record: HalfOpen) -> Option<SlotRef> {
+    /// Enters a half-open connection, and tells whether its place stands on the transmit list already; `None` when there is no
+    /// room.
+    pub(crate) fn insert_half_open(
+        &mut self,
+        tuple: &FourTuple,
+        record: HalfOpen,
+    ) -> Option<(SlotRef, bool)> {
         let index = match tuple {
             FourTuple::V4(key) => self.v4.syn.insert(Keyed { key: *key, record }).ok()?,
             FourTuple::V6(key) => self.v6.syn.insert(Keyed { key: *key, record }).ok()?,
         };
         let slot = SlotRef::new(SlotKind::Syn, tuple.family(), index);
         if self.enter(tuple, slot) {
-            return Some(slot);
+            let listed = self.take_listed(slot).0 & Listed::TRANSMIT != 0;
+            return Some((slot, listed));
         }
         in_family!(mut self, slot, |records| {
             records.syn.remove(index);
@@ -448,6 +528,7 @@ impl<Q: Queue> Records<Q> {
         }
         let conn =
             in_family!(mut self, slot, |records| records.tcb.remove(slot.index()).map(|place| place.record))?;
+        self.set_listed(slot, Listed::of(&conn.flags));
         if conn.flags.armed_far {
             self.set_entry(slot, Some(conn.armed_far));
         } else if conn.flags.armed {
@@ -490,10 +571,39 @@ impl<Q: Queue> Records<Q> {
         }
     }
 
+    /// The entry of a place that is vacant came off a list.
+    pub(crate) fn came_off(&mut self, slot: SlotRef, list: List) {
+        let left = self.take_listed(slot).0 & !list.bit();
+        self.set_listed(slot, Listed(left));
+    }
+
+    fn take_listed(&mut self, slot: SlotRef) -> Listed {
+        self.listed_mut(slot).map(std::mem::take).unwrap_or_default()
+    }
+
+    fn set_listed(&mut self, slot: SlotRef, listed: Listed) {
+        if let Some(place) = self.listed_mut(slot) {
+            *place = listed;
+        }
+    }
+
+    fn listed_mut(&mut self, slot: SlotRef) -> Option<&mut Listed> {
+        in_family!(mut self, slot, |records| match slot.kind() {
+            SlotKind::Syn => records.syn_listed.get_mut(slot.index()),
+            SlotKind::Tcb => records.tcb_listed.get_mut(slot.index()),
+            SlotKind::TimeWait => None,
+        })
+    }
+
     /// Takes a half-open connection out.
     pub(crate) fn remove_half_open(&mut self, slot: SlotRef) -> Option<HalfOpen> {
         self.unlist(slot);
-        in_family!(mut self, slot, |records| records.syn.remove(slot.index()).map(|place| place.record))
+        let half_open =
+            in_family!(mut self, slot, |records| records.syn.remove(slot.index()).map(|place| place.record))?;
+        if half_open.transmit {
+            self.set_listed(slot, Listed(Listed::TRANSMIT));
+        }
+        Some(half_open)
     }
 
     /// Takes a TIME_WAIT record out; its entry in the order of ends is void from now on.
@@ -544,26 +654,13 @@ impl<Q: Queue> Records<Q> {
         }
     }
 
-    /// Slots of all connections, for the sweeps of draining and of an exhausted wheel.
-    pub(crate) fn all_conns(&self) -> impl Iterator<Item = SlotRef> + '_ {
-        [Family::V4, Family::V6].into_iter().flat_map(move |family| {
-            (0..self.capacity(family))
-                .map(move |index| SlotRef::new(SlotKind::Tcb, family, index))
-                .filter(move |slot| self.conn(*slot).is_some())
-        })
-    }
-
-    /// Slots of the half-open connections of a listener, for the sweep when it goes.
-    pub(crate) fn half_open_of(&self, listener: ListenerId) -> impl Iterator<Item = SlotRef> + '_ {
-        [Family::V4, Family::V6].into_iter().flat_map(move |family| {
-            let slot = move |index| SlotRef::new(SlotKind::Syn, family, index);
-            let places = in_family!(self, slot(0), |records| records.syn.capacity());
-            (0..places).map(slot).filter(move |slot| {
-                in_family!(self, slot, |records| records
-                    .syn
-                    .at(slot.index())
-                    .is_some_and(|place| place.record.listener == listener))
-            })
+    /// Records of one kind and family, and places for them.
+    pub(crate) fn filled(&self, kind: SlotKind, family: Family) -> (u32, u32) {
+        let slot = SlotRef::new(kind, family, 0);
+        in_family!(self, slot, |records| match kind {
+            SlotKind::Syn => (records.syn.used(), records.syn.capacity()),
+            SlotKind::Tcb => (records.tcb.used(), records.tcb.capacity()),
+            SlotKind::TimeWait => (records.time_wait.used(), records.time_wait.capacity()),
         })
     }
 

@@ -2,30 +2,36 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use fourtuple_wire::Instant;
 
+use crate::attach::Reports;
 use crate::listener::ListenerId;
 use crate::stats::{Facts, Reader, Snapshot};
+
+/// Where a listener listens: one address or all, and its ports.
+type Bound = (Option<IpAddr>, RangeInclusive<u16>);
 
 /// A running engine as its watchers see it.
 pub(crate) struct Watch {
     pub(crate) port: String,
     pub(crate) addresses: Vec<IpAddr>,
-    pub(crate) listening: Mutex<BTreeMap<ListenerId, (Option<IpAddr>, u16)>>,
+    pub(crate) listening: Mutex<BTreeMap<ListenerId, Bound>>,
     pub(crate) draining: AtomicBool,
     pub(crate) readers: Vec<Reader>,
     pub(crate) started: Instant,
     pub(crate) clock: Box<dyn Fn() -> Instant + Send + Sync>,
+    pub(crate) reports: Reports,
 }
 
 impl Watch {
     /// The numbers now.
     pub(crate) fn snapshot(&self) -> Snapshot {
         let listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut ports: Vec<u16> = listening.values().map(|(_, port)| *port).collect();
+        let mut ports: Vec<u16> = listening.values().flat_map(|(_, ports)| ports.clone()).collect();
         drop(listening);
         ports.sort_unstable();
         ports.dedup();
@@ -36,7 +42,10 @@ impl Watch {
             listening: ports,
             draining: self.draining.load(Ordering::Relaxed),
         };
-        Snapshot::take(facts, &self.readers, self.started, (self.clock)())
+        Snapshot {
+            ports: (self.reports)(),
+            ..Snapshot::take(facts, &self.readers, self.started, (self.clock)())
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! The thread round a shard: reads the clock, turns, publishes, and sleeps when there is nothing to do.
 //!
 //! ```text
-//!   loop:  turn(now) ─► clock ─► busy? ─► control ─► publish (≤ 1/ms) ─► nothing to do for long: sleep
+//!   loop:  control ─► turn(now) ─► clock ─► publish news (≤ 1/ms) ─► nothing to do for long: sleep
+//!   stop:  turns on while frames are not sent (≤ 100 ms)
 //! ```
 //!
 //! One clock read a turn: the end of a turn is the start of the next. A turn's whole span is busy time when the turn did
@@ -17,7 +18,7 @@ use fourtuple_wire::Instant;
 
 use crate::config::Idle;
 use crate::handler::Handler;
-use crate::idle::Sleeper;
+use crate::idle::{Sleeper, Woken};
 use crate::shard::{Control, Shard};
 use crate::stats::Publisher;
 
@@ -27,7 +28,7 @@ const SPIN: Duration = Duration::from_micros(50);
 /// Giving way for so long, and it sleeps.
 const YIELD: Duration = Duration::from_micros(200);
 
-/// Longest sleep at a port that can't wake anybody.
+/// Longest sleep at a port that can't wake anybody, and while something is owed that does not move.
 const NAP: Duration = Duration::from_millis(1);
 
 /// Longest sleep at all: who asks whether workers live sees them turn.
@@ -35,6 +36,13 @@ const SLEEP: Duration = Duration::from_millis(250);
 
 /// Numbers are published at most so often.
 const PUBLISH: Duration = Duration::from_millis(1);
+
+/// Numbers of a worker that does nothing are published so often: a nap of a millisecond is not to cost a block each.
+const PULSE: Duration = Duration::from_millis(100);
+
+/// How long a worker that is told to stop goes on while frames of its own are not sent: the last RSTs of a drain, which nobody
+/// would send again.
+const LINGER: Duration = Duration::from_millis(100);
 
 /// A worker before and while it runs.
 pub(crate) struct Worker<Q: Queue, H: Handler<Q>, C: Clock> {
@@ -47,41 +55,62 @@ pub(crate) struct Worker<Q: Queue, H: Handler<Q>, C: Clock> {
     pub(crate) stop: Arc<AtomicBool>,
 }
 
+/// What a worker knows of its last turns.
+#[derive(Clone, Copy, Debug)]
+struct Course {
+    /// The end of the last turn, which is the start of the next.
+    now: Instant,
+    /// The last time that it did something.
+    busy_at: Instant,
+    published_at: Instant,
+    /// Something happened since then.
+    news: bool,
+}
+
 impl<Q: Queue, H: Handler<Q>, C: Clock> Worker<Q, H, C> {
-    /// Turns until told to stop, and a little longer if frames wait to be sent.
+    /// Turns until told to stop, and a little longer while frames wait to be sent.
     pub(crate) fn run(mut self) {
-        let mut now = self.now();
-        let mut published = now;
-        let mut idle_since = now;
-        self.publish(now);
+        let now = self.now();
+        let mut course = Course {
+            now,
+            busy_at: now,
+            published_at: now,
+            news: false,
+        };
+        self.publish(&mut course);
         while !self.stop.load(Ordering::Acquire) {
-            while let Ok(message) = self.control.pop() {
-                self.shard.work.control(message);
+            course.news |= self.obey();
+            let deadline = self.turn(&mut course);
+            if course.is_to_publish(PUBLISH) {
+                self.publish(&mut course);
             }
-            let deadline = self.shard.turn(now);
-            let end = self.now();
-            self.account(now, end);
-            if self.shard.was_busy() {
-                idle_since = end;
-            }
-            if end.since(published) >= PUBLISH {
-                published = end;
-                self.publish(end);
-            }
-            now = end;
-            if self.idle == Idle::Adaptive && deadline > now {
-                now = self.rest(now, idle_since, deadline);
+            if self.idle == Idle::Adaptive && !self.shard.was_busy() {
+                self.rest(&mut course, deadline);
             }
         }
-        self.publish(now);
+        self.linger(&mut course);
+        self.publish(&mut course);
     }
 
     fn now(&self) -> Instant {
         Instant::from_nanos(self.clock.now_ns())
     }
 
-    fn account(&mut self, start: Instant, end: Instant) {
-        let span = end.since(start).as_nanos() as u64;
+    /// Does what the engine says; `true` when it said something.
+    fn obey(&mut self) -> bool {
+        let mut told = false;
+        while let Ok(message) = self.control.pop() {
+            self.shard.work.control(message);
+            told = true;
+        }
+        told
+    }
+
+    /// One turn; returns when the next is due.
+    fn turn(&mut self, course: &mut Course) -> Instant {
+        let deadline = self.shard.turn(course.now);
+        let end = self.now();
+        let span = end.since(course.now).as_nanos() as u64;
         let busy = self.shard.was_busy();
         let counters = &mut self.shard.work.counters;
         counters.turns += 1;
@@ -89,36 +118,48 @@ impl<Q: Queue, H: Handler<Q>, C: Clock> Worker<Q, H, C> {
             counters.busy_turns += 1;
             counters.busy_ns += span;
             counters.longest_turn_ns = counters.longest_turn_ns.max(span);
+            course.busy_at = end;
+            course.news = true;
         }
+        course.now = end;
+        deadline
     }
 
-    fn publish(&mut self, now: Instant) {
+    fn publish(&mut self, course: &mut Course) {
         let port = self.shard.work.queue.stats();
         let counters = self.shard.counters();
-        self.publisher.publish(counters, &port, now);
+        self.publisher.publish(counters, &port, course.now);
+        course.published_at = course.now;
+        course.news = false;
     }
 
     /// Spins, then gives way, then sleeps: until the deadline, a message, or a frame where the port can tell.
-    fn rest(&mut self, now: Instant, idle_since: Instant, deadline: Instant) -> Instant {
-        let idle = now.since(idle_since);
+    fn rest(&mut self, course: &mut Course, deadline: Instant) {
+        let idle = course.now.since(course.busy_at);
         if idle < SPIN {
             std::hint::spin_loop();
-            return now;
+            return;
         }
         if idle < YIELD {
             std::thread::yield_now();
-            return self.now();
+            course.now = self.now();
+            return;
         }
         self.sleeper.prepare();
         if self.shard.has_work() || !self.control.is_empty() || self.stop.load(Ordering::Acquire) {
             self.sleeper.cancel();
-            return now;
+            return;
         }
         // What is published now stands while the worker sleeps.
-        self.publish(now);
+        if course.is_to_publish(Duration::ZERO) {
+            self.publish(course);
+        }
+        let now = course.now;
         let port = self.shard.work.queue.wait_fd();
-        let most = if port.is_some() { SLEEP } else { NAP };
-        let span = deadline.since(now).min(most);
+        // Due already, and for so long nothing came of it: the port takes no frames, or a pool is empty. Nobody rings for that.
+        let stuck = deadline <= now || self.shard.has_held_commands();
+        let most = if port.is_some() && !stuck { SLEEP } else { NAP };
+        let span = if stuck { NAP } else { deadline.since(now).min(most) };
         let ports: [BorrowedFd<'_>; 1];
         let ports: &[BorrowedFd<'_>] = match port {
             Some(port) => {
@@ -127,11 +168,37 @@ impl<Q: Queue, H: Handler<Q>, C: Clock> Worker<Q, H, C> {
             }
             None => &[],
         };
-        self.sleeper.wait(Some(span), ports);
-        let woken = self.now();
+        let woken = self.sleeper.wait(Some(span), ports);
+        course.now = self.now();
         let counters = &mut self.shard.work.counters;
         counters.sleeps += 1;
-        counters.idle_ns += woken.since(now).as_nanos() as u64;
-        woken
+        counters.idle_ns += course.now.since(now).as_nanos() as u64;
+        let late = match woken {
+            Woken::TimeUp => Some(course.now.since(now + span)),
+            Woken::Rung(late) => late,
+            Woken::Readable | Woken::Interrupted => None,
+        };
+        if let Some(late) = late {
+            counters.wakeup_delay.count(late.as_nanos() as u64);
+        }
+    }
+
+    /// Turns on while frames wait for the port, or for a turn in which they are built; not for ever.
+    fn linger(&mut self, course: &mut Course) {
+        let until = course.now + LINGER;
+        while self.shard.has_unsent() && course.now < until {
+            self.turn(course);
+            if !self.shard.was_busy() {
+                std::thread::yield_now();
+            }
+        }
+    }
+}
+
+impl Course {
+    /// News of at least this age, or the pulse.
+    fn is_to_publish(&self, age: Duration) -> bool {
+        let since = self.now.since(self.published_at);
+        since >= PULSE || (self.news && since >= age)
     }
 }

@@ -117,6 +117,17 @@ int shim_port_configure(uint16_t port, uint16_t queues, uint16_t mtu, uint64_t r
 	return rte_eth_dev_configure(port, queues, queues, &conf);
 }
 
+int shim_link(uint16_t port, uint32_t *megabits)
+{
+	struct rte_eth_link link;
+	int answer;
+
+	memset(&link, 0, sizeof(link));
+	answer = rte_eth_link_get_nowait(port, &link);
+	*megabits = link.link_speed;
+	return answer < 0 ? answer : link.link_status == RTE_ETH_LINK_UP;
+}
+
 static shim_log_line log_line;
 
 static ssize_t log_write(void *cookie, const char *text, size_t len)

@@ -65,6 +65,9 @@ unsigned int shim_ring_dequeue_burst(struct rte_ring *ring, void **objects, unsi
 int shim_port_configure(uint16_t port, uint16_t queues, uint16_t mtu, uint64_t rx_offloads,
 			uint64_t tx_offloads, int rx_interrupts);
 
+/* 1 when the port's link is up, 0 when it is down, negative on failure; its speed in megabits a second. */
+int shim_link(uint16_t port, uint32_t *megabits);
+
 /*
  * Sends what DPDK logs to `line`, one call a message, instead of stderr. The level is
  * RTE_LOG_EMERG (1) to RTE_LOG_DEBUG (8). Returns 0, or -1 when no stream could be made.

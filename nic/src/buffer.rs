@@ -90,6 +90,9 @@ pub trait Shared: Clone + Send + 'static {
     ///
     /// The range is cut to what there is: a slice never reaches beyond its parent, and never panics.
     fn slice(&self, range: Range<usize>) -> Self;
+
+    /// Bytes of pool memory that it pins, however short the slice is (D5).
+    fn space(&self) -> usize;
 }
 
 /// One frame on its way out; the port owns it once it took it.

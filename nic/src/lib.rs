@@ -17,6 +17,7 @@ mod clock;
 mod error;
 mod promises;
 mod queue;
+mod report;
 mod rss;
 
 pub use arena::{Arena, HugePages, OrdinaryPages};
@@ -25,4 +26,5 @@ pub use clock::{Clock, SystemClock};
 pub use error::NicError;
 pub use promises::{MacAddr, Promises};
 pub use queue::{PoolGauge, PortStats, Queue};
+pub use report::{Link, PortReport};
 pub use rss::{RETA_SIZE, RSS_KEY_LEN, Reta, Toeplitz};

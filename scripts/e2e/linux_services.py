@@ -1,10 +1,14 @@
 """Echo (7), discard (9) and chargen (19) on Linux's TCP, both families: what `fourtuple load` talks to in the checks.
 
-    python3 linux_services.py      prints `ready`, serves until it is ended
+    python3 linux_services.py [--count]     prints `ready`, serves until it is ended; with --count it says at its end
+                                            `discard BYTES` for each connection that discard had
 """
 
 import asyncio
+import os
+import signal
 import socket
+import sys
 
 BACKLOG = 4096
 LINE = bytes(range(32, 127))
@@ -31,8 +35,22 @@ class Echo(Service):
 
 
 class Discard(Service):
+    all = []
+
+    def connection_made(self, transport):
+        super().connection_made(transport)
+        self.received = 0
+        if "--count" in sys.argv:
+            Discard.all.append(self)
+
     def data_received(self, chunk):
-        pass
+        self.received += len(chunk)
+
+
+def end():
+    for connection in Discard.all:
+        print(f"discard {connection.received}", flush=True)
+    os._exit(0)
 
 
 class Chargen(Service):
@@ -61,6 +79,7 @@ class Chargen(Service):
 
 async def serve():
     loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, end)
     servers = []
     for protocol, port in ((Echo, 7), (Discard, 9), (Chargen, 19)):
         listener = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=BACKLOG)

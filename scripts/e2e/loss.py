@@ -6,15 +6,27 @@ import sys
 import stage
 from stage import SCRIPTS, expect
 
+sys.path.insert(0, str(SCRIPTS / "lib"))
+import path  # noqa: E402
+
 TOTAL = 8 << 20
 FATES = ("--loss", "3%", "--reorder", "2%", "--duplicate", "1%", "--corrupt", "0.2%")
 PATIENCE_S = 20
+
+
+def adds_up(found, direction):
+    """Every frame that the relay was given has one end in what it counted (those still held are of either direction)."""
+    counted = found[direction]
+    told = sum(counted[end] for end in ("sent", *path.ENDS))
+    missing = counted["received"] + counted["duplicated"] - told
+    expect(0 <= missing <= found["held"], f"{missing} frames went missing in the relay {direction}: {counted}")
 
 
 def counts(relay):
     relay.end()
     found = json.loads(relay.stdout.splitlines()[-1])
     for direction in ("a_to_b", "b_to_a"):
+        adds_up(found, direction)
         for fate in ("lost", "reordered", "duplicated"):
             expect(found[direction][fate] > 0, f"the relay made no frame {fate} {direction}: this run proves nothing")
         expect(found[direction]["refused"] == 0, f"the relay could not pass {found[direction]['refused']} frames")

@@ -51,6 +51,19 @@ def note(text):
     print(f"[{time.monotonic() - STARTED:7.2f}] {text}", flush=True)
 
 
+def progress(text):
+    """A line for the check's log, and for who waits for a long check ($E2E_PROGRESS is a descriptor)."""
+    note(text)
+    if descriptor := os.environ.get("E2E_PROGRESS"):
+        os.write(int(descriptor), f"    {text}\n".encode())
+
+
+def record(markdown):
+    """What this check measured, for docs/SOAK.md (scripts/soak --record)."""
+    (LOGS / f"{CHECK}.table.md").write_text(markdown)
+    print(markdown, flush=True)
+
+
 STARTED = time.monotonic()
 
 
@@ -132,9 +145,10 @@ def last_line(text):
     return lines[-1] if lines else "(no output)"
 
 
-def run(command, within_s=60, expect_code=0, **options):
+def run(command, within_s=60, expect_code=0, quiet=False, **options):
     """Runs a command to its end; its output, both streams told apart. `expect_code=None` takes any."""
-    note("$ " + " ".join(map(str, command)))
+    if not quiet:
+        note("$ " + " ".join(map(str, command)))
     try:
         done = subprocess.run(
             list(map(str, command)), stdin=subprocess.DEVNULL, capture_output=True, timeout=within_s, **options
@@ -144,7 +158,7 @@ def run(command, within_s=60, expect_code=0, **options):
     # Decoded here, because `text=True` would make one character of CR LF.
     done.stdout, done.stderr = (stream.decode(errors="replace") for stream in (done.stdout, done.stderr))
     for stream in (done.stdout, done.stderr):
-        if stream.strip():
+        if stream.strip() and not quiet:
             print(stream.rstrip()[:4000], flush=True)
     if expect_code is not None and done.returncode != expect_code:
         raise Failed(
@@ -179,7 +193,7 @@ class Lab:
     def __exit__(self, *_):
         Program.end_all()
         self.holder.stdin.close()
-        self.holder.wait(20)
+        self.holder.wait(60)  # a machine that is busy otherwise takes its time
 
     def namespace(self, side):
         return f"ft-{self.name}-linux" if side == "linux" or self.tap else f"ft-{self.name}"
@@ -220,9 +234,10 @@ class Lab:
         program.wait_for_line("^ready$", 10)
         return program
 
-    def serve(self, *services, workers=2, flags=(), name="serve"):
+    def serve(self, *services, workers=2, flags=(), name="serve", attach=None):
         """Starts `fourtuple serve` on the engine's side and waits until every service says that it listens."""
-        attach = ["--iface", "tap0", "--driver", "tap"] if self.tap else ["--iface", "v0", "--driver", "af_packet"]
+        if attach is None:
+            attach = ["--iface", "tap0", "--driver", "tap"] if self.tap else ["--iface", "v0", "--driver", "af_packet"]
         server = self.start("engine", name, [
             fourtuple(), "serve", *services, *attach, "--ip", f"{ENGINE_V4}/24", "--ip", f"{ENGINE_V6}/64",
             "--workers", workers, *flags,

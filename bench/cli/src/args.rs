@@ -10,7 +10,7 @@ use fourtuple::{Driver, Idle, KeepAlive, MacAddr, PortName};
 use ipnet::IpNet;
 
 use crate::services::Service;
-use crate::units::{self, Cores};
+use crate::units::{self, Cores, Ports, Sizes};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -44,6 +44,10 @@ pub(crate) enum Command {
     Man,
 }
 
+const TALKS_TO: &str = "\
+rr and crr talk to an echo service; stream to discard, with --reverse to chargen; hold to any; http to any http service,
+and so do rr and crr with sizes that differ (they ask for /bytes/RESP, which `fourtuple serve http` has) or --close server.";
+
 /// What to attach to, and as whom.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Port")]
@@ -54,7 +58,7 @@ pub(crate) struct Attach {
     /// Another port: a PCI address (0000:65:00.0) or a virtual device of DPDK (vdev:net_memif0,role=server,id=0)
     #[arg(long, value_name = "PORT")]
     pub(crate) port: Vec<PortName>,
-    /// How to attach to it: af_packet to one that is there, tap makes it
+    /// How to attach to it: af_packet and af_xdp to one that is there, tap makes it
     #[arg(long, value_enum, default_value = "af_packet")]
     pub(crate) driver: DriverWord,
     /// The engine's own address, as 10.99.0.2/24; again for more, v4 or v6
@@ -100,13 +104,15 @@ pub(crate) struct Engine {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Services: echo (7), discard (9), chargen (19), daytime (13), http (80).\n\
+    after_help = "Services: echo (7), discard (9), chargen (19), daytime (13), http (80), on one port or on several: echo:7000-7999.\n\
+    http answers every path with a page of --body-size, /bytes/4096 with so many bytes; with --root it serves the files of a \
+    folder, read into memory at start.\n\
     When it is ready it prints a line for each: listening echo 10.99.0.2:7 [fd99::2]:7\n\
     SIGTERM and SIGINT drain: no new connections, --drain-timeout for those that are there. A second one ends at once."
 )]
 pub(crate) struct Serve {
-    /// Services, each on its known port or as http:8080
-    #[arg(value_name = "SERVICE[:PORT]")]
+    /// Services, each on its known port or as http:8080 or echo:7000-7999
+    #[arg(value_name = "SERVICE[:PORT[-PORT]]")]
     pub(crate) services: Vec<Service>,
     #[command(flatten)]
     pub(crate) attach: Attach,
@@ -115,7 +121,10 @@ pub(crate) struct Serve {
     /// Where services run: handler (on the workers), or threads=N (on threads of their own)
     #[arg(long, default_value = "handler", help_heading = "Services")]
     pub(crate) mode: Mode,
-    /// Bytes of the page that http serves
+    /// The folder whose files http serves; they are read at start, a change needs a restart
+    #[arg(long, value_name = "DIR", help_heading = "Services")]
+    pub(crate) root: Option<PathBuf>,
+    /// Bytes of the page that http serves without --root
     #[arg(long, value_parser = units::bytes, value_name = "BYTES", default_value = "1k", help_heading = "Services")]
     pub(crate) body_size: u32,
     /// Connections that may wait for an accept, each service (threads=N)
@@ -139,9 +148,9 @@ pub(crate) struct Serve {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "rr and crr talk to an echo service; stream to discard, with --reverse to chargen.")]
+#[command(after_help = TALKS_TO)]
 pub(crate) struct Load {
-    /// What an operation is: rr request and response, crr connect, request, response and close, stream a block
+    /// What an operation is
     #[arg(value_enum)]
     pub(crate) pattern: PatternWord,
     /// Where the target listens, as 10.99.0.1:7 or [fd99::1]:7
@@ -157,7 +166,7 @@ pub(crate) struct Load {
 
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
-    /// What an operation is: rr request and response, crr connect, request, response and close, stream a block
+    /// What an operation is
     #[arg(value_enum, default_value = "rr")]
     pub(crate) pattern: PatternWord,
     #[command(flatten)]
@@ -179,10 +188,14 @@ pub(crate) struct RunArgs {
     /// How many operations to do, in place of a time
     #[arg(short = 'n', long, value_parser = units::count, value_name = "N")]
     pub(crate) count: Option<u64>,
-    /// Bytes of a request and of its echo; of a block of a stream [default: 64; stream 64Ki]
-    #[arg(short, long, value_parser = units::bytes, value_name = "BYTES")]
-    pub(crate) size: Option<u32>,
-    /// Requests under way at a time on each connection (rr)
+    /// Bytes of a request and of its answer, as 64 or 100:4k (two that differ speak HTTP); of a block of a stream
+    /// [default: 64; stream 64Ki; http as few as a request takes, and the page at --path]
+    #[arg(short, long, value_parser = units::sizes, value_name = "REQ[:RESP]")]
+    pub(crate) size: Option<Sizes>,
+    /// What http asks for [default: /, or /bytes/RESP]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) path: Option<String>,
+    /// Requests under way at a time on each connection (rr, http)
     #[arg(long, value_name = "N", default_value = "1")]
     pub(crate) pipeline: u16,
     /// Receive instead of send (stream)
@@ -191,10 +204,19 @@ pub(crate) struct RunArgs {
     /// Operations for so long are done and not counted
     #[arg(long, value_parser = units::time, value_name = "TIME", default_value = "0s")]
     pub(crate) warmup: Duration,
+    /// Open the connections evenly over so long (not crr)
+    #[arg(long, value_parser = units::time, value_name = "TIME", default_value = "0s")]
+    pub(crate) ramp: Duration,
     /// An operation that takes longer has failed
     #[arg(long, value_parser = units::time, value_name = "TIME", default_value = "5s")]
     pub(crate) timeout: Duration,
-    /// How crr ends a connection: client sends a FIN, rst a RST
+    /// Addresses to connect from, in turn, in place of --ip's; the network has to route them here
+    #[arg(long, value_parser = network, value_name = "ADDRESS/LEN")]
+    pub(crate) src_range: Option<IpNet>,
+    /// Local ports to connect from
+    #[arg(long, value_parser = units::ports, value_name = "A-B", default_value = "1024-65535")]
+    pub(crate) src_ports: Ports,
+    /// How crr ends a connection: client and server say whose FIN comes first (server: over HTTP), rst sends a RST
     #[arg(long, value_enum, default_value = "client")]
     pub(crate) close: CloseWord,
     /// Compare each received byte with what was sent (rr, crr)
@@ -216,14 +238,22 @@ pub(crate) struct RunArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PatternWord {
+    /// A request and its answer
     Rr,
+    /// A connection: opened, one request and its answer, closed
     Crr,
+    /// A block of bytes to the target, with --reverse from it
     Stream,
+    /// A connection that is opened and still there at the end
+    Hold,
+    /// A GET and its answer of status 2xx, over connections that are kept
+    Http,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum CloseWord {
     Client,
+    Server,
     Rst,
 }
 
@@ -231,6 +261,8 @@ pub(crate) enum CloseWord {
 pub(crate) enum DriverWord {
     #[value(name = "af_packet")]
     AfPacket,
+    #[value(name = "af_xdp")]
+    AfXdp,
     Tap,
 }
 
@@ -238,6 +270,7 @@ impl From<DriverWord> for Driver {
     fn from(word: DriverWord) -> Self {
         match word {
             DriverWord::AfPacket => Self::AfPacket,
+            DriverWord::AfXdp => Self::AfXdp,
             DriverWord::Tap => Self::Tap,
         }
     }
@@ -360,7 +393,7 @@ mod tests {
             serve
                 .services
                 .iter()
-                .map(|service| service.port)
+                .map(|service| service.first)
                 .collect::<Vec<_>>(),
             [7, 8080]
         );
@@ -407,7 +440,10 @@ mod tests {
             ("load rr 10.0.0.1", "10.0.0.1"),
             ("load rr 10.0.0.1:7 -d 5parsecs", "5parsecs"),
             ("load rr 10.0.0.1:7 -d 5s -n 5", "--count"),
-            ("load hold 10.0.0.1:7", "hold"),
+            ("load holt 10.0.0.1:7", "holt"),
+            ("load rr 10.0.0.1:7 -s 1:2:3", "1:2:3"),
+            ("load rr 10.0.0.1:7 --src-ports 9-8", "9-8"),
+            ("serve echo:9-8", "9-8"),
             ("demo --iface v0", "--iface"),
         ];
         for (words, named) in cases {

@@ -87,7 +87,7 @@ fn default(command: Command, key: &str, value: &Value) -> Result<Command, String
             .collect::<Result<Vec<_>, _>>()?,
         value => vec![text(key, value)?],
     };
-    Ok(command.mut_arg(id, |arg| arg.default_values(values)))
+    Ok(command.mut_arg(id, |arg| arg.required(false).default_values(values)))
 }
 
 fn text(key: &str, value: &Value) -> Result<String, String> {
@@ -161,6 +161,195 @@ mod tests {
         for (toml, named) in cases {
             let error = matches(toml, "echo").expect_err(toml);
             assert!(error.contains(named), "{toml}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_a_command_works_on_can_stand_in_the_file() {
+        let file = File::new("target", "pattern = 'rr'\ntarget = '10.0.0.1:7'\n");
+        let words = [
+            OsString::from("fourtuple"),
+            "load".into(),
+            "--config".into(),
+            file.0.clone().into(),
+        ];
+        let matches = apply(args::command(), &words)
+            .unwrap()
+            .try_get_matches_from(&words)
+            .unwrap();
+        let load = matches.subcommand_matches("load").unwrap();
+        assert_eq!(
+            load.get_one::<std::net::SocketAddr>("target"),
+            Some(&"10.0.0.1:7".parse().unwrap())
+        );
+    }
+
+    /// A file that goes with the test.
+    struct File(PathBuf);
+
+    impl File {
+        fn new(name: &str, content: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("fourtuple-{}-{name}.toml", std::process::id()));
+            std::fs::write(&path, content).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for File {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    /// Values of all kinds; each flag takes some of them.
+    const VALUES: [&str; 22] = [
+        "true",
+        "2",
+        "3",
+        "10.9.9.9/24",
+        "10.9.8.8/24",
+        "10.9.9.1",
+        "10.9.9.2",
+        "02:00:00:00:00:09",
+        "02:00:00:00:00:0a",
+        "9s",
+        "8s",
+        "9s,9s,9",
+        "8s,8s,8",
+        "threads=3",
+        "threads=4",
+        "127.0.0.1:9999",
+        "127.0.0.1:9998",
+        "0.25",
+        "0.5",
+        "5000-5001",
+        "vdev:net_null0",
+        "/x",
+    ];
+
+    /// What these commands are given without flags.
+    const COMMANDS: [&str; 3] = ["serve echo", "load rr 10.0.0.1:7", "demo rr"];
+
+    /// Two values that a flag takes, by trying; one for a switch.
+    fn samples(words: &str, arg: &clap::Arg, long: &str) -> Vec<String> {
+        if matches!(arg.get_action(), ArgAction::SetTrue) {
+            return vec!["true".into()];
+        }
+        let possible: Vec<_> = arg
+            .get_possible_values()
+            .iter()
+            .map(|value| value.get_name().to_owned())
+            .collect();
+        let all = possible.into_iter().chain(VALUES.map(str::to_owned));
+        let takes = |value: &String| {
+            let line = format!("fourtuple {words} --{long}={value}");
+            args::command().try_get_matches_from(line.split(' ')).is_ok()
+        };
+        let taken: Vec<_> = all.filter(takes).collect();
+        assert!(
+            !taken.is_empty(),
+            "`{words} --{long}` takes none of VALUES: add one"
+        );
+        // The last ones: the first may be the default.
+        taken.into_iter().rev().take(2).collect()
+    }
+
+    fn flags(words: &str) -> Vec<clap::Arg> {
+        let name = words.split(' ').next().unwrap();
+        let command = args::command();
+        let flags = command.find_subcommand(name).unwrap().get_arguments();
+        let named = |arg: &&clap::Arg| {
+            arg.get_long()
+                .is_some_and(|long| !matches!(long, "help" | "version" | "config"))
+        };
+        flags.filter(named).cloned().collect()
+    }
+
+    fn raw(matches: &clap::ArgMatches, arg: &clap::Arg) -> Option<String> {
+        matches
+            .get_raw(arg.get_id().as_str())?
+            .next()
+            .map(|value| value.to_string_lossy().into_owned())
+    }
+
+    #[test]
+    fn each_flag_can_be_set_by_the_file_and_the_environment() {
+        for words in COMMANDS {
+            let name = words.split(' ').next().unwrap();
+            let (mut toml, mut expected, mut environment) = (String::new(), Vec::new(), Vec::new());
+            for arg in flags(words) {
+                let long = arg.get_long().unwrap();
+                let samples = samples(words, &arg, long);
+                let in_file = samples.last().unwrap();
+                toml.push_str(&format!("{long} = '{in_file}'\n"));
+                expected.push((arg.clone(), in_file.clone()));
+                // A time and a count at once are refused from the environment, as on the command line.
+                if long != "count" {
+                    environment.push((arg.get_env().unwrap().to_owned(), samples[0].clone()));
+                }
+            }
+            let file = File::new(name, &toml);
+            let mut line: Vec<OsString> = std::iter::once("fourtuple")
+                .chain(words.split(' '))
+                .map(OsString::from)
+                .collect();
+            line.extend(["--config".into(), file.0.clone().into()]);
+            let matches = apply(args::command(), &line)
+                .unwrap()
+                .try_get_matches_from(&line)
+                .unwrap();
+            let matches = matches.subcommand_matches(name).unwrap();
+            for (arg, value) in &expected {
+                assert_eq!(raw(matches, arg).as_ref(), Some(value), "{name}: {arg}");
+            }
+            // A process of its own for its environment, in which the test below is not idle.
+            let done = std::process::Command::new(std::env::current_exe().unwrap())
+                .args([
+                    "--exact",
+                    "config_file::tests::the_environment_beats_the_file",
+                    "--nocapture",
+                ])
+                .envs(environment)
+                .env("FOURTUPLE_CONFIG", &file.0)
+                .env(WORDS, words)
+                .output()
+                .unwrap();
+            assert!(
+                done.status.success(),
+                "{words}: {}",
+                String::from_utf8_lossy(&done.stderr)
+            );
+            assert!(String::from_utf8_lossy(&done.stdout).contains("1 passed"));
+        }
+    }
+
+    /// Says that the process was started by the test above, and for which command.
+    const WORDS: &str = "CONFIG_TEST_WORDS";
+
+    #[test]
+    fn the_environment_beats_the_file() {
+        let Ok(words) = std::env::var(WORDS) else {
+            return;
+        };
+        let line: Vec<OsString> = std::iter::once("fourtuple")
+            .chain(words.split(' '))
+            .map(OsString::from)
+            .collect();
+        let matches = apply(args::command(), &line)
+            .unwrap()
+            .try_get_matches_from(&line)
+            .unwrap();
+        let matches = matches.subcommand_matches(&line[1].to_string_lossy()).unwrap();
+        for arg in flags(&words) {
+            let Some(value) = arg.get_env().and_then(std::env::var_os) else {
+                continue;
+            };
+            assert_eq!(raw(matches, &arg), value.into_string().ok(), "{arg}");
+            assert_eq!(
+                matches.value_source(arg.get_id().as_str()),
+                Some(clap::parser::ValueSource::EnvVariable),
+                "{arg}"
+            );
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The result of a run as people read it.
 
-use fourtuple_loadgen::{Plan, Report};
+use fourtuple_loadgen::{Pattern, Plan, Report};
 
 use crate::units::{nanos, scaled};
 
@@ -19,8 +19,9 @@ pub(crate) fn of(plan: &Plan, report: &Report, notes: &[String]) -> String {
     } = report;
     let mut lines = vec![
         format!(
-            "{pattern} to {}, {connections} connections, {} bytes an operation, {duration_s:.2} s",
-            plan.target, plan.size
+            "{pattern} to {}, {connections} connections, {}{duration_s:.2} s",
+            plan.target,
+            sizes(plan)
         ),
         String::new(),
         format!("operations   {operations}   {}op/s", scaled(*operations_per_s)),
@@ -38,10 +39,22 @@ pub(crate) fn of(plan: &Plan, report: &Report, notes: &[String]) -> String {
             nanos(latency_ns.max)
         ),
         format!(
-            "errors       connect {}   reset {}   timeout {}   verify {}",
-            errors.connect, errors.reset, errors.timeout, errors.verify
+            "errors       connect {}   reset {}   timeout {}   verify {}{}",
+            errors.connect,
+            errors.reset,
+            errors.timeout,
+            errors.verify,
+            errors
+                .status
+                .map_or_else(String::new, |status| format!("   status {status}"))
         ),
     ];
+    if let Some(hold) = &report.hold {
+        lines.push(format!(
+            "held         established {}   lost {}",
+            hold.established, hold.lost
+        ));
+    }
     if let Some(server) = &report.server {
         let workers = if server.workers == 1 {
             "1 worker"
@@ -64,9 +77,19 @@ pub(crate) fn of(plan: &Plan, report: &Report, notes: &[String]) -> String {
     lines.join("\n")
 }
 
+/// Bytes of an operation, where they were chosen.
+fn sizes(plan: &Plan) -> String {
+    match (plan.size, plan.response, plan.pattern) {
+        (_, _, Pattern::Hold) | (0, None, _) => String::new(),
+        (0, Some(response), _) => format!("{response} bytes an answer, "),
+        (size, None, _) => format!("{size} bytes an operation, "),
+        (size, Some(response), _) => format!("{size} and {response} bytes an operation, "),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use fourtuple_loadgen::{Outcome, Pattern, ServerCost};
+    use fourtuple_loadgen::{Outcome, ServerCost};
 
     use super::*;
 

@@ -1,4 +1,4 @@
-//! Numbers as people write them: 10k, 1M, 2G; 64KiB; 30s, 5ms; 0.1%; 2-5.
+//! Numbers as people write them: 10k, 1M, 2G; 64Ki; 100:4k; 30s, 5ms; 0.1%; 2-5.
 
 use std::time::Duration;
 
@@ -34,6 +34,44 @@ pub(crate) fn bytes(text: &str) -> Result<u32, String> {
         Ok(bytes) if bytes <= 1 << 30 => Ok(bytes as u32),
         Ok(_) => Err(format!("`{text}` is more than 1Gi")),
         Err(_) => Err(format!("`{text}` is not a size: write it as 64, 1k or 64Ki")),
+    }
+}
+
+/// Bytes of a request, and of its answer where they were given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    pub(crate) request: u32,
+    pub(crate) response: Option<u32>,
+}
+
+/// Reads sizes: `64`, `100:4k`.
+pub(crate) fn sizes(text: &str) -> Result<Sizes, String> {
+    Ok(match text.split_once(':') {
+        None => Sizes {
+            request: bytes(text)?,
+            response: None,
+        },
+        Some((_, response)) if response.contains(':') => {
+            return Err(format!("`{text}`: write one size, or two as 100:4k"));
+        }
+        Some((request, response)) => Sizes {
+            request: bytes(request)?,
+            response: Some(bytes(response)?),
+        },
+    })
+}
+
+/// Ports, the first and the last.
+pub(crate) type Ports = (u16, u16);
+
+/// Reads ports: `80`, `7000-7999`.
+pub(crate) fn ports(text: &str) -> Result<Ports, String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    match (first.parse(), last.parse()) {
+        (Ok(first), Ok(last)) if 0 < first && first <= last => Ok((first, last)),
+        _ => Err(format!(
+            "`{text}` names no ports: write one from 1 to 65535, or the first and the last as 7000-7999"
+        )),
     }
 }
 
@@ -146,6 +184,17 @@ mod tests {
         assert_eq!(bytes("1kB"), Ok(1_000));
         assert_eq!(bytes("262144"), Ok(262_144));
         assert!(bytes("2Gi").is_err() && bytes("one").unwrap_err().contains("one"));
+        let both = |request, response| Sizes { request, response };
+        assert_eq!(sizes("100:4Ki"), Ok(both(100, Some(4_096))));
+        assert_eq!(sizes("64"), Ok(both(64, None)));
+        for wrong in ["1:2:3", ":", "1:", ":1", "one:2"] {
+            assert!(sizes(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(ports("7000-7999"), Ok((7_000, 7_999)));
+        assert_eq!(ports("80"), Ok((80, 80)));
+        for wrong in ["", "0", "0-5", "9-8", "1-65536", "-", "a", "1-2-3"] {
+            assert!(ports(wrong).unwrap_err().contains(&format!("`{wrong}`")));
+        }
         assert_eq!(rate("0.1%"), Ok(0.001));
         assert_eq!(rate("0.5"), Ok(0.5));
         assert!(

@@ -81,7 +81,26 @@ fn what_is_wrong_is_named_and_has_its_exit_code() {
             2,
             "5 parsecs",
         ),
-        (&["demo", "hold"], false, 2, "hold"),
+        (&["demo", "holt"], false, 2, "holt"),
+        (&["demo", "hold", "-n", "5"], false, 2, "--count"),
+        (&["demo", "hold", "--pipeline", "2"], false, 2, "--pipeline"),
+        (&["demo", "http", "--verify"], false, 2, "--verify"),
+        (&["demo", "rr", "-s", "100:4k", "--verify"], false, 2, "--verify"),
+        (&["demo", "rr", "-s", "1:2:3"], false, 2, "1:2:3"),
+        (&["demo", "rr", "-s", "9000:1"], false, 2, "8192"),
+        (&["demo", "rr", "--close", "server"], false, 2, "--close"),
+        (&["demo", "rr", "--path", "/"], false, 2, "--path"),
+        (&["demo", "http", "--path", "x"], false, 2, "--path"),
+        (&["demo", "crr", "--ramp", "1s"], false, 2, "--ramp"),
+        (&["demo", "stream", "-s", "1:2"], false, 2, "--size"),
+        (&["demo", "--src-ports", "7-6"], false, 2, "7-6"),
+        (&["demo", "--src-range", "fd99::/64"], false, 2, "--src-range"),
+        (&["demo", "--src-range", "10.99.0.0/24"], false, 2, "--src-range"),
+        (&["demo", "--src-range", "224.1.0.0/16"], false, 2, "--src-range"),
+        (&["serve", "echo:7-6"], true, 2, "7-6"),
+        (&["serve", "echo:7000-7999", "http:7500"], true, 2, "port 7500"),
+        (&["serve", "echo", "--root", "/"], true, 2, "--root"),
+        (&["serve", "http", "--root", "/nosuch"], true, 2, "/nosuch"),
         (&["demo", "-n", "0"], false, 2, "--count"),
         (&["demo", "--workers", "512"], false, 3, "--workers"),
     ];
@@ -102,6 +121,9 @@ fn what_is_wrong_is_named_and_has_its_exit_code() {
             "{words:?} prints a result: {}",
             text(&done.stdout)
         );
+        if stderr.contains("panicked") {
+            panic!("{words:?}: {stderr}");
+        }
         if *code == 3 {
             assert_eq!(stderr.lines().count(), 1, "{words:?}: {stderr}");
             assert!(stderr.starts_with("fourtuple: "), "{stderr}");
@@ -186,8 +208,12 @@ fn demo_verifies_requests_of_any_size() {
 
 #[test]
 fn demo_opens_and_closes_in_every_way() {
-    for close in ["client", "rst"] {
-        let report = demo(&["crr", "-c", "8", "-n", "500", "--close", close, "--verify"]);
+    for close in ["client", "server", "rst"] {
+        let mut words = vec!["crr", "-c", "8", "-n", "500", "--close", close];
+        if close != "server" {
+            words.push("--verify");
+        }
+        let report = demo(&words);
         assert_eq!(
             (&report["pattern"], &report["operations"]),
             (&"crr".into(), &500.into()),
@@ -208,6 +234,68 @@ fn demo_streams_both_ways() {
             .as_f64()
             .is_some_and(|bits| bits > 0.0)
     );
+}
+
+#[test]
+fn demo_speaks_http() {
+    for flags in [
+        &["-n", "1000"][..],
+        &["-n", "1000", "--pipeline", "16"],
+        &["-n", "200", "-s", "500:100k"],
+        &["-n", "200", "--path", "/any", "-s", "8192"],
+    ] {
+        let report = demo(&[&["http", "-c", "4"], flags].concat());
+        assert_eq!(report["operations"].as_u64(), flags[1].parse().ok(), "{flags:?}");
+        assert_eq!(report["errors"]["status"], 0, "{flags:?}");
+    }
+    let report = demo(&["rr", "-c", "2", "-n", "100", "-s", "100:4k"]);
+    let bits = |way: &str| report["bits_per_s"][way].as_f64().unwrap_or_default();
+    let ratio = bits("received") / bits("sent");
+    assert!((40.0..45.0).contains(&ratio), "100 bytes ask for 4000: {report}");
+    let report = demo(&["crr", "-c", "2", "-n", "100", "-s", "64:1k"]);
+    assert_eq!(report["operations"], 100);
+}
+
+#[test]
+fn an_answer_that_is_not_2xx_is_an_error_of_its_own() {
+    let done = fourtuple(&[
+        "demo", "http", "-n", "50", "-c", "2", "--path", "/bytes/x", "--json",
+    ]);
+    assert_eq!(done.status.code(), Some(1), "{}", text(&done.stderr));
+    assert!(text(&done.stderr).contains("2xx"), "{}", text(&done.stderr));
+    let report: Value = serde_json::from_slice(&done.stdout).expect("stdout is one JSON object");
+    assert_eq!(
+        (&report["operations"], &report["errors"]["status"]),
+        (&0.into(), &50.into())
+    );
+}
+
+#[test]
+fn demo_holds_connections() {
+    let report = demo(&["hold", "-c", "3000", "-d", "1s", "--ramp", "200ms"]);
+    assert_eq!(report["operations"], 3000);
+    assert_eq!(
+        report["hold"],
+        serde_json::json!({"established": 3000, "lost": 0})
+    );
+    assert!(report["latency_ns"]["p50"].as_u64().is_some_and(|p50| p50 > 0));
+    assert!(report["errors"].get("status").is_none(), "no HTTP was spoken");
+}
+
+#[test]
+fn demo_connects_from_where_it_is_told() {
+    let report = demo(&[
+        "crr",
+        "-c",
+        "50",
+        "-n",
+        "500",
+        "--src-range",
+        "10.1.0.0/16",
+        "--src-ports",
+        "5000-5000",
+    ]);
+    assert_eq!(report["operations"], 500, "one port, and many addresses");
 }
 
 #[test]

@@ -14,10 +14,11 @@ impl<Q: Queue> Generator<Q> {
     /// Starts what may be started on an open connection, and sends what there is room for.
     pub(crate) fn go_on(&mut self, connection: &mut Connection<'_, Q>, slot: u32) {
         match self.plan.pattern {
-            Pattern::RequestResponse => {
+            Pattern::RequestResponse | Pattern::Http => {
                 self.start_requests(connection, slot);
                 self.send_requests(connection, slot);
             }
+            Pattern::Hold => {}
             Pattern::ConnectRequestResponse => self.send_requests(connection, slot),
             Pattern::Stream { reverse: false } => self.fill(connection, slot),
             Pattern::Stream { reverse: true } => {
@@ -30,6 +31,10 @@ impl<Q: Queue> Generator<Q> {
 
     /// Takes what has arrived.
     pub(crate) fn receive(&mut self, connection: &mut Connection<'_, Q>, state: &mut SlotNumber, slot: u32) {
+        if self.speaks_http {
+            self.receive_answers(connection, state, slot);
+            return;
+        }
         while let Some(received) = connection.receive() {
             let bytes = received.bytes();
             if self.phase == Phase::Measure {
@@ -43,6 +48,8 @@ impl<Q: Queue> Generator<Q> {
                 Pattern::RequestResponse | Pattern::ConnectRequestResponse => {
                     self.answer_received(bytes, connection.now(), slot)
                 }
+                // What a service says to one that only holds the line is its own affair.
+                Pattern::Hold | Pattern::Http => true,
             };
             if !right {
                 self.fail(
@@ -67,7 +74,7 @@ impl<Q: Queue> Generator<Q> {
                 state.detach();
                 self.close(connection);
             }
-            Pattern::ConnectRequestResponse | Pattern::Stream { .. } => {}
+            Pattern::ConnectRequestResponse | Pattern::Stream { .. } | Pattern::Hold | Pattern::Http => {}
         }
     }
 
@@ -75,7 +82,7 @@ impl<Q: Queue> Generator<Q> {
         let now = connection.now();
         while self.runs() && self.slots.at(slot).outstanding < self.plan.pipeline && self.take_ticket() {
             self.slots.start(slot, now);
-            self.slots.at_mut(slot).unsent += u64::from(self.plan.size);
+            self.slots.at_mut(slot).unsent += self.request_len;
         }
     }
 
@@ -116,6 +123,10 @@ impl<Q: Queue> Generator<Q> {
     /// Puts the payload into a buffer of this worker, once, as long as one takes.
     fn seek_piece(&mut self, connection: &mut Connection<'_, Q>) {
         if std::mem::replace(&mut self.piece_sought, true) {
+            return;
+        }
+        if self.speaks_http {
+            self.piece = connection.share(self.payload.bytes());
             return;
         }
         for len in LENGTHS {

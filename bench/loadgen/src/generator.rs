@@ -1,4 +1,4 @@
-//! The handler: when connections are opened and closed, when operations start, and when they have failed.
+//! The handler: when connections are opened and closed, and when operations have failed.
 //!
 //! One value a worker. Its slots are the connections of the closed loop; the state that the engine keeps for a connection
 //! is the number of its slot. A connection whose operation is over (crr), or that has failed, is detached: what still
@@ -13,6 +13,8 @@ use fourtuple::{
     WorkerCalls,
 };
 
+use crate::http_answer::Answers;
+use crate::http_request::request;
 use crate::payload::{LENGTHS, Payload};
 use crate::plan::{Close, Limit, Pattern, Plan};
 use crate::recorder::{Errors, Recorder};
@@ -24,31 +26,39 @@ use crate::slots::{Place, Slots};
 pub struct Generator<Q: Queue> {
     pub(crate) plan: Arc<Plan>,
     shared: Arc<Shared>,
-    worker: u16,
+    pub(crate) worker: u16,
     pub(crate) slots: Slots,
+    /// Where each slot is in its answers, where HTTP is spoken.
+    pub(crate) answers: Vec<Answers>,
+    pub(crate) speaks_http: bool,
+    /// Bytes of a request.
+    pub(crate) request_len: u64,
     pub(crate) recorder: Recorder,
     pub(crate) payload: Payload,
     /// The payload in a buffer of this worker; `None` before it is needed, or when there is no buffer.
     pub(crate) piece: Option<SharedBytes<Q::Shared>>,
     pub(crate) piece_sought: bool,
     pub(crate) phase: Phase,
-    options: ConnectOptions,
-    /// The time of the last turn.
+    pub(crate) options: ConnectOptions,
+    /// The time of the first turn, and of the last.
+    pub(crate) began: Option<Instant>,
     now: Instant,
     /// When the measured time began here.
-    window_start: Instant,
+    pub(crate) window_start: Instant,
     /// When the last operation of a counted run ended.
     last_end: Instant,
     /// Operations that may still start, and that have not ended, of a run with a count.
-    tickets: u64,
+    pub(crate) tickets: u64,
     unended: u64,
-    probed: bool,
-    not_before: Instant,
+    pub(crate) probed: bool,
+    pub(crate) not_before: Instant,
     next_sweep: Instant,
     next_publish: Instant,
     /// Slots below this have heard of the phase.
     told: u32,
-    next_local: usize,
+    pub(crate) next_local: usize,
+    /// Connections that were tried, as far as --ramp counts them.
+    pub(crate) ramped: u32,
 }
 
 /// The number of a connection's slot; none when it is detached.
@@ -56,7 +66,7 @@ pub struct Generator<Q: Queue> {
 pub struct SlotNumber(Option<std::num::NonZeroU32>);
 
 impl SlotNumber {
-    fn of(slot: u32) -> Self {
+    pub(crate) fn of(slot: u32) -> Self {
         Self(std::num::NonZeroU32::new(slot + 1))
     }
 
@@ -77,10 +87,27 @@ impl<Q: Queue> Generator<Q> {
             Limit::Time(_) => u64::MAX,
             Limit::Operations(count) => Plan::share(count, worker, workers),
         };
+        let speaks_http = plan.speaks_http();
+        let payload = if speaks_http {
+            Payload::of(request(&plan))
+        } else {
+            Payload::new(LENGTHS[0], plan.seed)
+        };
+        let request_len = if speaks_http {
+            payload.bytes().len() as u64
+        } else {
+            u64::from(plan.size)
+        };
+        let mut answers = Vec::new();
+        answers.resize_with(if speaks_http { slots as usize } else { 0 }, Answers::default);
         Self {
-            slots: Slots::new(slots, plan.pipeline),
-            recorder: Recorder::new(),
-            payload: Payload::new(LENGTHS[0], plan.seed),
+            // Requests begin where they begin.
+            slots: Slots::new(slots, plan.pipeline, !speaks_http),
+            answers,
+            speaks_http,
+            request_len,
+            recorder: Recorder::new(speaks_http),
+            payload,
             piece: None,
             piece_sought: false,
             phase: Phase::Connect,
@@ -88,6 +115,7 @@ impl<Q: Queue> Generator<Q> {
                 profile: Some(profile),
                 ..ConnectOptions::default()
             },
+            began: None,
             now: Instant::ZERO,
             window_start: Instant::ZERO,
             last_end: Instant::ZERO,
@@ -99,13 +127,14 @@ impl<Q: Queue> Generator<Q> {
             next_publish: Instant::ZERO,
             told: slots,
             next_local: usize::from(worker),
+            ramped: 0,
             plan,
             shared,
             worker,
         }
     }
 
-    fn live(&self) -> &Live {
+    pub(crate) fn live(&self) -> &Live {
         &self.shared.workers[usize::from(self.worker)]
     }
 
@@ -155,7 +184,8 @@ impl<Q: Queue> Generator<Q> {
             lost += 1;
             self.ended(start, now);
         }
-        let was = self.slots.vacate(slot, self.phase != Phase::Finish);
+        let again = self.phase != Phase::Finish && self.plan.pattern != Pattern::Hold;
+        let was = self.slots.vacate(slot, again);
         if self.phase == Phase::Finish || was.place == Place::Vacant {
             return;
         }
@@ -164,6 +194,9 @@ impl<Q: Queue> Generator<Q> {
         if was.place == Place::Opening {
             errors.connect += 1;
             self.not_before = now + AGAIN;
+        } else if self.plan.pattern == Pattern::Hold {
+            *kind(errors) += 1;
+            self.recorder.counts.lost += 1;
         } else if matches!(self.plan.pattern, Pattern::Stream { .. }) {
             *kind(errors) += 1;
         } else {
@@ -171,10 +204,20 @@ impl<Q: Queue> Generator<Q> {
         }
     }
 
+    /// Requests under way that will have no answer on this connection start again on another.
+    pub(crate) fn take_back(&mut self, slot: u32) {
+        while let Some(start) = self.slots.answered(slot) {
+            let counts = self.phase == Phase::Measure && start >= self.window_start;
+            if counts && matches!(self.plan.limit, Limit::Operations(_)) {
+                self.tickets += 1;
+            }
+        }
+    }
+
     /// crr: the connection has done its one operation.
     pub(crate) fn close(&self, connection: &mut Connection<'_, Q>) {
         match self.plan.close {
-            Close::Client => connection.close(),
+            Close::Client | Close::Server => connection.close(),
             Close::Reset => connection.abort(),
         }
     }
@@ -202,7 +245,10 @@ impl<Q: Queue> Generator<Q> {
                 } else {
                     Duration::ZERO
                 };
-                let recorder = std::mem::replace(&mut self.recorder, Recorder::new());
+                if self.plan.pattern == Pattern::Hold {
+                    self.recorder.counts.operations = u64::from(self.slots.open);
+                }
+                let recorder = std::mem::replace(&mut self.recorder, Recorder::new(self.speaks_http));
                 self.live().publish(&recorder.counts);
                 self.live().finish(Finished { recorder, measured });
             }
@@ -236,72 +282,24 @@ impl<Q: Queue> Generator<Q> {
         }
     }
 
-    /// In the last phase a connection goes when nothing is under way on it.
+    /// In the last phase a connection goes when nothing is under way on it: with a FIN, and it is over when the peer's comes.
+    /// (Closed at once it would be an orphan, of which an engine keeps a bounded number.) A peer that streams may never send
+    /// one: it is closed.
     pub(crate) fn end_if_idle(
         &mut self,
         connection: &mut Connection<'_, Q>,
         state: &mut SlotNumber,
         slot: u32,
     ) {
-        if self.slots.at(slot).outstanding == 0 {
+        if self.slots.at(slot).outstanding > 0 {
+            return;
+        }
+        if matches!(self.plan.pattern, Pattern::Stream { .. }) {
             self.slots.vacate(slot, false);
             state.detach();
             connection.close();
-        }
-    }
-
-    /// Opens connections for vacant slots, some a turn.
-    fn open_some(&mut self, worker: &mut WorkerCalls<'_, Q, SlotNumber>, now: Instant) {
-        if self.phase == Phase::Finish || now < self.not_before {
-            return;
-        }
-        let each_is_an_operation = self.plan.pattern == Pattern::ConnectRequestResponse;
-        for _ in 0..OPEN_BUDGET {
-            let may = match (each_is_an_operation, self.phase) {
-                // One connection shows whether the target is there.
-                (true, Phase::Connect) => self.worker == 0 && !self.probed && self.slots.opening == 0,
-                (true, _) => true,
-                (false, _) => self.slots.opening < OPENING,
-            };
-            if !may {
-                return;
-            }
-            let Some(slot) = self.slots.next_vacant() else {
-                return;
-            };
-            let is_operation = each_is_an_operation && self.phase != Phase::Connect;
-            if is_operation && !self.take_ticket() {
-                self.slots.untried(slot);
-                return;
-            }
-            if !self.plan.locals.is_empty() {
-                self.options.local = self
-                    .plan
-                    .locals
-                    .get(self.next_local % self.plan.locals.len())
-                    .copied();
-                self.next_local = self.next_local.wrapping_add(1);
-            }
-            match worker.connect(self.plan.target, &self.options) {
-                Ok(id) => {
-                    self.slots.begin(slot, id, now);
-                    if is_operation {
-                        self.slots.start(slot, now);
-                        self.slots.at_mut(slot).unsent = u64::from(self.plan.size);
-                    }
-                    let _ = worker.with(id, |_, state| *state = SlotNumber::of(slot));
-                }
-                Err(why) => {
-                    self.slots.untried(slot);
-                    self.recorder.counts.errors.connect += 1;
-                    self.live().note(Failure::NotTried(why));
-                    self.not_before = now + AGAIN;
-                    if is_operation {
-                        self.ended(now, now);
-                    }
-                    return;
-                }
-            }
+        } else {
+            connection.shutdown();
         }
     }
 
@@ -315,7 +313,7 @@ impl<Q: Queue> Generator<Q> {
         for slot in self.slots.sweep(self.slots.len().div_ceil(ticks).max(64)) {
             let place = *self.slots.at(slot);
             let since = match (place.place, self.plan.pattern) {
-                (Place::Vacant, _) => continue,
+                (Place::Vacant, _) | (Place::Open, Pattern::Hold) => continue,
                 (Place::Opening, _) => Some(place.moved),
                 (Place::Open, Pattern::Stream { .. }) => self.runs().then_some(place.moved),
                 (Place::Open, _) => self.slots.oldest_start(slot),
@@ -345,7 +343,10 @@ impl<Q: Queue> Generator<Q> {
         live.open.store(self.slots.open, Ordering::Relaxed);
         let ready = match self.plan.pattern {
             Pattern::ConnectRequestResponse => self.probed || self.worker != 0,
-            Pattern::RequestResponse | Pattern::Stream { .. } => self.slots.open as usize == self.slots.len(),
+            Pattern::Hold => self.slots.are_settled(),
+            Pattern::RequestResponse | Pattern::Stream { .. } | Pattern::Http => {
+                self.slots.open as usize == self.slots.len()
+            }
         };
         live.ready.store(ready, Ordering::Relaxed);
     }
@@ -359,7 +360,14 @@ impl<Q: Queue> Handler<Q> for Generator<Q> {
             connection.abort();
             return;
         };
-        self.slots.opened(slot, connection.now());
+        if let Some(started) = self.slots.opened(slot, connection.now())
+            && self.plan.pattern == Pattern::Hold
+            && self.phase != Phase::Finish
+        {
+            self.recorder.counts.established += 1;
+            self.recorder
+                .latency(connection.now().since(started).as_nanos() as u64);
+        }
         let is_probe =
             self.plan.pattern == Pattern::ConnectRequestResponse && self.slots.at(slot).outstanding == 0;
         if is_probe {
@@ -388,7 +396,9 @@ impl<Q: Queue> Handler<Q> for Generator<Q> {
     }
 
     fn on_peer_closed(&mut self, connection: &mut Connection<'_, Q>, state: &mut SlotNumber) {
-        if let Some(slot) = state.slot() {
+        if let Some(slot) = state.slot()
+            && !(self.speaks_http && self.http_closed(connection, state, slot))
+        {
             self.fail(
                 slot,
                 |errors| &mut errors.reset,
@@ -416,6 +426,7 @@ impl<Q: Queue> Handler<Q> for Generator<Q> {
     fn on_turn(&mut self, worker: &mut WorkerCalls<'_, Q, SlotNumber>) {
         let now = worker.now();
         self.now = now;
+        self.began.get_or_insert(now);
         let phase = self.shared.phase();
         if phase != self.phase {
             self.enter(phase, now);
@@ -434,13 +445,7 @@ impl<Q: Queue> Handler<Q> for Generator<Q> {
 const TICK: Duration = Duration::from_millis(1);
 
 /// After a connection could not be opened, the next is tried so much later.
-const AGAIN: Duration = Duration::from_millis(100);
-
-/// Connections opened in a turn.
-const OPEN_BUDGET: usize = 32;
-
-/// Connections of a worker that are being opened at a time, but for crr: below any server's SYN queue.
-const OPENING: u32 = 64;
+pub(crate) const AGAIN: Duration = Duration::from_millis(100);
 
 /// Connections told of a new phase in a turn.
 const TELL_BUDGET: u32 = 256;

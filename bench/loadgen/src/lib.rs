@@ -3,7 +3,7 @@
 //! ```text
 //!   caller's thread                          worker w
 //!   Plan ─► Run ─ generator(w) ────────────► Generator: slots, payload, recorder
-//!            │  ◄─ live counters (atomics) ─┤   rr · crr · stream, closed loop
+//!            │  ◄─ live counters (atomics) ─┤   rr · crr · stream · hold · http, closed loop
 //!            └─ drive: connect, warm up, measure, finish ─► phase (one atomic)
 //!          Outcome ◄─ histograms, merged once at the end
 //! ```
@@ -11,8 +11,12 @@
 //! | file | idea |
 //! |---|---|
 //! | plan | what is to be done, typed and checked |
-//! | generator | the handler: when operations start and end |
-//! | exchange | what goes over one connection: requests, answers, blocks |
+//! | generator | the handler: when connections are opened and closed, and when operations have failed |
+//! | opening | opening connections, evenly where that is asked for |
+//! | exchange | what goes over one connection: requests, their echoes, blocks |
+//! | http_request | the request of an HTTP run |
+//! | http_answer | reading answers of HTTP: where one ends |
+//! | http_exchange | answers of HTTP as operations |
 //! | slots | what the generator knows of each of its connections |
 //! | payload | bytes to send, and whether received ones are those |
 //! | recorder | what one worker counts; one histogram |
@@ -26,6 +30,10 @@
 
 mod exchange;
 mod generator;
+mod http_answer;
+mod http_exchange;
+mod http_request;
+mod opening;
 mod payload;
 mod plan;
 mod recorder;
@@ -37,5 +45,5 @@ mod slots;
 pub use generator::Generator;
 pub use plan::{Close, Limit, Pattern, Plan, PlanError};
 pub use recorder::{Counts, Errors};
-pub use report::{BitsPerSecond, Latency, Report, SCHEMA, ServerCost};
+pub use report::{BitsPerSecond, Held, Latency, Report, SCHEMA, ServerCost};
 pub use run::{Ending, Outcome, Progress, Run, Stage, Watch};

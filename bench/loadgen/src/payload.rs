@@ -24,6 +24,11 @@ impl Payload {
         }
     }
 
+    /// These bytes, over and over: a request.
+    pub(crate) fn of(bytes: Vec<u8>) -> Self {
+        Self { bytes }
+    }
+
     /// The whole piece.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes

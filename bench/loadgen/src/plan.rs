@@ -1,4 +1,4 @@
-//! What a run is to do: pattern, target, how many connections, for how long.
+//! What a run is to do: pattern, target, how many connections, for how long; and what is refused of it.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -15,6 +15,10 @@ pub enum Pattern {
         /// From the target to us.
         reverse: bool,
     },
+    /// Connections that are opened and held: an operation is one that is still there at the end.
+    Hold,
+    /// GET requests over connections that are kept: the target is any server of HTTP/1.1.
+    Http,
 }
 
 impl Pattern {
@@ -24,6 +28,8 @@ impl Pattern {
             Self::RequestResponse => "rr",
             Self::ConnectRequestResponse => "crr",
             Self::Stream { .. } => "stream",
+            Self::Hold => "hold",
+            Self::Http => "http",
         }
     }
 }
@@ -43,6 +49,8 @@ pub enum Close {
     /// This side sends its FIN first, and keeps the TIME_WAIT record.
     #[default]
     Client,
+    /// The server is asked to close, sends its FIN first and keeps the TIME_WAIT record: the target is an http service.
+    Server,
     /// A RST: no side keeps anything.
     Reset,
 }
@@ -62,10 +70,16 @@ pub struct Plan {
     pub limit: Limit,
     /// Operations for so long are done and not counted.
     pub warmup: Duration,
+    /// The connections that are kept are opened evenly over this time.
+    pub ramp: Duration,
     /// An operation that takes longer has failed.
     pub timeout: Duration,
-    /// Bytes of a request, and of its echo; of a block for [`Pattern::Stream`].
+    /// Bytes of a request, and of its echo; of a block for [`Pattern::Stream`]; of a request of HTTP about so many.
     pub size: u32,
+    /// Bytes of an answer's body, where they are not those of the request: the target is an http service.
+    pub response: Option<u32>,
+    /// What HTTP asks for; `/`, or `/bytes/N` for an answer of `response` bytes, when `None`.
+    pub path: Option<String>,
     /// Requests under way on a connection at a time.
     pub pipeline: u16,
     /// Received bytes are compared with what was sent.
@@ -96,13 +110,32 @@ impl Plan {
             connections: 64,
             limit: Limit::Time(Duration::from_secs(10)),
             warmup: Duration::ZERO,
+            ramp: Duration::ZERO,
             timeout: Duration::from_secs(5),
             size: 64,
+            response: None,
+            path: None,
             pipeline: 1,
             verify: false,
             close: Close::Client,
             seed: 1,
         }
+    }
+
+    /// Requests are those of HTTP: by the pattern, and for rr and crr where an echo can't give what is asked for.
+    pub fn speaks_http(&self) -> bool {
+        match self.pattern {
+            Pattern::Http => true,
+            Pattern::RequestResponse | Pattern::ConnectRequestResponse => {
+                self.close == Close::Server || self.response.is_some_and(|response| response != self.size)
+            }
+            Pattern::Stream { .. } | Pattern::Hold => false,
+        }
+    }
+
+    /// Requests go one after another over connections that are kept.
+    pub(crate) fn keeps(&self) -> bool {
+        matches!(self.pattern, Pattern::RequestResponse | Pattern::Http)
     }
 
     /// Checks the fields against their bounds and against each other.
@@ -125,8 +158,43 @@ impl Plan {
         if self.connections == 0 {
             return wrong("connections", "at least one is needed");
         }
-        if self.size == 0 {
+        if self.size == 0 && self.pattern != Pattern::Http {
             return wrong("size", "an operation needs at least one byte");
+        }
+        if self.response == Some(0) && !self.speaks_http() {
+            return wrong("size", "an echo has at least one byte");
+        }
+        if self.response.is_some() && matches!(self.pattern, Pattern::Stream { .. } | Pattern::Hold) {
+            return wrong("size", "only rr, crr and http have answers; give one size");
+        }
+        if self.speaks_http() && self.size > MAX_REQUEST {
+            return wrong("size", "a request of HTTP has at most 8192 bytes");
+        }
+        if let Some(path) = &self.path {
+            if !self.speaks_http() {
+                return wrong("path", "only http asks for a path");
+            }
+            if !path.starts_with('/')
+                || path.len() > MAX_PATH
+                || !path.bytes().all(|byte| byte.is_ascii_graphic())
+            {
+                return wrong(
+                    "path",
+                    "write it as /index.html, without spaces, at most 2048 bytes",
+                );
+            }
+        }
+        if self.close == Close::Server && self.pattern != Pattern::ConnectRequestResponse {
+            return wrong("close", "only crr closes after each operation");
+        }
+        if !self.ramp.is_zero() && self.pattern == Pattern::ConnectRequestResponse {
+            return wrong(
+                "ramp",
+                "crr opens a connection for each operation; it has none to open before",
+            );
+        }
+        if self.pattern == Pattern::Hold && matches!(self.limit, Limit::Operations(_)) {
+            return wrong("count", "hold takes a time, as -d 10s; how many it holds is -c");
         }
         if self.pipeline == 0 || self.pipeline > MAX_PIPELINE {
             return wrong(
@@ -134,14 +202,24 @@ impl Plan {
                 "between 1 and 128 requests can be under way on a connection",
             );
         }
-        if self.pipeline > 1 && self.pattern != Pattern::RequestResponse {
-            return wrong("pipeline", "only rr has more than one request on a connection");
+        if self.pipeline > 1 && !self.keeps() {
+            return wrong(
+                "pipeline",
+                "only rr and http have more than one request on a connection",
+            );
         }
         if self.timeout.is_zero() {
             return wrong("timeout", "no operation is done in no time");
         }
-        if self.verify && matches!(self.pattern, Pattern::Stream { .. }) {
-            return wrong("verify", "a stream has no echo to compare; use rr or crr");
+        let echoes = matches!(
+            self.pattern,
+            Pattern::RequestResponse | Pattern::ConnectRequestResponse
+        ) && !self.speaks_http();
+        if self.verify && !echoes {
+            return wrong(
+                "verify",
+                "there is no echo to compare; use rr or crr with one size for both ways",
+            );
         }
         match self.limit {
             Limit::Time(span) if span.is_zero() => wrong("duration", "a run takes some time; as 10s"),
@@ -160,6 +238,12 @@ impl Plan {
 /// Most requests under way on one connection.
 const MAX_PIPELINE: u16 = 128;
 
+/// Largest head of a request, in bytes: what servers take by default (ours, nginx, Apache).
+pub(crate) const MAX_REQUEST: u32 = 8_192;
+
+/// Longest path, in bytes.
+const MAX_PATH: usize = 2_048;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,7 +254,7 @@ mod tests {
     fn each_bad_field_is_named() {
         let plan = || Plan::new(Pattern::RequestResponse, "10.0.0.1:7".parse().unwrap());
         assert_eq!(plan().validate(), Ok(()));
-        let cases: [(&str, Spoil); 10] = [
+        let cases: [(&str, Spoil); 20] = [
             ("target", |p| p.target.set_port(0)),
             ("connections", |p| p.connections = 0),
             ("size", |p| p.size = 0),
@@ -183,6 +267,26 @@ mod tests {
             ("verify", |p| {
                 (p.verify, p.pattern) = (true, Pattern::Stream { reverse: false })
             }),
+            ("verify", |p| (p.verify, p.response) = (true, Some(4_096))),
+            ("size", |p| {
+                (p.response, p.pattern) = (Some(1), Pattern::Stream { reverse: true })
+            }),
+            ("size", |p| (p.size, p.response) = (10_000, Some(1))),
+            ("path", |p| p.path = Some("/".into())),
+            ("path", |p| {
+                (p.path, p.pattern) = (Some("index.html".into()), Pattern::Http)
+            }),
+            ("path", |p| {
+                (p.path, p.pattern) = (Some("/a b".into()), Pattern::Http)
+            }),
+            ("close", |p| p.close = Close::Server),
+            ("ramp", |p| {
+                (p.ramp, p.pattern) = (Duration::from_secs(1), Pattern::ConnectRequestResponse)
+            }),
+            ("count", |p| {
+                (p.limit, p.pattern) = (Limit::Operations(1), Pattern::Hold)
+            }),
+            ("pipeline", |p| (p.pipeline, p.pattern) = (2, Pattern::Hold)),
             ("duration", |p| p.limit = Limit::Time(Duration::ZERO)),
             ("count", |p| p.limit = Limit::Operations(0)),
         ];
@@ -190,6 +294,27 @@ mod tests {
             let mut plan = plan();
             spoil(&mut plan);
             assert_eq!(plan.validate().unwrap_err().field, field);
+        }
+    }
+
+    #[test]
+    fn http_is_spoken_where_an_echo_would_not_do() {
+        type Change = fn(&mut Plan);
+        let cases: [(bool, Change); 6] = [
+            (false, |_| ()),
+            (false, |p| p.response = Some(64)),
+            (true, |p| p.response = Some(4_096)),
+            (true, |p| {
+                (p.close, p.pattern) = (Close::Server, Pattern::ConnectRequestResponse)
+            }),
+            (true, |p| p.pattern = Pattern::Http),
+            (false, |p| p.pattern = Pattern::Hold),
+        ];
+        for (expected, change) in cases {
+            let mut plan = Plan::new(Pattern::RequestResponse, "10.0.0.1:7".parse().unwrap());
+            change(&mut plan);
+            assert_eq!(plan.validate(), Ok(()));
+            assert_eq!(plan.speaks_http(), expected, "{plan:?}");
         }
     }
 

@@ -11,14 +11,17 @@ pub struct Errors {
     pub reset: u64,
     /// The operation took longer than it may.
     pub timeout: u64,
-    /// What came was not what was sent.
+    /// What came was not what was sent, or no answer of HTTP.
     pub verify: u64,
+    /// The answer's status was not 2xx; `None` where no HTTP is spoken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u64>,
 }
 
 impl Errors {
     /// All kinds.
     pub fn sum(&self) -> u64 {
-        self.connect + self.reset + self.timeout + self.verify
+        self.connect + self.reset + self.timeout + self.verify + self.status.unwrap_or_default()
     }
 }
 
@@ -33,18 +36,35 @@ pub struct Counts {
     pub received: u64,
     /// Operations that failed.
     pub errors: Errors,
+    /// Connections that were established (hold).
+    pub established: u64,
+    /// And that ended before their time.
+    pub lost: u64,
 }
 
 impl Counts {
     /// Adds another worker's.
     pub fn add(&mut self, other: &Self) {
-        self.operations += other.operations;
-        self.sent += other.sent;
-        self.received += other.received;
-        self.errors.connect += other.errors.connect;
-        self.errors.reset += other.errors.reset;
-        self.errors.timeout += other.errors.timeout;
-        self.errors.verify += other.errors.verify;
+        let Self {
+            operations,
+            sent,
+            received,
+            errors,
+            established,
+            lost,
+        } = *other;
+        self.operations += operations;
+        self.sent += sent;
+        self.received += received;
+        self.errors.connect += errors.connect;
+        self.errors.reset += errors.reset;
+        self.errors.timeout += errors.timeout;
+        self.errors.verify += errors.verify;
+        if let Some(status) = errors.status {
+            *self.errors.status.get_or_insert_default() += status;
+        }
+        self.established += established;
+        self.lost += lost;
     }
 }
 
@@ -56,9 +76,16 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    pub(crate) fn new() -> Self {
+    /// With a count of statuses where HTTP is spoken.
+    pub(crate) fn new(speaks_http: bool) -> Self {
         Self {
-            counts: Counts::default(),
+            counts: Counts {
+                errors: Errors {
+                    status: speaks_http.then_some(0),
+                    ..Errors::default()
+                },
+                ..Counts::default()
+            },
             latency_ns: histogram(),
         }
     }
@@ -90,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_latency_beyond_the_longest_is_kept_as_the_longest() {
-        let mut recorder = Recorder::new();
+        let mut recorder = Recorder::new(false);
         recorder.operation(u64::MAX);
         recorder.operation(0);
         assert_eq!(recorder.counts.operations, 2);
@@ -109,11 +136,18 @@ mod tests {
                 reset: 5,
                 timeout: 6,
                 verify: 7,
+                status: Some(8),
             },
+            established: 9,
+            lost: 10,
         };
         let mut sum = one;
         sum.add(&one);
         assert_eq!((sum.operations, sum.sent, sum.received), (2, 4, 6));
-        assert_eq!(sum.errors.sum(), 44);
+        assert_eq!(sum.errors.sum(), 60);
+        assert_eq!((sum.established, sum.lost), (18, 20));
+        let mut without = Counts::default();
+        without.add(&Counts::default());
+        assert_eq!(without.errors.status, None, "no HTTP, no status");
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::plan::Plan;
+use crate::plan::{Pattern, Plan};
 use crate::recorder::Errors;
 use crate::run::Outcome;
 
@@ -18,7 +18,7 @@ pub const SCHEMA: &str = "fourtuple.load/1";
 pub struct Report {
     /// [`SCHEMA`].
     pub schema: &'static str,
-    /// `rr`, `crr` or `stream`.
+    /// `rr`, `crr`, `stream`, `hold` or `http`.
     pub pattern: &'static str,
     /// `closed`: an operation starts when the one before it on its connection is done.
     pub mode: &'static str,
@@ -36,11 +36,23 @@ pub struct Report {
     pub errors: Errors,
     /// Latencies of operations in nanoseconds.
     pub latency_ns: Latency,
+    /// What became of the connections of `hold`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Held>,
     /// The generator itself was as busy as it can be: a faster target would not have shown.
     pub client_limited: bool,
     /// What the run cost the server, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<ServerCost>,
+}
+
+/// What became of connections that were to be held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Held {
+    /// Connections that were established.
+    pub established: u64,
+    /// Those of them that ended before the time was over.
+    pub lost: u64,
 }
 
 /// Payload bits in each second of the measured time.
@@ -105,6 +117,10 @@ impl Report {
             },
             errors: counts.errors,
             latency_ns: Latency::of(&outcome.latency_ns),
+            hold: (plan.pattern == Pattern::Hold).then_some(Held {
+                established: counts.established,
+                lost: counts.lost,
+            }),
             client_limited: is_limited(outcome.client_busy, outcome.measured),
             server,
         }
@@ -144,7 +160,6 @@ fn is_limited(busy: Duration, measured: Duration) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Pattern;
     use crate::recorder::{Counts, histogram};
     use crate::run::Ending;
 
@@ -162,6 +177,7 @@ mod tests {
                     timeout: 10,
                     ..Errors::default()
                 },
+                ..Counts::default()
             },
             latency_ns,
             client_busy: Duration::from_millis(1_901),
@@ -227,7 +243,14 @@ mod tests {
             busy_ns_per_operation: 0.0,
             resident_bytes_per_connection: 0.0,
         };
-        let json = serde_json::to_value(Report::new(&plan(), &outcome(), Some(server))).unwrap();
+        let held = Plan {
+            pattern: Pattern::Hold,
+            ..plan()
+        };
+        let mut outcome = outcome();
+        outcome.counts.errors.status = Some(0);
+        let json = serde_json::to_value(Report::new(&held, &outcome, Some(server))).unwrap();
+        assert!(json["hold"].is_object() && json["errors"]["status"].is_u64());
         fn each(prefix: &str, value: &serde_json::Value, page: &str) {
             for (key, value) in value.as_object().into_iter().flatten() {
                 let name = if prefix.is_empty() {

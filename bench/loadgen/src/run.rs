@@ -10,7 +10,7 @@ use fourtuple::{Engine, Profile, Queue};
 use hdrhistogram::Histogram;
 
 use crate::generator::Generator;
-use crate::plan::{Limit, Plan, PlanError};
+use crate::plan::{Limit, Pattern, Plan, PlanError};
 use crate::recorder::{Counts, histogram};
 use crate::shared::{Failure, Phase, Shared};
 
@@ -201,7 +201,12 @@ impl Driver<'_> {
                 .iter()
                 .all(|worker| worker.ready.load(Ordering::Relaxed))
             {
-                return Ok(());
+                // None that is held: all were tried, once.
+                return if self.run.plan.pattern == Pattern::Hold && shared.open() == 0 {
+                    Err(Ending::Unreachable(self.unreachable()))
+                } else {
+                    Ok(())
+                };
             }
             let open = shared.open();
             if open > best {
@@ -214,7 +219,9 @@ impl Driver<'_> {
                     Some(Failure::Peer(fourtuple::ConnectionError::Refused))
                 )
                 && moved.elapsed() > REFUSED_FOR;
-            if refused || moved.elapsed() > self.run.plan.timeout + SLACK {
+            let patience = self.run.plan.timeout + SLACK;
+            let ramped = best == 0 || self.since.elapsed() > self.run.plan.ramp + patience;
+            if refused || (ramped && moved.elapsed() > patience) {
                 return if best == 0 {
                     Err(Ending::Unreachable(self.unreachable()))
                 } else {
@@ -289,6 +296,7 @@ impl Driver<'_> {
             std::thread::sleep(SHORT_LOOK);
         }
         let span = self.since.elapsed();
+        self.part(&shared);
         let (mut client_busy, mut server_busy) = (Duration::ZERO, Duration::ZERO);
         if measured {
             self.settle();
@@ -321,6 +329,23 @@ impl Driver<'_> {
         }
     }
 
+    /// Until held connections are closed, as long as some close.
+    fn part(&self, shared: &Shared) {
+        if self.run.plan.pattern != Pattern::Hold {
+            return;
+        }
+        let (mut least, mut moved) = (u32::MAX, Instant::now());
+        while let open @ 1.. = shared.open() {
+            if open < least {
+                (least, moved) = (open, Instant::now());
+            }
+            if moved.elapsed() > GRACE {
+                return;
+            }
+            std::thread::sleep(SHORT_LOOK);
+        }
+    }
+
     /// Until the workers' counters of before now are published.
     fn settle(&self) {
         std::thread::sleep(PUBLISHED);
@@ -344,6 +369,12 @@ fn describe(target: SocketAddr, failure: Option<Failure>) -> String {
         Some(Failure::Peer(why)) => format!("{target} can't be reached: {why}"),
         Some(Failure::Closed) => {
             format!("{target} closes connections at once: is it the service that the pattern needs?")
+        }
+        Some(Failure::NotHttp) => {
+            format!("{target} answers with something that is not HTTP/1.1: is it an http service?")
+        }
+        Some(Failure::Status) => {
+            format!("{target} answers with a status that is not 2xx: does it have what --path names?")
         }
         Some(Failure::NoAnswer) | None => {
             format!(
@@ -392,6 +423,8 @@ mod tests {
             None,
             Some(Failure::NoAnswer),
             Some(Failure::Closed),
+            Some(Failure::NotHttp),
+            Some(Failure::Status),
             Some(Failure::Peer(fourtuple::ConnectionError::Refused)),
             Some(Failure::Peer(fourtuple::ConnectionError::TimedOut)),
             Some(Failure::NotTried(fourtuple::ConnectError::Limit)),

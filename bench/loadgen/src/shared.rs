@@ -45,6 +45,7 @@ pub(crate) struct Live {
     reset: AtomicU64,
     timeout: AtomicU64,
     verify: AtomicU64,
+    status: AtomicU64,
     /// Connections that are open now.
     pub(crate) open: AtomicU32,
     /// All that was to be opened before the start is open.
@@ -68,21 +69,29 @@ pub(crate) enum Failure {
     NoAnswer,
     /// The peer closed it.
     Closed,
+    /// What it answers is not HTTP.
+    NotHttp,
+    /// It answers with a status that is not 2xx.
+    Status,
 }
 
 impl Live {
+    /// What is told of a run under way: not what only its end tells.
     pub(crate) fn publish(&self, counts: &Counts) {
         let Counts {
             operations,
             sent,
             received,
             errors,
+            established: _,
+            lost: _,
         } = *counts;
         let Errors {
             connect,
             reset,
             timeout,
             verify,
+            status,
         } = errors;
         let fields = [
             (&self.operations, operations),
@@ -92,6 +101,7 @@ impl Live {
             (&self.reset, reset),
             (&self.timeout, timeout),
             (&self.verify, verify),
+            (&self.status, status.unwrap_or_default()),
         ];
         for (field, value) in fields {
             field.store(value, Ordering::Relaxed);
@@ -109,7 +119,9 @@ impl Live {
                 reset: read(&self.reset),
                 timeout: read(&self.timeout),
                 verify: read(&self.verify),
+                status: Some(read(&self.status)),
             },
+            ..Counts::default()
         }
     }
 

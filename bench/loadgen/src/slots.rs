@@ -36,6 +36,8 @@ pub(crate) struct Slot {
     pub(crate) acknowledged: u64,
     /// Bytes of the operation under way that are there.
     pub(crate) progress: u64,
+    /// The answer is there, and the end of the connection is waited for (crr, closed by the server).
+    pub(crate) answered: bool,
     /// When something last moved: what the time-out counts from.
     pub(crate) moved: Instant,
     /// Room of the empty send queue (stream).
@@ -59,6 +61,7 @@ impl Slot {
             received: 0,
             acknowledged: 0,
             progress: 0,
+            answered: false,
             moved: Instant::ZERO,
             room: 0,
             probe_end: 0,
@@ -86,12 +89,13 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
-    pub(crate) fn new(count: u32, pipeline: u16) -> Self {
+    /// `apart`: each connection's payload starts at an offset of its own.
+    pub(crate) fn new(count: u32, pipeline: u16, apart: bool) -> Self {
         let pipeline = usize::from(pipeline.max(1));
         Self {
             // 7919 is prime: neighbours' payloads lie far apart.
             slots: (0..count)
-                .map(|number| Slot::new(number.wrapping_mul(7_919)))
+                .map(|number| Slot::new(if apart { number.wrapping_mul(7_919) } else { 0 }))
                 .collect(),
             vacant: (0..count).collect(),
             starts: vec![Instant::ZERO; count as usize * pipeline],
@@ -119,6 +123,11 @@ impl Slots {
         self.vacant.pop_front()
     }
 
+    /// No slot waits for a connection, and none is being opened.
+    pub(crate) fn are_settled(&self) -> bool {
+        self.opening == 0 && self.vacant.is_empty()
+    }
+
     /// A slot goes back untried.
     pub(crate) fn untried(&mut self, slot: u32) {
         self.vacant.push_front(slot);
@@ -132,14 +141,17 @@ impl Slots {
         self.opening += 1;
     }
 
-    /// The connection is established.
-    pub(crate) fn opened(&mut self, slot: u32, now: Instant) {
+    /// The connection is established; tells when its SYN was sent.
+    pub(crate) fn opened(&mut self, slot: u32, now: Instant) -> Option<Instant> {
         let place = self.at_mut(slot);
-        if place.place == Place::Opening {
-            (place.place, place.moved) = (Place::Open, now);
-            self.opening -= 1;
-            self.open += 1;
+        if place.place != Place::Opening {
+            return None;
         }
+        let started = place.moved;
+        (place.place, place.moved) = (Place::Open, now);
+        self.opening -= 1;
+        self.open += 1;
+        Some(started)
     }
 
     /// The slot has no connection any more; it wants another when `again`. Tells what it was.
@@ -209,7 +221,7 @@ mod tests {
 
     #[test]
     fn requests_are_answered_in_the_order_they_started() {
-        let mut slots = Slots::new(2, 3);
+        let mut slots = Slots::new(2, 3, true);
         for start in 1..=3 {
             assert!(slots.start(1, Instant::from_millis(start)));
         }
@@ -226,15 +238,19 @@ mod tests {
 
     #[test]
     fn a_sweep_comes_by_every_slot() {
-        let mut slots = Slots::new(5, 1);
+        let mut slots = Slots::new(5, 1, true);
         let seen: Vec<_> = (0..3).flat_map(|_| slots.sweep(2)).collect();
         assert_eq!(seen, [0, 1, 2, 3, 4, 0]);
-        assert_eq!(Slots::new(1, 1).sweep(64).count(), 1, "none twice in one sweep");
+        assert_eq!(
+            Slots::new(1, 1, true).sweep(64).count(),
+            1,
+            "none twice in one sweep"
+        );
     }
 
     #[test]
     fn every_slot_is_vacant_at_first_and_only_once() {
-        let mut slots = Slots::new(2, 1);
+        let mut slots = Slots::new(2, 1, true);
         let (one, other) = (slots.next_vacant(), slots.next_vacant());
         assert_eq!((one, other, slots.next_vacant()), (Some(0), Some(1), None));
         slots.untried(1);

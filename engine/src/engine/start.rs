@@ -18,6 +18,7 @@ use crate::handler::{Handler, NoHandler};
 use crate::handoff::Estate;
 use crate::host::{Addresses, Host, Rates};
 use crate::idle::Sleeper;
+use crate::links::{self, Links};
 use crate::mesh::{self, Mesh};
 use crate::secrets::Secrets;
 use crate::shard::{Limits, Shard, ShardParts, Steering};
@@ -30,8 +31,17 @@ use crate::worker::Worker;
 /// Messages of the engine that wait for a worker.
 const CONTROL_RING: usize = 256;
 
-/// How often the control thread looks after what dropped endpoints left behind.
+/// How late the kernel may end a worker's sleep to save wake-ups: the least that it takes (0 would mean its default of 50 µs).
+const SLACK_NS: Option<std::num::NonZeroU64> = std::num::NonZeroU64::new(1);
+
+/// How often the control thread looks after what dropped endpoints left behind, at first.
 const ESTATE_STEP: Duration = Duration::from_millis(2);
+
+/// How often it does once nothing has come of that for [`ESTATE_PATIENCE`]: an application may keep a chunk for ever.
+const ESTATE_LATE_STEP: Duration = Duration::from_millis(50);
+
+/// Ring by ring, everything that an endpoint leaves is told within this.
+const ESTATE_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Engine<PortQueue> {
     /// Starts an engine whose connections all go to endpoints.
@@ -101,9 +111,10 @@ impl<Q: Queue> Engine<Q> {
             readers,
             started,
             clock: Box::new(move || Instant::from_nanos(clock.now_ns())),
+            reports: attachment.reports,
         });
         let (estates, left_behind) = channel();
-        let control_thread = spawn_control(left_behind)?;
+        let control_thread = spawn_control(left_behind, Arc::clone(&watch))?;
         let mut engine = Self {
             workers: Vec::new(),
             #[cfg(feature = "stats-server")]
@@ -176,7 +187,10 @@ impl<Q: Queue> Engine<Q> {
         let promises = queue.promises();
         let mac = config.mac.unwrap_or(promises.mac);
         let mtu = config.mtu.unwrap_or(promises.mtu).min(promises.mtu);
-        let addresses = Addresses::new(mac.0, &config.ip, &config.gateway);
+        let mut addresses = Addresses::new(mac.0, &config.ip, &config.gateway);
+        if let Some(range) = config.source_range {
+            addresses.own_range(range);
+        }
         // A worker may come to own more than its share of four-tuples: a quarter more, and some for small numbers.
         let share = config.max_connections.div_ceil(u32::from(workers));
         let connections = if workers == 1 {
@@ -198,7 +212,8 @@ impl<Q: Queue> Engine<Q> {
                 connections,
                 half_open: connections.min(65_536),
                 time_wait: connections.max(1024),
-                orphans: (connections / 2).max(1024),
+                // An eighth is left to those that somebody wants, however many close at once to peers that don't answer.
+                orphans: (connections - connections / 8).max(1024),
                 ephemeral_ports: config.ephemeral_ports,
                 low_water: rx_buffers / 16,
             },
@@ -215,26 +230,37 @@ impl<Q: Queue> Engine<Q> {
     }
 }
 
-/// Steps what dropped endpoints left behind until all their buffers are home (D9). Ends when the engine and its endpoints are
-/// gone.
-fn spawn_control<Q: Queue>(left_behind: Receiver<Estate<Q>>) -> Result<JoinHandle<()>, StartError> {
+/// Steps what dropped endpoints left behind until all their buffers are home (D9), and tells the log of links that come and
+/// go. Ends when the engine and its endpoints are gone.
+fn spawn_control<Q: Queue>(
+    left_behind: Receiver<Estate<Q>>,
+    watch: Arc<Watch>,
+) -> Result<JoinHandle<()>, StartError> {
     std::thread::Builder::new()
         .name("ft-control".to_owned())
         .spawn(move || {
             let mut estates: Vec<Estate<Q>> = Vec::new();
+            let mut settled_at = std::time::Instant::now();
+            let mut links = Links::default();
             loop {
-                let next = if estates.is_empty() {
-                    left_behind.recv().map_err(|_| RecvTimeoutError::Disconnected)
+                links.look(&watch);
+                let step = if settled_at.elapsed() < ESTATE_PATIENCE {
+                    ESTATE_STEP
                 } else {
-                    left_behind.recv_timeout(ESTATE_STEP)
+                    ESTATE_LATE_STEP
                 };
+                let next = left_behind.recv_timeout(if estates.is_empty() { links::EVERY } else { step });
+                let before = estates.len();
                 match next {
                     Ok(estate) => estates.push(estate),
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) if estates.is_empty() => return,
-                    Err(RecvTimeoutError::Disconnected) => std::thread::sleep(ESTATE_STEP),
+                    Err(RecvTimeoutError::Disconnected) => std::thread::sleep(step),
                 }
                 estates.retain_mut(|estate| !estate.step());
+                if estates.len() != before {
+                    settled_at = std::time::Instant::now();
+                }
             }
         })
         .map_err(|error| StartError::System {
@@ -304,6 +330,8 @@ fn spawn<Q: Queue, H: Handler<Q>, C: Clock>(
             if let Some(id) = core {
                 core_affinity::set_for_current(core_affinity::CoreId { id });
             }
+            // Sleeps end when their time is up, not when the kernel finds it convenient; where that is refused, 50 µs later.
+            let _ = rustix::thread::set_current_timer_slack(SLACK_NS);
             let guard = enter();
             let failed = guard.as_ref().err().cloned();
             let proceed = failed.is_none();

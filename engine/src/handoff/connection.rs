@@ -42,10 +42,10 @@ impl<Q: Queue> Piece<Q> {
 /// One connection, from the message that opened it until its stream is dropped.
 pub(super) struct Connection<Q: Queue> {
     pub(super) tuple: FourTuple,
-    /// Bytes that may be sent now.
-    pub(super) credit: u32,
+    /// Bytes that may be sent now. The last chunk may be charged more than there was: then it is below zero for a while.
+    pub(super) credit: i64,
     /// All the credit there can be: what it had at first.
-    pub(super) whole_credit: u32,
+    pub(super) whole_credit: i64,
     /// Received and unread, in order.
     pub(super) unread: VecDeque<Piece<Q>>,
     /// End of file, behind `unread`.
@@ -64,8 +64,8 @@ impl<Q: Queue> Connection<Q> {
     pub(super) fn new(tuple: FourTuple, credit: u32) -> Self {
         Self {
             tuple,
-            credit,
-            whole_credit: credit,
+            credit: i64::from(credit),
+            whole_credit: i64::from(credit),
             unread: VecDeque::new(),
             peer_closed: false,
             ended: None,

@@ -210,6 +210,9 @@ impl<Q: Queue> EndpointCore<Q> {
             }
         }
         let end = &mut self.ends[worker];
+        if moved > 0 {
+            end.popped();
+        }
         if worker_has_left && !end.stopped {
             end.stopped = true;
             moved += 1;
@@ -273,7 +276,7 @@ impl<Q: Queue> EndpointCore<Q> {
             },
             Event::Writable(id, count) => {
                 if let Some(connection) = self.connections.get_mut(&id) {
-                    connection.credit = connection.credit.saturating_add(count);
+                    connection.credit += i64::from(count);
                     connection.whole_credit = connection.whole_credit.max(connection.credit);
                 }
             }

@@ -48,8 +48,12 @@ impl<Q: Queue> Estate<Q> {
 fn wind_up<Q: Queue>(end: &mut EndpointEnd<Q>) -> bool {
     // Looked at first: what the worker sent before it left is then in the rings.
     let worker_has_left = end.worker_has_left();
-    while end.opened.pop().is_ok() {}
+    let mut popped = false;
+    while end.opened.pop().is_ok() {
+        popped = true;
+    }
     while let Ok(event) = end.events.pop() {
+        popped = true;
         match event {
             Event::Chunk(id, chunk) => {
                 end.give_back(Return::Lent(chunk));
@@ -57,6 +61,9 @@ fn wind_up<Q: Queue>(end: &mut EndpointEnd<Q>) -> bool {
             }
             Event::Writable(..) | Event::PeerClosed(_) | Event::Ended(..) => {}
         }
+    }
+    if popped {
+        end.popped();
     }
     if end.settle() {
         // Pairs with the Acquire in `Slot::has_gone`: the worker sees every command before it sees this.

@@ -19,7 +19,7 @@ use super::credit::Credits;
 use super::lend::Lends;
 use super::protocol::{Command, EndpointIndex, Event, Opened};
 use super::rings::WorkerEnd;
-use super::slot::{Place, Slot};
+use super::slot::{Place, Slot, Waits};
 use crate::listener::ListenerId;
 
 /// Bounds of a worker's hub.
@@ -312,6 +312,7 @@ impl<Q: Queue> Hub<Q> {
             end.leave();
             slot.place = Place::Leaving;
             slot.held = None;
+            slot.waits = Waits::default();
         }
     }
 
@@ -342,7 +343,35 @@ impl<Q: Queue> Hub<Q> {
 
     /// Something waits here for the worker: it is not to sleep.
     pub(crate) fn has_work(&self) -> bool {
-        self.slots[..self.used].iter().any(Slot::has_work)
+        self.slots[..self.used]
+            .iter()
+            .any(|slot| slot.has_work(&self.lends))
+    }
+
+    /// A command is held, and nobody will ring when it can be executed.
+    pub(crate) fn has_held(&self) -> bool {
+        self.slots[..self.used].iter().any(|slot| slot.held.is_some())
+    }
+
+    /// A connection is held up because its endpoint takes no more: the worker is told when that changes. `false`: it does.
+    pub(crate) fn wait_for_room(&mut self, endpoint: EndpointIndex) -> bool {
+        let lends = &self.lends;
+        self.slots
+            .get_mut(usize::from(endpoint.0))
+            .is_some_and(|slot| slot.wait_for_room(lends))
+    }
+
+    /// Some endpoint takes again what it did not: told once.
+    pub(crate) fn has_made_room(&mut self) -> bool {
+        let lends = &self.lends;
+        let mut made = false;
+        for slot in &mut self.slots[..self.used] {
+            if slot.waits.any() && slot.has_made_room(lends) {
+                slot.forget_waits();
+                made = true;
+            }
+        }
+        made
     }
 
     /// What is to be published.

@@ -26,7 +26,7 @@ pub(crate) struct EndpointIndex(pub(crate) u16);
 pub(crate) enum Event<Q: Queue> {
     /// The next bytes in order, lent until they come home by the return ring.
     Chunk(ConnId, RxChunk<Q::Rx>),
-    /// So many bytes of send credit are free again.
+    /// So many bytes of send credit are free again. Credit is what payload is charged: see `Payload::charge`.
     Writable(ConnId, u32),
     /// End of file: the peer's FIN, behind all chunks.
     PeerClosed(ConnId),

@@ -94,6 +94,8 @@ pub(super) struct Ties {
     pub(super) worker_left: AtomicBool,
     /// Set by the endpoint when the command ring was full, cleared by the worker when it took some out.
     pub(super) wants_room: AtomicBool,
+    /// Written by the worker alone: one of its rings was full, and it wants to be woken when the endpoint takes something out.
+    pub(super) wants_pop: AtomicBool,
 }
 
 /// What every worker sees of an endpoint.
@@ -274,6 +276,14 @@ impl<Q: Queue> EndpointEnd<Q> {
         let blank = self.blanks.pop().ok();
         self.starved_of_blanks = blank.is_none();
         blank
+    }
+
+    /// Something was taken out of the worker's rings: wakes it, the next time it is woken, if it waits for room in them.
+    pub(super) fn popped(&mut self) {
+        // Pairs with the fence of `Sleeper::prepare`, which stands between asking for this and looking at the rings once more:
+        // either the worker sees the room, or we see that it asks.
+        fence(Ordering::SeqCst);
+        self.pushed |= self.ties.wants_pop.load(Ordering::Relaxed);
     }
 
     /// Wakes the worker when it was told something.

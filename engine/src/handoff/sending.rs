@@ -1,7 +1,7 @@
 //! Bytes on their way out: copied once into a blank buffer, or a received chunk as it is.
 
 use fourtuple_nic::{Queue, RxBuf};
-use fourtuple_wire::Received;
+use fourtuple_wire::{Payload, Received};
 
 use super::chunk::Chunk;
 use super::core::EndpointCore;
@@ -35,9 +35,10 @@ impl<Q: Queue> EndpointCore<Q> {
                 end.give_back(Return::Blank(blank));
                 break;
             }
+            let payload = blank.into_payload();
+            connection.credit -= i64::from(payload.charge());
             // There is room, and nobody else pushes.
-            let _ = end.push(Order::Command(Command::Send(id, blank.into_payload())));
-            connection.credit = connection.credit.saturating_sub(count as u32);
+            let _ = end.push(Order::Command(Command::Send(id, payload)));
             sent += count;
         }
         self.tx_copied_bytes += sent as u64;
@@ -66,7 +67,7 @@ impl<Q: Queue> EndpointCore<Q> {
         };
         // A buffer of another worker must not end in this one's hands (D4), nor one that another endpoint answers for; and
         // what is larger than the send queue goes in pieces.
-        if !chunk.is_from(&self.home, id.worker()) || chunk.len() > whole_credit as usize {
+        if !chunk.is_from(&self.home, id.worker()) || chunk.len() as i64 > whole_credit {
             return match self.send(id, &chunk) {
                 Ok(sent) if sent == chunk.len() => Ok(()),
                 Ok(sent) => {
@@ -85,14 +86,15 @@ impl<Q: Queue> EndpointCore<Q> {
         let Some(connection) = connections.get_mut(&id) else {
             return Err((StreamError::NotYet, chunk));
         };
-        if connection.credit < chunk.len() as u32 || !end.has_room() {
+        if connection.credit < chunk.len() as i64 || !end.has_room() {
             return Err((StreamError::NotYet, chunk));
         }
-        connection.credit -= chunk.len() as u32;
         if let Some((from, buffer)) = chunk.take() {
             let space = buffer.space() as u32;
+            let payload = buffer.into_payload();
+            connection.credit -= i64::from(payload.charge());
             // There is room, and nobody else pushes.
-            let _ = end.push(Order::Forward(id, buffer.into_payload()));
+            let _ = end.push(Order::Forward(id, payload));
             // From receive charge to send charge.
             self.release(from, space);
         }

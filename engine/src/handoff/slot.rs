@@ -31,6 +31,25 @@ pub(super) struct Slot<Q: Queue> {
     pub(super) news: bool,
     /// A command was taken out: there is room again.
     pub(super) drained: bool,
+    /// What connections of this endpoint wait for.
+    pub(super) waits: Waits,
+}
+
+/// What the endpoint takes no more of, and connections are held up for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Waits {
+    /// Its event ring is full.
+    pub(super) events: bool,
+    /// Its ring of opened connections is full.
+    pub(super) opened: bool,
+    /// It, or all together, hold as many chunks as may be lent.
+    pub(super) lend: bool,
+}
+
+impl Waits {
+    pub(super) fn any(self) -> bool {
+        self.events || self.opened || self.lend
+    }
 }
 
 impl<Q: Queue> Slot<Q> {
@@ -44,6 +63,7 @@ impl<Q: Queue> Slot<Q> {
             stalled: false,
             news: false,
             drained: false,
+            waits: Waits::default(),
         }
     }
 
@@ -157,11 +177,51 @@ impl<Q: Queue> Slot<Q> {
         end.presence.sleeper.wake()
     }
 
+    /// What it takes no more of now.
+    fn full(&self, lends: &Lends) -> Waits {
+        self.end.as_ref().map_or_else(Waits::default, |end| Waits {
+            events: end.events.is_full(),
+            opened: end.opened.is_full(),
+            lend: !lends.may_lend(&self.lent),
+        })
+    }
+
+    /// A connection is held up: notes for what, and has the endpoint ring when it takes something out. `false`: there is room.
+    pub(super) fn wait_for_room(&mut self, lends: &Lends) -> bool {
+        let full = self.full(lends);
+        self.waits.events |= full.events;
+        self.waits.opened |= full.opened;
+        self.waits.lend |= full.lend;
+        self.ask_to_ring();
+        full.any()
+    }
+
+    /// Some of what connections wait for is there again.
+    pub(super) fn has_made_room(&self, lends: &Lends) -> bool {
+        let (waits, full) = (self.waits, self.full(lends));
+        (waits.events && !full.events) || (waits.opened && !full.opened) || (waits.lend && !full.lend)
+    }
+
+    /// Nobody waits any more: all are tried again.
+    pub(super) fn forget_waits(&mut self) {
+        self.waits = Waits::default();
+        self.ask_to_ring();
+    }
+
+    fn ask_to_ring(&self) {
+        if let Some(end) = &self.end {
+            // Before the fence of `Sleeper::prepare`, behind which the rings are looked at once more; pairs with the fence of
+            // `EndpointEnd::popped`. Chunks that come home ring anyway.
+            let wants = self.waits.events || self.waits.opened;
+            end.ties.wants_pop.store(wants, Ordering::Relaxed);
+        }
+    }
+
     /// Something waits for the worker.
-    pub(super) fn has_work(&self) -> bool {
+    pub(super) fn has_work(&self, lends: &Lends) -> bool {
         let Some(end) = &self.end else { return false };
-        self.held.is_some()
-            || self.news
+        self.news
+            || self.has_made_room(lends)
             || !end.orders.is_empty()
             || !end.returns.is_empty()
             || self.has_gone()

@@ -150,6 +150,10 @@ impl Shared for Slice {
         part.trim_front(range.start);
         part
     }
+
+    fn space(&self) -> usize {
+        SPACE
+    }
 }
 
 /// No frame is ever built here.

@@ -59,7 +59,6 @@ impl Addresses {
     }
 
     /// Makes every address of `range` ours as well.
-    #[allow(dead_code, reason = "for generators whose sources are a range")]
     pub(crate) fn own_range(&mut self, range: IpNet) {
         self.ranges.push(range);
     }

@@ -16,8 +16,8 @@ use super::work::Work;
 use crate::host::Resolution;
 use crate::mesh::MeshMessage;
 
-/// Largest frame that the host writes of its own: an echo reply of a full packet.
-const ANSWER_ROOM: usize = 2048;
+/// Largest frame that the host writes of its own: an echo reply of a full packet, 9000 bytes and their Ethernet header.
+const ANSWER_ROOM: usize = 9216;
 
 impl<Q: Queue> Work<Q> {
     /// Sends a bare segment back to where `packet` came from.
@@ -52,7 +52,8 @@ impl<Q: Queue> Work<Q> {
         self.put(frame);
     }
 
-    /// ARP, neighbour discovery, ICMP, UDP: what is not TCP. Worker 0 only (D8).
+    /// ARP, neighbour discovery, ICMP, UDP: what is not TCP. Worker 0 only, but for ICMP errors about a
+    /// connection, which are its owner's (D8).
     pub(crate) fn answer_for_host(&mut self, packet: &Packet, frame: &Q::Rx) -> Result<(), DropReason> {
         let mut room = [0u8; ANSWER_ROOM];
         let answer = self.host.answer(packet, frame.bytes(), self.now, &mut room);
@@ -70,7 +71,10 @@ impl<Q: Queue> Work<Q> {
                     .try_say(other, MeshMessage::Neighbour(learned.ip, learned.ether));
             }
         }
-        answer.verdict
+        match answer.icmp_error {
+            Some(error) => self.path_error(&error),
+            None => answer.verdict,
+        }
     }
 
     /// Worker 0 learned where a neighbour is.

@@ -7,6 +7,7 @@ use fourtuple_wire::Payload;
 
 use super::calls::ConnectOptions;
 use super::limits::{COMMAND_BUDGET, RETURN_BUDGET};
+use super::scan::Act;
 use super::work::Work;
 use crate::ConnId;
 use crate::buffer::TxChunk;
@@ -30,8 +31,8 @@ impl<Q: Queue> Work<Q> {
             }
         }
         while let Some(endpoint) = self.hub.poll_gone() {
-            self.drop_connections_of(endpoint);
-            self.hub.detach(endpoint);
+            self.busy = true;
+            self.scans.begin(Act::Leave(endpoint), None);
         }
         self.hub.refill_blanks(&mut self.queue);
     }
@@ -110,11 +111,11 @@ impl<Q: Queue> Work<Q> {
         let Some(slot) = self.owned(endpoint, id) else {
             return Ok(());
         };
-        let len = chunk.len() as u32;
+        let charge = chunk.charge();
         match self.with_tcb(slot, |tcb, env| tcb.send(chunk, env)) {
             Some(Ok(())) => {
                 if let Some(conn) = self.records.conn_mut(slot) {
-                    conn.freed += len;
+                    conn.freed += charge;
                 }
                 Ok(())
             }
@@ -124,24 +125,8 @@ impl<Q: Queue> Work<Q> {
     }
 
     /// The owner has no more interest: unread bytes make it a RST, else FIN, and then an orphan.
-    fn let_go(&mut self, slot: SlotRef, abort: bool) {
+    pub(crate) fn let_go(&mut self, slot: SlotRef, abort: bool) {
         self.close(slot, abort);
         self.orphan(slot);
-    }
-
-    /// An endpoint is gone: so are its interests in its connections.
-    fn drop_connections_of(&mut self, endpoint: EndpointIndex) {
-        let owned: Vec<SlotRef> = self
-            .records
-            .all_conns()
-            .filter(|slot| {
-                self.records
-                    .conn(*slot)
-                    .is_some_and(|conn| conn.owner == Owner::Endpoint(endpoint))
-            })
-            .collect();
-        for slot in owned {
-            self.let_go(slot, false);
-        }
     }
 }

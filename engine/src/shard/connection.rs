@@ -125,8 +125,22 @@ impl<Q: Queue> Connection<'_, Q> {
             .flatten()
     }
 
-    /// Bytes that `send` would take now.
+    /// Bytes that `send` and `send_shared` would take now.
+    ///
+    /// What is queued counts by the buffers that it pins: bytes that were received one by one take half a buffer each. While
+    /// buffers are scarce a connection with something unacknowledged has no more than its share of them.
     pub fn send_room(&self) -> usize {
+        let room = self.own_room();
+        match (self.work.share, self.work.records.conn(self.slot)) {
+            (Some(share), Some(conn)) if conn.tcb.queued_bytes() > 0 => {
+                room.min(share.saturating_sub(conn.tcb.pinned()) as usize)
+            }
+            _ => room,
+        }
+    }
+
+    /// Room in the send queue, however scarce received buffers are: for copies, which are in others.
+    fn own_room(&self) -> usize {
         let Some(conn) = self.work.records.conn(self.slot) else {
             return 0;
         };
@@ -142,7 +156,7 @@ impl<Q: Queue> Connection<'_, Q> {
         let room = self.work.queue.promises().buffer_room;
         let mut sent = 0;
         while sent < bytes.len() {
-            let len = (bytes.len() - sent).min(room).min(self.send_room());
+            let len = (bytes.len() - sent).min(room).min(self.own_room());
             if len == 0 {
                 break;
             }
@@ -150,7 +164,7 @@ impl<Q: Queue> Connection<'_, Q> {
                 break;
             };
             self.work.counters.tx_copied_bytes += len as u64;
-            if self.send_shared(SharedBytes(TxChunk(copy))).is_err() {
+            if self.queue(TxChunk(copy)).is_err() {
                 break;
             }
             sent += len;
@@ -167,7 +181,14 @@ impl<Q: Queue> Connection<'_, Q> {
     /// Gives them back when there is no room for all of them, or the sending side is closed;
     /// [`on_writable`](crate::Handler::on_writable) tells when to try again.
     pub fn send_shared(&mut self, bytes: SharedBytes<Q::Shared>) -> Result<(), SharedBytes<Q::Shared>> {
-        let chunk = bytes.0;
+        if bytes.len() > self.send_room() {
+            self.ask_for_room();
+            return Err(bytes);
+        }
+        self.queue(bytes.0).map_err(SharedBytes)
+    }
+
+    fn queue(&mut self, chunk: TxChunk<Q::Shared>) -> Result<(), TxChunk<Q::Shared>> {
         let mut back = Some(chunk);
         let refused = self.work.with_tcb(self.slot, |tcb, env| {
             back.take().map(|chunk| tcb.send(chunk, env))
@@ -176,9 +197,9 @@ impl<Q: Queue> Connection<'_, Q> {
             Some(Some(Ok(()))) => Ok(()),
             Some(Some(Err(refused))) => {
                 self.ask_for_room();
-                Err(SharedBytes(refused.into_payload()))
+                Err(refused.into_payload())
             }
-            Some(None) | None => back.map_or(Ok(()), |chunk| Err(SharedBytes(chunk))),
+            Some(None) | None => back.map_or(Ok(()), Err),
         }
     }
 
@@ -201,6 +222,7 @@ impl<Q: Queue> Connection<'_, Q> {
             conn.flags.let_go = true;
         }
         self.work.close(self.slot, false);
+        self.work.count_orphan(self.slot);
     }
 
     /// RST at once; queued bytes are discarded.

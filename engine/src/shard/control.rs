@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use fourtuple_nic::Queue;
 
 use super::listeners::NewListener;
+use super::scan::Act;
 use super::work::Work;
 use crate::handoff::WorkerEnd;
 use crate::listener::ListenerId;
-use crate::records::Owner;
 
 /// A message of the engine to a worker.
 pub(crate) enum Control<Q: Queue> {
@@ -36,7 +36,7 @@ impl Done {
     }
 
     /// One worker has done it.
-    fn count(&self) {
+    pub(super) fn count(&self) {
         // Pairs with the Acquire of `is_complete`: what the worker did is seen by who waited.
         self.0.fetch_sub(1, Ordering::Release);
     }
@@ -58,26 +58,8 @@ impl<Q: Queue> Work<Q> {
             }
             Control::Unlisten(id, done) => {
                 self.listeners.remove(id);
-                let waiting: Vec<_> = self
-                    .records
-                    .all_conns()
-                    .filter(|slot| {
-                        self.records
-                            .conn(*slot)
-                            .is_some_and(|conn| conn.owner == Owner::Queue && conn.listener == Some(id))
-                    })
-                    .collect();
-                for slot in waiting {
-                    self.close(slot, true);
-                    self.orphan(slot);
-                }
-                // The number may be another's one day: nothing that was meant for this one is left.
-                let half_open: Vec<_> = self.records.half_open_of(id).collect();
-                for slot in half_open {
-                    self.end_half_open(slot);
-                }
                 self.hub.forget_listener(id);
-                done.count();
+                self.scans.begin(Act::Unlisten(id), Some(done));
             }
             Control::Attach(end) => {
                 // No place left: dropping the end tells the endpoint that this worker is not there for it.
@@ -85,27 +67,9 @@ impl<Q: Queue> Work<Q> {
             }
             Control::Drain(done) => {
                 self.draining = true;
-                let all: Vec<_> = self.records.all_conns().collect();
-                for slot in all {
-                    self.deliver_again(slot);
-                }
-                done.count();
+                self.scans.begin(Act::Drain, Some(done));
             }
-            Control::AbortAll(done) => {
-                let all: Vec<_> = self.records.all_conns().collect();
-                for slot in all {
-                    self.close(slot, true);
-                    // Who has one is told; what nobody has accepted is nobody's.
-                    if self
-                        .records
-                        .conn(slot)
-                        .is_some_and(|conn| conn.owner == Owner::Queue)
-                    {
-                        self.orphan(slot);
-                    }
-                }
-                done.count();
-            }
+            Control::AbortAll(done) => self.scans.begin(Act::Abort, Some(done)),
         }
     }
 

@@ -13,12 +13,12 @@ use super::connection::Connection;
 use super::limits::DELIVER_BUDGET;
 use super::retire::{Over, outcome};
 use super::states::States;
-use super::work::Work;
+use super::work::{Work, is_open};
 use crate::conn_id::SlotRef;
 use crate::handler::{Closed, Handler};
 use crate::handoff::{EndpointIndex, Event, Opened};
 use crate::listener::ListenerId;
-use crate::records::{Conn, Owner};
+use crate::records::{Conn, List, Owner};
 
 /// Tells everybody, within a budget; one connection's owner at a time.
 ///
@@ -30,6 +30,7 @@ pub(crate) fn deliver<Q: Queue, H: Handler<Q>>(
 ) {
     work.deliver_accepted();
     work.feed_starved();
+    work.retry_held_up();
     let mut left = work.deliver.len().min(DELIVER_BUDGET);
     while left > 0 {
         let mut at = None;
@@ -50,6 +51,8 @@ pub(crate) fn deliver<Q: Queue, H: Handler<Q>>(
             }
         }
     }
+    // What is left is due at once: the worker is not to rest before it.
+    work.busy |= !work.deliver.is_empty() || work.retry > 0;
     work.retire(|_, slot| states.reset(slot));
 }
 
@@ -85,6 +88,7 @@ fn deliver_one<Q: Queue, H: Handler<Q>>(
     slot: SlotRef,
 ) {
     let Some(conn) = work.records.conn_mut(slot) else {
+        work.records.came_off(slot, List::Deliver);
         return;
     };
     if !std::mem::take(&mut conn.flags.deliver) {
@@ -112,6 +116,13 @@ fn tell_handler<Q: Queue, H: Handler<Q>>(
     let Some(conn) = work.records.conn_mut(slot) else {
         return;
     };
+    if conn.tcb.state() == State::Closed && conn.listener.is_some() && !conn.flags.told_open {
+        // Accepted, and over before the handler heard of it: it is not told of the end of what never began for it.
+        conn.flags.let_go = true;
+        conn.flags.told_ended = true;
+        work.note_retire(slot);
+        return;
+    }
     let signals = std::mem::take(&mut conn.signals);
     let first = is_open(conn.tcb.state()) && !conn.flags.told_open;
     conn.flags.told_open |= first;
@@ -167,20 +178,7 @@ fn tell_handler<Q: Queue, H: Handler<Q>>(
             },
             states.at(slot),
         );
-        work.retire.push_back(slot);
-    }
-}
-
-fn is_open(state: State) -> bool {
-    match state {
-        State::Closed | State::Listen | State::SynSent | State::SynReceived => false,
-        State::Established
-        | State::FinWait1
-        | State::FinWait2
-        | State::CloseWait
-        | State::Closing
-        | State::LastAck
-        | State::TimeWait => true,
+        work.note_retire(slot);
     }
 }
 
@@ -194,9 +192,11 @@ impl<Q: Queue> Work<Q> {
             let Some(slot) = self.starved.pop_front() else {
                 return;
             };
-            if let Some(conn) = self.records.conn_mut(slot)
-                && std::mem::take(&mut conn.flags.starved)
-            {
+            let Some(conn) = self.records.conn_mut(slot) else {
+                self.records.came_off(slot, List::Starved);
+                continue;
+            };
+            if std::mem::take(&mut conn.flags.starved) {
                 conn.signals.insert(Signals::WRITABLE);
                 self.deliver_again(slot);
             }
@@ -267,11 +267,60 @@ impl<Q: Queue> Work<Q> {
         self.deliver_again(slot);
     }
 
-    /// What an endpoint is told of its connection, in order: opened, chunks, end of file, room, the end. When its ring is full
-    /// the connection stays on the list.
+    /// What an endpoint is told of its connection, in order: opened, room, chunks, end of file, the end. When it takes no more
+    /// the connection is held up until it does.
     fn tell_endpoint(&mut self, slot: SlotRef, endpoint: EndpointIndex) {
         if self.try_tell_endpoint(slot, endpoint).is_err() {
             self.counters.events_deferred += 1;
+            self.hold_up(slot, endpoint);
+        }
+    }
+
+    fn hold_up(&mut self, slot: SlotRef, endpoint: EndpointIndex) {
+        if !self.hub.wait_for_room(endpoint) {
+            // It made room meanwhile.
+            self.deliver_again(slot);
+            return;
+        }
+        let name = self.name(slot);
+        let Some(conn) = self.records.conn_mut(slot) else {
+            return;
+        };
+        if std::mem::replace(&mut conn.flags.held_up, true) {
+            // More happened to it meanwhile, which some of can be told: room to send, while no chunk may be lent.
+            return;
+        }
+        if self.held_up.len() == self.held_up.capacity() {
+            // Names of connections that have ended: a look at all of them takes them out.
+            self.retry = self.held_up.len();
+        }
+        self.held_up.push_back((name, endpoint));
+    }
+
+    /// Connections that were held up go back on the list when their endpoints take more again.
+    fn retry_held_up(&mut self) {
+        if self.held_up.is_empty() {
+            self.retry = 0;
+            return;
+        }
+        if self.hub.has_made_room() {
+            self.retry = self.held_up.len();
+        }
+        for _ in 0..self.retry.min(DELIVER_BUDGET) {
+            self.retry -= 1;
+            let Some((name, endpoint)) = self.held_up.pop_front() else {
+                return;
+            };
+            let Some(slot) = self.records.named(name) else {
+                continue;
+            };
+            if !self.hub.has_event_room(endpoint) && self.hub.wait_for_room(endpoint) {
+                self.held_up.push_back((name, endpoint));
+                continue;
+            }
+            if let Some(conn) = self.records.conn_mut(slot) {
+                conn.flags.held_up = false;
+            }
             self.deliver_again(slot);
         }
     }
@@ -281,6 +330,8 @@ impl<Q: Queue> Work<Q> {
             return Ok(());
         };
         self.tell_opened(slot, endpoint, tuple)?;
+        // Before the chunks: who holds all that may be lent until it can send would wait for ever.
+        self.tell_room(slot, endpoint)?;
         loop {
             if !self
                 .records
@@ -305,7 +356,6 @@ impl<Q: Queue> Work<Q> {
             }
         }
         self.tell_end_of_file(slot, endpoint)?;
-        self.tell_room(slot, endpoint)?;
         self.tell_ended(slot, endpoint)
     }
 
@@ -340,12 +390,12 @@ impl<Q: Queue> Work<Q> {
             conn.flags.told_ended |= !open;
         }
         if !open {
-            self.retire.push_back(slot);
+            self.note_retire(slot);
         }
         Ok(())
     }
 
-    /// Bytes that an endpoint may send before it hears of room: what the connection's own queue takes, or one that is slow
+    /// What an endpoint's payload may be charged before it hears of room: what the connection's own queue takes, or one that is slow
     /// would hold up the endpoint's commands for all others.
     fn send_credit(&self, slot: SlotRef) -> u32 {
         let profile = self.records.conn(slot).map(|conn| usize::from(conn.profile));
@@ -376,7 +426,7 @@ impl<Q: Queue> Work<Q> {
         };
         conn.signals = Signals::default();
         // What the endpoint sent and is not queued any more has been acknowledged.
-        let queued = conn.tcb.queued_bytes();
+        let queued = conn.tcb.queued_charge();
         let freed = conn.freed.saturating_sub(queued);
         if freed == 0 {
             return Ok(());
@@ -401,7 +451,7 @@ impl<Q: Queue> Work<Q> {
             .try_event(endpoint, Event::Ended(id, how))
             .map_err(|_| RingFull)?;
         conn.flags.told_ended = true;
-        self.retire.push_back(slot);
+        self.note_retire(slot);
         Ok(())
     }
 }

@@ -18,6 +18,9 @@ pub(crate) const TIMER_BUDGET: usize = 128;
 /// Connections looked at in a turn while the wheel's pool is exhausted.
 pub(crate) const SWEEP_BUDGET: u32 = 256;
 
+/// Places that scans look at in a turn: some 40 µs, or as many of 256 connections aborted.
+pub(crate) const SCAN_BUDGET: u32 = 4096;
+
 /// Connections whose owner is told something in a turn.
 pub(crate) const DELIVER_BUDGET: usize = 256;
 
@@ -31,6 +34,14 @@ pub(crate) const SEGMENTS_A_CONNECTION: usize = 16;
 /// buffer against 69 for 1400 hot bytes).
 pub(crate) const COPY_UP_TO: usize = 500;
 
+/// Low-water marks that make the mark below which buffers are scarce and shared out: a quarter of all.
+pub(crate) const SCARCE_MARKS: u32 = 4;
+
+/// While they are scarce one connection may pin this part of what is free. Peers that take nothing then share what is left of
+/// the pool with each other, and hardly any of it is theirs at the low-water mark (Choudhury and Hahne, "Dynamic queue length
+/// thresholds for shared-memory packet switches", 1998).
+pub(crate) const SHARE_OF_FREE: u32 = 64;
+
 /// What one shard may hold.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -40,7 +51,7 @@ pub(crate) struct Limits {
     pub(crate) half_open: u32,
     /// TIME_WAIT records.
     pub(crate) time_wait: u32,
-    /// Connections that nobody owns any more.
+    /// Connections that nobody reads or writes any more: let go by their endpoint, or closed by their handler.
     pub(crate) orphans: u32,
     /// First and last ephemeral port.
     pub(crate) ephemeral_ports: (u16, u16),

@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use fourtuple_nic::Queue;
 use fourtuple_wire::Instant;
@@ -17,7 +18,7 @@ use crate::records::Records;
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) id: ListenerId,
-    pub(crate) port: u16,
+    pub(crate) ports: RangeInclusive<u16>,
     pub(crate) address: Option<IpAddr>,
     pub(crate) delivery: Delivery,
     /// Index of the interned options of its connections.
@@ -74,6 +75,8 @@ pub(crate) struct NewListener {
 #[derive(Debug, Default)]
 pub(crate) struct Listeners {
     by_port: HashMap<u16, Vec<u16>>,
+    /// Those on several ports: few, and looked through when a single port is not found.
+    on_several: Vec<u16>,
     all: Vec<Option<Listener>>,
 }
 
@@ -84,10 +87,15 @@ impl Listeners {
         if self.all.len() <= place {
             self.all.resize_with(place + 1, || None);
         }
-        self.by_port.entry(new.listen.port).or_default().push(new.id.0);
+        let ports = new.listen.ports();
+        if ports.start() == ports.end() {
+            self.by_port.entry(new.listen.port).or_default().push(new.id.0);
+        } else {
+            self.on_several.push(new.id.0);
+        }
         self.all[place] = Some(Listener {
             id: new.id,
-            port: new.listen.port,
+            ports,
             address: new.listen.address,
             delivery: new.listen.delivery,
             profile,
@@ -103,19 +111,22 @@ impl Listeners {
     /// Takes one out; accepted connections stay.
     pub(crate) fn remove(&mut self, id: ListenerId) -> Option<Listener> {
         let listener = self.all.get_mut(id.index())?.take()?;
-        if let Some(at_port) = self.by_port.get_mut(&listener.port) {
+        if let Some(at_port) = self.by_port.get_mut(listener.ports.start()) {
             at_port.retain(|place| *place != id.0);
         }
+        self.on_several.retain(|place| *place != id.0);
         Some(listener)
     }
 
     /// The listener for a destination: one for exactly this address goes before one for all.
     pub(crate) fn find(&self, address: IpAddr, port: u16) -> Option<ListenerId> {
-        let at_port = self.by_port.get(&port)?;
+        let at_port = self.by_port.get(&port).map_or(&[][..], Vec::as_slice);
         let listeners = || {
             at_port
                 .iter()
+                .chain(&self.on_several)
                 .filter_map(|place| self.all.get(usize::from(*place))?.as_ref())
+                .filter(|listener| listener.ports.contains(&port))
         };
         listeners()
             .find(|listener| listener.address == Some(address))
@@ -194,5 +205,42 @@ mod tests {
         assert_eq!(listeners.find(here, 81), None);
         listeners.remove(ListenerId(0));
         assert_eq!(listeners.find(there, 80), None);
+    }
+
+    #[test]
+    fn one_listener_has_all_ports_of_its_range() {
+        let mut listeners = Listeners::default();
+        let here: IpAddr = "10.0.0.1".parse().unwrap();
+        let single = Listen {
+            address: Some(here),
+            ..Listen::on(7_500)
+        };
+        for (id, listen) in [(0, Listen::on_ports(7_000..=7_999)), (1, single)] {
+            let new = NewListener {
+                id: ListenerId(id),
+                listen,
+                share: 1,
+                syn_share: 1,
+            };
+            listeners.add(&new, 0);
+        }
+        let there: IpAddr = "10.0.0.2".parse().unwrap();
+        for (address, port, expected) in [
+            (here, 6_999, None),
+            (here, 7_000, Some(0)),
+            (here, 7_999, Some(0)),
+            (here, 8_000, None),
+            (here, 7_500, Some(1)),
+            (there, 7_500, Some(0)),
+        ] {
+            assert_eq!(
+                listeners.find(address, port),
+                expected.map(ListenerId),
+                "{address}:{port}"
+            );
+        }
+        listeners.remove(ListenerId(0));
+        assert_eq!(listeners.find(here, 7_000), None);
+        assert_eq!(listeners.find(here, 7_500), Some(ListenerId(1)));
     }
 }

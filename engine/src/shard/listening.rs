@@ -9,7 +9,7 @@ use fourtuple_nic::Queue;
 use fourtuple_tcp::{
     Env, ListenArrival, Path, Signals, State, SynArrival, SynRecord, TimeWaitArrival, listen_segment_arrives,
 };
-use fourtuple_wire::{DropReason, FourTuple, Packet, SeqNum, TcpPacket};
+use fourtuple_wire::{DropReason, FourTuple, Packet, SeqNum, TcpFlags, TcpPacket};
 
 use super::receive::Verdict;
 use super::work::Work;
@@ -74,12 +74,14 @@ impl<Q: Queue> Work<Q> {
             transmit: true,
             ether_source: packet.ether_source,
         };
-        let Some(slot) = self.records.insert_half_open(&tuple, half_open) else {
+        let Some((slot, listed)) = self.records.insert_half_open(&tuple, half_open) else {
             self.counters.listen_drops += 1;
             return Verdict::Dropped(DropReason::SynQueueFull);
         };
         listener.half_open += 1;
-        self.transmit.push_back(slot);
+        if !listed {
+            self.transmit.push_back(slot);
+        }
         self.arm_half_open(slot);
         Verdict::Consumed
     }
@@ -179,6 +181,11 @@ impl<Q: Queue> Work<Q> {
                     self.transmit.push_back(slot);
                 }
                 Verdict::Consumed
+            }
+            SynArrival::Reply(reply)
+                if reply.flags.contains(TcpFlags::RST) && !self.host.limits.resets.try_take(now) =>
+            {
+                Verdict::Dropped(DropReason::RateLimited)
             }
             SynArrival::Reply(reply) => {
                 self.answer_segment(packet, &segment.tuple, &reply);

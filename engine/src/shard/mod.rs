@@ -12,8 +12,10 @@ mod deliver;
 pub(crate) mod limits;
 pub(crate) mod listeners;
 mod listening;
+mod path_errors;
 mod receive;
 mod retire;
+pub(crate) mod scan;
 mod states;
 mod timers;
 mod transmit;
@@ -86,7 +88,9 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
         let families = usize::from(parts.v4) + usize::from(parts.v6);
         let wanted = |family| if family { limits.connections } else { 0 };
         let entries = families * (limits.connections as usize * 2 + limits.half_open as usize * 2) + 4096;
-        let list = families * limits.connections as usize + limits.half_open as usize;
+        // Every place stands on a list once at most.
+        let list = families * limits.connections as usize;
+        let debtors = list + families * limits.half_open as usize;
         let sizes = pool_sizes(&limits, &parts.queue);
         let states = States::new(wanted(parts.v4), wanted(parts.v6), pages);
         let work = Work {
@@ -110,17 +114,21 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
             secrets: parts.secrets,
             counters: Counters::default(),
             tx: Vec::with_capacity(limits::TX_BACKLOG * 2),
-            transmit: VecDeque::with_capacity(list),
+            transmit: VecDeque::with_capacity(debtors),
             deliver: VecDeque::with_capacity(list),
             retire: VecDeque::with_capacity(list),
+            held_up: VecDeque::with_capacity(list),
+            retry: 0,
             starved: VecDeque::with_capacity(list),
             starved_until: Instant::ZERO,
             in_hand: None,
             sweep: None,
+            scans: scan::Scans::default(),
             orphans: 0,
             quiet_until: parts.quiet_until,
             draining: false,
             short_of_buffers: false,
+            share: None,
             wake_at: None,
             busy: false,
         };
@@ -140,6 +148,7 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
         work.busy = false;
         receive(work, &mut self.burst);
         work.commands();
+        work.scan();
         work.timers(&mut self.due);
         deliver::deliver(work, &mut self.handler, &mut self.states);
         deliver::finish(work, &mut self.handler, &mut self.states);
@@ -167,6 +176,16 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
     #[cfg(feature = "stepped")]
     pub(crate) fn parts(&mut self) -> (&mut H, &mut Work<Q>, &mut States<H::State>) {
         (&mut self.handler, &mut self.work, &mut self.states)
+    }
+
+    /// A command waits for room in a connection's queue, which nobody rings for.
+    pub(crate) fn has_held_commands(&self) -> bool {
+        self.work.hub.has_held()
+    }
+
+    /// Frames wait to be built or to be taken by the port, or a scan goes on that may bring some.
+    pub(crate) fn has_unsent(&self) -> bool {
+        !self.work.tx.is_empty() || !self.work.transmit.is_empty() || !self.work.scans.is_empty()
     }
 
     /// The counters with all gauges up to date.

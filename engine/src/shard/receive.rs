@@ -10,12 +10,16 @@
 
 use fourtuple_nic::{Queue, RxBuf, RxChecksum};
 use fourtuple_tcp::reset_for;
-use fourtuple_wire::{ChecksumCheck, DropReason, Expect, Packet, PacketKind, TcpFlags, TcpPacket, parse};
+use fourtuple_wire::{
+    ChecksumCheck, DropReason, Expect, Icmpv4Message, Icmpv4Packet, Icmpv6Message, Icmpv6Packet, Packet,
+    PacketKind, TcpFlags, TcpPacket, parse,
+};
 
 use crate::buffer::RxChunk;
 use crate::conn_id::{SlotKind, SlotRef};
 use crate::mesh::MeshMessage;
-use crate::shard::limits::{MESH_BUDGET, RX_BUDGET};
+use crate::records::Conn;
+use crate::shard::limits::{MESH_BUDGET, RX_BUDGET, SCARCE_MARKS, SHARE_OF_FREE};
 use crate::shard::work::Work;
 
 /// What became of one received packet.
@@ -87,8 +91,8 @@ pub(crate) fn receive<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
         });
     }
     hear_other_workers(work, burst);
-    if !burst.arrived.is_empty() {
-        work.short_of_buffers = work.queue.pool().rx_free < work.limits.low_water;
+    if let Some(frame) = burst.arrived.first().and_then(|arrived| arrived.frame.as_ref()) {
+        work.look_at_buffers(frame.space());
     }
     work.busy |= !burst.arrived.is_empty();
     for arrived in &mut burst.arrived {
@@ -140,6 +144,24 @@ fn hear_other_workers<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
 }
 
 impl<Q: Queue> Work<Q> {
+    /// How many buffers are free as this turn's burst comes, each of so many bytes.
+    fn look_at_buffers(&mut self, space: usize) {
+        let free = self.queue.pool().rx_free;
+        let low_water = self.limits.low_water;
+        self.short_of_buffers = free < low_water;
+        self.share =
+            (free < low_water.saturating_mul(SCARCE_MARKS)).then(|| free / SHARE_OF_FREE * space as u32);
+    }
+
+    /// Payload for this connection may be kept (D5): there is plenty of room, or the connection has a share of what is left.
+    fn may_pin(&self, slot: SlotRef, segment: &TcpPacket) -> bool {
+        let Some(share) = self.share else {
+            return true;
+        };
+        let has_share = |conn: &Conn<Q>| conn.tcb.has_share(segment.header.seq, share);
+        !self.short_of_buffers && self.records.conn(slot).is_none_or(has_share)
+    }
+
     fn parse(&self, frame: &Q::Rx) -> Result<Packet, DropReason> {
         let promises = self.queue.promises();
         let checksum = match frame.checksum() {
@@ -190,11 +212,19 @@ impl<Q: Queue> Work<Q> {
         }
     }
 
-    /// Worker 0 answers for the host; TCP belongs to whom `owner(four-tuple)` says (D8).
+    /// Worker 0 answers for the host; TCP belongs to whom `owner(four-tuple)` says, and so do ICMP errors about it (D8).
     fn owner_of(&self, packet: &Packet) -> u16 {
         match &packet.kind {
             PacketKind::Tcp(segment) if self.workers > 1 => self.steering.owner(&segment.tuple),
             PacketKind::Tcp(_) => self.worker,
+            PacketKind::Icmpv4(Icmpv4Packet {
+                message: Icmpv4Message::Error(error),
+                ..
+            })
+            | PacketKind::Icmpv6(Icmpv6Packet {
+                message: Icmpv6Message::Error(error),
+                ..
+            }) if self.workers > 1 => self.steering.owner(&error.tuple),
             PacketKind::Arp(_) | PacketKind::Icmpv4(_) | PacketKind::Icmpv6(_) | PacketKind::Udp(_) => 0,
         }
     }
@@ -226,7 +256,7 @@ impl<Q: Queue> Work<Q> {
         segment: &TcpPacket,
         frame: Q::Rx,
     ) -> Verdict {
-        if segment.payload.len > 0 && self.short_of_buffers {
+        if segment.payload.len > 0 && !self.may_pin(slot, segment) {
             return self.acknowledgment_alone(slot, packet, segment);
         }
         let payload = (segment.payload.len > 0).then(|| {
@@ -256,13 +286,12 @@ impl<Q: Queue> Work<Q> {
         arrival.verdict.into()
     }
 
-    /// Under the low-water mark payload is not kept (D5): the acknowledgment that came with it may free buffers, and the peer
+    /// Payload is not kept (D5) under the low-water mark, or when the connection has its share: the acknowledgment that came with it may free buffers, and the peer
     /// sends the payload again. Without this a pool that is pinned by unacknowledged payload could never be freed.
     fn acknowledgment_alone(&mut self, slot: SlotRef, packet: &Packet, segment: &TcpPacket) -> Verdict {
-        let mut header = segment.header.clone();
-        // A FIN has its place behind the payload.
-        header.flags = TcpFlags(header.flags.0 & !(TcpFlags::FIN.0 | TcpFlags::PSH.0 | TcpFlags::URG.0));
-        let arrival = self.with_tcb(slot, |tcb, env| tcb.segment_arrives(&header, None, env));
+        let arrival = self.with_tcb(slot, |tcb, env| {
+            tcb.segment_arrives_without_text(&segment.header, env)
+        });
         if let Some(arrival) = arrival {
             self.tell(slot, arrival.signals, arrival.ended);
             if let Some(reply) = arrival.reply {

@@ -6,7 +6,7 @@ use fourtuple_tcp::{Ending, State};
 use super::work::Work;
 use crate::conn_id::SlotRef;
 use crate::error::ConnectionError;
-use crate::records::Owner;
+use crate::records::{List, Owner};
 
 /// What is left to do with a connection that may be over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +61,10 @@ impl<Q: Queue> Work<Q> {
     /// Takes out what is over and nobody needs; the rest comes back when more has happened to it.
     pub(crate) fn retire(&mut self, mut gone: impl FnMut(&Self, SlotRef)) {
         while let Some(slot) = self.retire.pop_front() {
+            match self.records.conn_mut(slot) {
+                Some(conn) => conn.flags.retire = false,
+                None => self.records.came_off(slot, List::Retire),
+            }
             match self.over(slot) {
                 Over::NotYet => self.unlist_if_closed(slot),
                 Over::Tell => self.deliver_again(slot),

@@ -12,6 +12,8 @@ impl<Q: Queue> Work<Q> {
     /// Everything that is due, within a budget; the rest is due next turn.
     pub(crate) fn timers(&mut self, due: &mut Vec<u32>) {
         self.wheel.advance(tick_of(self.now), TIMER_BUDGET, due);
+        // More may be due: not to be put off by a rest.
+        self.busy |= due.len() >= TIMER_BUDGET;
         for raw in due.drain(..) {
             let slot = SlotRef::from_u32(raw);
             match slot.kind() {
@@ -22,6 +24,7 @@ impl<Q: Queue> Work<Q> {
         }
         self.time_waits_due();
         if self.sweep.is_some() {
+            self.busy = true;
             self.sweep_connections();
         }
         self.poll_host();
@@ -137,6 +140,7 @@ impl<Q: Queue> Work<Q> {
     /// When the shard has something to do, if nothing arrives before.
     pub(crate) fn next_deadline(&self) -> Instant {
         let more = !self.transmit.is_empty() || !self.deliver.is_empty() || !self.retire.is_empty();
+        let more = more || self.retry > 0 || !self.scans.is_empty();
         if more || !self.tx.is_empty() || self.sweep.is_some() {
             return self.now;
         }

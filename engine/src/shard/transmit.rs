@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use fourtuple_nic::{Queue, TxChecksum, TxFrame};
 use fourtuple_tcp::{Env, Outgoing, Pools, Tcb};
 use fourtuple_wire::{
-    EmitChecksum, EtherAddr, Family, FourTuple, IpFields, Link, Payload, Sum, TcpFlags, TcpHeader, emit_tcp,
-    tcp_frame_header_len,
+    EmitChecksum, EtherAddr, Family, FourTuple, IpFields, Link, Payload, Sum, TcpFlags, TcpHeader,
+    TcpOptions, emit_tcp, tcp_frame_header_len,
 };
 
 use super::limits::{COPY_UP_TO, SEGMENTS_A_CONNECTION, TX_BACKLOG};
@@ -17,6 +17,7 @@ use super::work::Work;
 use crate::buffer::PortBuffers;
 use crate::conn_id::{SlotKind, SlotRef};
 use crate::host::Resolution;
+use crate::records::List;
 
 /// What came of paying one debtor.
 enum Paid {
@@ -80,9 +81,10 @@ impl<Q: Queue> Work<Q> {
 
     fn pay_connection(&mut self, slot: SlotRef) -> Paid {
         let Some(tuple) = self.records.tuple(slot) else {
+            self.records.came_off(slot, List::Transmit);
             return Paid::All;
         };
-        // A place that was reused since it was noted owes for itself, and stands on the list for itself.
+        // A place that was used again since it was noted has taken the entry over.
         if !self.records.conn(slot).is_some_and(|conn| conn.flags.transmit) {
             return Paid::All;
         }
@@ -112,7 +114,7 @@ impl<Q: Queue> Work<Q> {
         if matches!(paid, Paid::All) {
             conn.flags.transmit = false;
             if conn.tcb.is_closed() || conn.tcb.state() == fourtuple_tcp::State::TimeWait {
-                self.retire.push_back(slot);
+                self.note_retire(slot);
             }
         }
         self.arm(slot);
@@ -165,6 +167,7 @@ impl<Q: Queue> Work<Q> {
     /// A half-open connection owes a SYN+ACK.
     fn pay_half_open(&mut self, slot: SlotRef) -> Paid {
         let Some(tuple) = self.records.tuple(slot) else {
+            self.records.came_off(slot, List::Transmit);
             return Paid::All;
         };
         let now = self.now;
@@ -198,6 +201,56 @@ impl<Q: Queue> Work<Q> {
             self.put(frame);
         }
         Paid::All
+    }
+
+    /// RST for a half-open connection, whether its peer has our SYN+ACK (RST at RCV.NXT) or not (RST with an acceptable ACK).
+    /// `false`: there is no frame or no slot now.
+    pub(crate) fn reset_half_open(&mut self, slot: SlotRef) -> bool {
+        let Some(tuple) = self.records.tuple(slot) else {
+            return true;
+        };
+        if self.tx.len() >= TX_BACKLOG {
+            self.flush();
+        }
+        if self.tx.len() >= TX_BACKLOG {
+            return false;
+        }
+        let Some(mut frame) = self.queue.tx_frame() else {
+            return false;
+        };
+        let now = self.now;
+        let Some(half_open) = self.records.half_open_mut(slot) else {
+            return true;
+        };
+        let profile = self
+            .listeners
+            .at(half_open.listener)
+            .map_or(0, |listener| usize::from(listener.profile));
+        let profile = &self.profiles[profile];
+        let syn_ack = half_open.record.syn_ack(profile, now);
+        let reset = TcpHeader {
+            seq: syn_ack.seq + 1,
+            ack: syn_ack.ack,
+            flags: TcpFlags::RST | TcpFlags::ACK,
+            window: 0,
+            urgent: 0,
+            options: TcpOptions::default(),
+        };
+        let frame_of = FrameOf {
+            link: self.host.link_to(half_open.ether_source),
+            tuple: &tuple,
+            ip: IpFields {
+                ttl: profile.ttl,
+                traffic_class: profile.dscp << 2,
+                identification: 0,
+            },
+            hardware: self.queue.promises().tx_checksum,
+        };
+        if frame_of.headers(&mut frame, &reset, 0, Sum::default()) {
+            self.counters.resets_sent += 1;
+            self.put(frame);
+        }
+        true
     }
 
     /// Where frames of this connection go, by the hop that it keeps or by asking.

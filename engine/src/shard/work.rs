@@ -10,13 +10,14 @@ use fourtuple_wire::{FourTuple, Instant};
 use crate::ConnId;
 use crate::buffer::PortBuffers;
 use crate::conn_id::SlotRef;
-use crate::handoff::Hub;
+use crate::handoff::{EndpointIndex, Hub};
 use crate::host::{Host, Neighbours};
 use crate::mesh::Mesh;
 use crate::records::{Conn, Owner, Records};
 use crate::secrets::Secrets;
 use crate::shard::limits::Limits;
 use crate::shard::listeners::Listeners;
+use crate::shard::scan::Scans;
 use crate::stats::Counters;
 use crate::wheel::Wheel;
 
@@ -76,6 +77,10 @@ pub(crate) struct Work<Q: Queue> {
     pub(crate) transmit: VecDeque<SlotRef>,
     /// Connections whose owner is to be told something.
     pub(crate) deliver: VecDeque<SlotRef>,
+    /// Connections whose endpoint took no more: tried again when it does. Each that lives stands here once.
+    pub(crate) held_up: VecDeque<(ConnId, EndpointIndex)>,
+    /// How many of them are to be tried again now.
+    pub(crate) retry: usize,
     /// Connections that may be over.
     pub(crate) retire: VecDeque<SlotRef>,
     /// Connections whose handler found no buffer to send from, with nothing in flight.
@@ -86,6 +91,8 @@ pub(crate) struct Work<Q: Queue> {
     pub(crate) in_hand: Option<SlotRef>,
     /// The wheel's pool was exhausted: records are swept from here on until all are armed again.
     pub(crate) sweep: Option<u32>,
+    /// What is done to all places, a few a turn.
+    pub(crate) scans: Scans,
     /// Next ephemeral port to try (RFC 6056).
     pub(crate) port_cursor: u32,
     /// Orphans now.
@@ -95,6 +102,8 @@ pub(crate) struct Work<Q: Queue> {
     pub(crate) draining: bool,
     /// The pool of receive buffers was under its low-water mark when this turn's burst came.
     pub(crate) short_of_buffers: bool,
+    /// While less than a quarter of the receive buffers is free: the bytes of them that one connection may pin.
+    pub(crate) share: Option<u32>,
     /// When the application wants `on_turn` at the latest.
     pub(crate) wake_at: Option<Instant>,
     /// Something happened in this turn.
@@ -122,10 +131,12 @@ impl<Q: Queue> Work<Q> {
         let after = conn.tcb.state();
         if before != after {
             self.counters.by_state.moved(Some(before), Some(after));
-            if matches!(after, State::Closed | State::TimeWait) {
+            if matches!(after, State::Closed | State::TimeWait)
+                && !std::mem::replace(&mut conn.flags.retire, true)
+            {
                 self.retire.push_back(slot);
             }
-            if before == State::SynSent && after == State::Established {
+            if conn.listener.is_none() && is_opening(before) && is_open(after) {
                 self.counters.active_established += 1;
             }
         }
@@ -156,13 +167,15 @@ impl<Q: Queue> Work<Q> {
                 Ending::Reset | Ending::Refused => self.counters.resets_received += 1,
                 Ending::TimedOut => {
                     self.counters.timeouts += 1;
-                    if conn.owner == Owner::Orphan {
+                    if conn.flags.orphan {
                         self.counters.orphans_reset += 1;
                     }
                 }
                 Ending::Closed | Ending::TimeWait | Ending::Aborted => {}
             }
-            self.retire.push_back(slot);
+            if !std::mem::replace(&mut conn.flags.retire, true) {
+                self.retire.push_back(slot);
+            }
         }
         if !conn.flags.deliver {
             conn.flags.deliver = true;
@@ -208,6 +221,15 @@ impl<Q: Queue> Work<Q> {
         }
     }
 
+    /// Puts a connection on the list of those that may be over.
+    pub(crate) fn note_retire(&mut self, slot: SlotRef) {
+        if let Some(conn) = self.records.conn_mut(slot)
+            && !std::mem::replace(&mut conn.flags.retire, true)
+        {
+            self.retire.push_back(slot);
+        }
+    }
+
     /// Enters a new connection and counts it.
     pub(crate) fn enter(&mut self, tuple: &FourTuple, conn: Conn<Q>) -> Option<SlotRef> {
         let state = conn.tcb.state();
@@ -236,7 +258,7 @@ impl<Q: Queue> Work<Q> {
             return;
         };
         self.counters.by_state.moved(Some(conn.tcb.state()), None);
-        if conn.owner == Owner::Orphan {
+        if conn.flags.orphan {
             self.orphans = self.orphans.saturating_sub(1);
         }
         if conn.owner == Owner::Queue
@@ -270,8 +292,20 @@ impl<Q: Queue> Work<Q> {
             listener.waiting = listener.waiting.saturating_sub(1);
         }
         conn.owner = Owner::Orphan;
+        self.note_retire(slot);
+        self.count_orphan(slot);
+    }
+
+    /// Nobody will read or write on a connection any more, though its handler may yet be told how it ends: beyond the bound
+    /// in number it ends now.
+    pub(crate) fn count_orphan(&mut self, slot: SlotRef) {
+        let Some(conn) = self.records.conn_mut(slot) else {
+            return;
+        };
+        if conn.tcb.state() == State::Closed || std::mem::replace(&mut conn.flags.orphan, true) {
+            return;
+        }
         self.orphans += 1;
-        self.retire.push_back(slot);
         if self.orphans > self.limits.orphans {
             self.counters.orphans_reset += 1;
             self.close(slot, true);
@@ -337,6 +371,36 @@ impl<Q: Queue> Work<Q> {
         }
         self.profiles.push(profile.clone());
         (self.profiles.len() - 1) as u16
+    }
+}
+
+/// The handshake is not done.
+fn is_opening(state: State) -> bool {
+    match state {
+        State::SynSent | State::SynReceived => true,
+        State::Closed
+        | State::Listen
+        | State::Established
+        | State::FinWait1
+        | State::FinWait2
+        | State::CloseWait
+        | State::Closing
+        | State::LastAck
+        | State::TimeWait => false,
+    }
+}
+
+/// The handshake is done: ESTABLISHED, or a state behind it.
+pub(crate) fn is_open(state: State) -> bool {
+    match state {
+        State::Closed | State::Listen | State::SynSent | State::SynReceived => false,
+        State::Established
+        | State::FinWait1
+        | State::FinWait2
+        | State::CloseWait
+        | State::Closing
+        | State::LastAck
+        | State::TimeWait => true,
     }
 }
 

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fourtuple_nic::Queue;
-use fourtuple_nic_mem::MemQueue;
+use fourtuple_nic_mem::{MemQueue, Random};
 use fourtuple_tcp::{KeepAlive, Profile};
 use fourtuple_wire::{
-    EmitChecksum, FourTuple, IpFields, Link, SeqNum, Sum, TcpFlags, TcpHeader, emit_tcp, tcp_frame_header_len,
+    EmitChecksum, FourTuple, IpFields, Link, SeqNum, Sum, TcpFlags, TcpHeader, TcpOptions, emit_tcp,
+    tcp_frame_header_len,
 };
 
 use super::handlers::Echo;
@@ -17,27 +18,32 @@ use crate::handler::{Closed, Handler, NoHandler};
 use crate::handoff::{Endpoint, EndpointLimits, Listener, Stream, pair};
 use crate::idle::Sleeper;
 use crate::listener::{Listen, ListenerId};
+use crate::records::Owner;
 use crate::shard::listeners::{NewListener, deal};
-use crate::shard::{Connection, Control, Done, WorkerCalls};
+use crate::shard::{ConnectOptions, Connection, Control, Done, WorkerCalls};
 
 /// A server, and a peer on its link that says what a test wants.
 pub(super) struct Arena<H: Handler<MemQueue>> {
     pub(super) world: World<H, NoHandler>,
     heard: Vec<Heard>,
+    /// What the next SYN announces.
+    mss: Option<u16>,
 }
 
 /// One segment of the server.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Heard {
     port: u16,
-    seq: SeqNum,
-    flags: u8,
+    pub(super) seq: SeqNum,
+    pub(super) flags: u8,
+    /// Octets of payload.
+    len: usize,
 }
 
 /// One connection as the peer sees it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer {
-    port: u16,
+    pub(super) port: u16,
     pub(super) seq: SeqNum,
     pub(super) ack: SeqNum,
 }
@@ -56,6 +62,7 @@ impl<H: Handler<MemQueue>> Arena<H> {
         Self {
             world,
             heard: Vec::new(),
+            mss: None,
         }
     }
 
@@ -67,6 +74,10 @@ impl<H: Handler<MemQueue>> Arena<H> {
             ack,
             flags,
             window: 60_000,
+            options: TcpOptions {
+                mss: self.mss,
+                ..TcpOptions::default()
+            },
             ..TcpHeader::default()
         };
         let link = Link {
@@ -98,6 +109,8 @@ impl<H: Handler<MemQueue>> Arena<H> {
                     port: u16::from_be_bytes([frame[36], frame[37]]),
                     seq: SeqNum(u32::from_be_bytes([frame[38], frame[39], frame[40], frame[41]])),
                     flags: frame[47],
+                    len: usize::from(u16::from_be_bytes([frame[16], frame[17]]))
+                        .saturating_sub(20 + usize::from(frame[46] >> 4) * 4),
                 });
             }
         }
@@ -114,10 +127,25 @@ impl<H: Handler<MemQueue>> Arena<H> {
         ours
     }
 
+    /// Any IPv4 packet.
+    fn say_raw(&mut self, packet: &[u8]) {
+        let mut frame = self.world.server.shards[0].work.queue.promises().mac.0.to_vec();
+        frame.extend_from_slice(&self.world.client.shards[0].work.queue.promises().mac.0);
+        frame.extend_from_slice(&[8, 0]);
+        frame.extend_from_slice(packet);
+        assert!(self.world.client.shards[0].work.queue.send_bytes(&frame));
+    }
+
     /// A SYN, and the rest of the handshake if it is answered.
     pub(super) fn open(&mut self, port: u16) -> Option<Peer> {
+        self.open_with_mss(port, 536)
+    }
+
+    fn open_with_mss(&mut self, port: u16, mss: u16) -> Option<Peer> {
         let seq = SeqNum(1_000);
+        self.mss = (mss != 536).then_some(mss);
         self.say(port, TcpFlags::SYN, seq, SeqNum(0), &[]);
+        self.mss = None;
         self.soon();
         self.soon();
         let syn_ack = self.hear(port).into_iter().find(|heard| heard.flags == 0x12)?;
@@ -453,14 +481,13 @@ fn a_flood_of_syns_from_nowhere_ends_and_breaks_nothing() {
 
 /// An endpoint of the server, as the engine makes it.
 fn endpoint<H: Handler<MemQueue>>(side: &mut Side<H>) -> Endpoint<MemQueue> {
+    endpoint_with(side, &EndpointLimits::default())
+}
+
+fn endpoint_with<H: Handler<MemQueue>>(side: &mut Side<H>, limits: &EndpointLimits) -> Endpoint<MemQueue> {
     let sleeper = Arc::new(Sleeper::new().unwrap());
     let (estates, _) = std::sync::mpsc::channel();
-    let (core, ends) = pair(
-        &side.sleepers,
-        &EndpointLimits::default(),
-        Arc::clone(&sleeper),
-        estates,
-    );
+    let (core, ends) = pair(&side.sleepers, limits, Arc::clone(&sleeper), estates);
     for (shard, end) in side.shards.iter_mut().zip(ends) {
         shard.work.control(Control::Attach(Box::new(end)));
     }
@@ -644,8 +671,12 @@ fn nothing_of_a_listener_that_went_is_left_for_the_next_with_its_number() {
     arena.soon();
     let work = &mut arena.world.server.shards[0].work;
     assert_eq!(work.records.half_open(), 1);
-    work.control(Control::Unlisten(id, done()));
-    assert_eq!(work.records.half_open(), 0);
+    let gone = done();
+    work.control(Control::Unlisten(id, gone.clone()));
+    assert!(!gone.is_complete(), "not before all places were looked at");
+    arena.soon();
+    assert!(gone.is_complete());
+    assert_eq!(arena.world.server.shards[0].work.records.half_open(), 0);
     arena.world.server.assert_as_at_start();
 }
 
@@ -701,4 +732,297 @@ fn four_tuples_that_are_reopened_again_and_again_cost_no_memory() {
     arena.turn(Duration::from_secs(61));
     arena.soon();
     arena.world.server.assert_as_at_start();
+}
+
+/// `hostile` peers send single bytes to an echo and acknowledge nothing; how many echoes of ten an honest one gets.
+fn echoes_beside(hostile: u16) -> usize {
+    let mut arena = Arena::new(&Plan::default(), |_| Echo::default());
+    arena.world.server.listen(0, &Listen::on(7));
+    let mut honest = arena.open(900).unwrap();
+    let mut peers: Vec<Peer> = (1_000..1_000 + hostile)
+        .filter_map(|port| arena.open(port))
+        .collect();
+    assert_eq!(peers.len(), usize::from(hostile));
+    for _ in 0..4_000 / usize::from(hostile) {
+        for peer in &mut peers {
+            arena.say(peer.port, TcpFlags::ACK, peer.seq, peer.ack, b"x");
+            peer.seq += 1;
+        }
+        arena.soon();
+        arena.soon();
+    }
+    arena.heard.clear();
+    let mut echoes = 0;
+    for _ in 0..10 {
+        arena.say(honest.port, TcpFlags::ACK, honest.seq, honest.ack, b"hello");
+        for _ in 0..4 {
+            arena.soon();
+        }
+        let heard = arena.hear(honest.port);
+        if heard
+            .iter()
+            .any(|heard| heard.seq == honest.ack && heard.len == 5)
+        {
+            echoes += 1;
+            honest.seq += 5;
+            honest.ack += 5;
+        }
+    }
+    echoes
+}
+
+#[test]
+fn single_bytes_whose_echoes_one_peer_does_not_take_leave_buffers_for_others() {
+    assert_eq!(echoes_beside(1), 10);
+}
+
+#[test]
+fn single_bytes_whose_echoes_many_peers_do_not_take_leave_buffers_for_others() {
+    assert_eq!(echoes_beside(64), 10);
+}
+
+#[test]
+fn debts_of_records_that_come_and_go_while_nothing_can_be_sent_cost_no_memory() {
+    let plan = Plan {
+        connections: 16,
+        ..Plan::default()
+    };
+    let mut arena = Arena::new(&plan, |_| Echo::default());
+    arena.world.server.listen(0, &Listen::on(7));
+    let honest = arena.open(900).unwrap();
+    let lists = |arena: &Arena<Echo>| {
+        let work = &arena.world.server.shards[0].work;
+        [&work.transmit, &work.deliver, &work.retire, &work.starved].map(|list| list.capacity())
+    };
+    let before = lists(&arena);
+    let mut frames = Vec::new();
+    while let Some(frame) = arena.world.server.shards[0].work.queue.tx_frame() {
+        frames.push(frame);
+    }
+    arena.say(honest.port, TcpFlags::ACK, honest.seq, honest.ack, b"hello");
+    for round in 0..2_000u32 {
+        let port = 1_024 + (round % 60_000) as u16;
+        arena.say(port, TcpFlags::SYN, SeqNum(1), SeqNum(0), &[]);
+        arena.say(port, TcpFlags::RST, SeqNum(2), SeqNum(0), &[]);
+        arena.turn(Duration::from_micros(5));
+    }
+    assert_eq!(lists(&arena), before);
+    assert!(arena.world.server.shards[0].work.transmit.len() <= 48);
+    drop(frames);
+    arena.soon();
+    arena.soon();
+    let heard = arena.hear(honest.port);
+    assert!(
+        heard.iter().any(|heard| heard.len == 5),
+        "the debts of others are paid"
+    );
+    arena.open(1_000).expect("an honest client gets in");
+}
+
+/// Notes what it is told.
+struct Witness(Log);
+
+impl Handler<MemQueue> for Witness {
+    type State = ();
+    fn on_open(&mut self, _: &mut Connection<'_, MemQueue>, (): &mut ()) {
+        self.0.lock().unwrap().push("open".into());
+    }
+    fn on_readable(&mut self, _: &mut Connection<'_, MemQueue>, (): &mut ()) {
+        self.0.lock().unwrap().push("readable".into());
+    }
+    fn on_closed(&mut self, closed: Closed, (): &mut ()) {
+        self.0.lock().unwrap().push(format!("{:?}", closed.outcome));
+    }
+}
+
+#[test]
+fn of_a_connection_that_is_reset_in_its_first_burst_the_handler_hears_nothing() {
+    let log = Log::default();
+    let mut arena = Arena::new(&Plan::default(), |_| Witness(Arc::clone(&log)));
+    arena.world.server.listen(0, &Listen::on(7));
+    let (port, seq) = (1_000, SeqNum(1_000));
+    arena.say(port, TcpFlags::SYN, seq, SeqNum(0), &[]);
+    arena.soon();
+    arena.soon();
+    let syn_ack = arena.hear(port)[0];
+    arena.say(port, TcpFlags::ACK, seq + 1, syn_ack.seq + 1, b"hello");
+    arena.say(port, TcpFlags::RST, seq + 6, syn_ack.seq + 1, &[]);
+    for _ in 0..5 {
+        arena.soon();
+    }
+    assert!(log.lock().unwrap().is_empty(), "{log:?}");
+    arena.world.server.assert_as_at_start();
+}
+
+#[test]
+fn an_open_that_finds_no_port_costs_little_and_the_last_ports_are_found() {
+    let plan = Plan {
+        connections: 17_000,
+        ..Plan::default()
+    };
+    let mut arena = Arena::new(&plan, |_| Echo::default());
+    let work = &mut arena.world.server.shards[0].work;
+    let remote = "10.0.0.2:9".parse().unwrap();
+    let options = ConnectOptions::default();
+    let mut slots = Vec::new();
+    while let Ok(slot) = work.connect(remote, &options, Owner::Handler, 0) {
+        slots.push(slot);
+    }
+    assert_eq!(slots.len(), 16_384, "every port was found");
+    let before = work.port_cursor;
+    assert!(work.connect(remote, &options, Owner::Handler, 0).is_err());
+    assert!(work.port_cursor - before <= 256, "and none takes long");
+    // One in a hundred comes free, here and there.
+    let mut random = Random::new(7);
+    for _ in 0..164 {
+        let slot = slots.swap_remove(random.below(slots.len() as u64) as usize);
+        work.discard(slot);
+    }
+    let mut found = 0;
+    for _ in 0..1_000 {
+        if let Ok(slot) = work.connect(remote, &options, Owner::Handler, 0) {
+            found += 1;
+            work.discard(slot);
+        }
+    }
+    assert!(found > 850, "{found} of 1000 find a port at the first try");
+    assert_eq!(work.counters.no_port_left, 2 + 1_000 - found);
+}
+
+/// Closes first, and notes how it ends.
+struct Closer(Log);
+
+impl Handler<MemQueue> for Closer {
+    type State = ();
+    fn on_open(&mut self, connection: &mut Connection<'_, MemQueue>, (): &mut ()) {
+        connection.close();
+    }
+    fn on_readable(&mut self, _: &mut Connection<'_, MemQueue>, (): &mut ()) {}
+    fn on_closed(&mut self, closed: Closed, (): &mut ()) {
+        self.0.lock().unwrap().push(format!("{:?}", closed.outcome));
+    }
+}
+
+#[test]
+fn connections_that_a_handler_closed_and_peers_do_not_are_bounded_in_number_and_time() {
+    let log = Log::default();
+    let mut arena = Arena::new(&Plan::default(), |_| Closer(Arc::clone(&log)));
+    arena.world.server.listen(0, &Listen::on(7));
+    arena.world.server.shards[0].work.limits.orphans = 4;
+    for port in 1_000..1_010 {
+        arena.open(port).unwrap();
+    }
+    arena.soon();
+    let count = |arena: &Arena<Closer>| {
+        let work = &arena.world.server.shards[0].work;
+        (work.orphans, work.records.connections())
+    };
+    assert_eq!(count(&arena), (4, 4));
+    assert_eq!(*log.lock().unwrap(), ["Err(Aborted)"; 6]);
+    for _ in 0..1_300 {
+        arena.turn(Duration::from_millis(50));
+    }
+    assert_eq!(count(&arena), (0, 0));
+    assert_eq!(log.lock().unwrap()[6..], ["Err(TimedOut)"; 4]);
+    let counters = arena.world.server.shards[0].counters();
+    assert_eq!(counters.orphans_reset, 10);
+    arena.world.server.assert_as_at_start();
+}
+
+/// An ICMP error for a segment that the server sent to the peer's `port`.
+fn icmp(kind: u8, code: u8, mtu: u16, port: u16, seq: SeqNum, packet_len: u16) -> Vec<u8> {
+    let mut message = vec![kind, code, 0, 0, 0, 0];
+    message.extend_from_slice(&mtu.to_be_bytes());
+    message.extend_from_slice(&[0x45, 0]);
+    message.extend_from_slice(&packet_len.to_be_bytes());
+    message.extend_from_slice(&[0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0, 7]);
+    message.extend_from_slice(&port.to_be_bytes());
+    message.extend_from_slice(&seq.0.to_be_bytes());
+    let sum = checksum(&message);
+    message[2..4].copy_from_slice(&sum);
+    let mut packet = vec![0x45, 0];
+    packet.extend_from_slice(&(20 + message.len() as u16).to_be_bytes());
+    packet.extend_from_slice(&[0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 9, 10, 0, 0, 1]);
+    let sum = checksum(&packet);
+    packet[10..12].copy_from_slice(&sum);
+    packet.extend_from_slice(&message);
+    packet
+}
+
+fn checksum(bytes: &[u8]) -> [u8; 2] {
+    let sum: u32 = bytes
+        .chunks(2)
+        .map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)))
+        .sum();
+    (!((sum & 0xffff) + (sum >> 16)) as u16).to_be_bytes()
+}
+
+#[test]
+fn a_packet_too_large_for_the_path_is_sent_again_smaller_whichever_worker_hears_of_it() {
+    let plan = Plan {
+        server_workers: 2,
+        ..Plan::default()
+    };
+    let mut arena = Arena::new(&plan, |_| Echo::default());
+    arena.world.server.listen(0, &Listen::on(7));
+    for port in 1_000..1_008 {
+        let peer = arena.open_with_mss(port, 1_400).unwrap();
+        let payload = vec![7; 1_400];
+        arena.say(port, TcpFlags::ACK, peer.seq, peer.ack, &payload);
+        for _ in 0..4 {
+            arena.soon();
+        }
+        let heard = arena.hear(port);
+        assert_eq!(heard.iter().map(|heard| heard.len).max(), Some(1_400));
+        arena.say_raw(&icmp(3, 4, 1_000, port, peer.ack, 1_440));
+        for _ in 0..4 {
+            arena.soon();
+        }
+        let again: Vec<_> = arena.hear(port).iter().map(|heard| heard.len).collect();
+        assert_eq!(again, [960, 440], "port {port}");
+    }
+}
+
+#[test]
+fn who_holds_all_that_may_be_lent_hears_of_room_to_send() {
+    let mut arena = Arena::new(&Plan::default(), |_| NoHandler);
+    let listen = Listen {
+        profile: Profile {
+            send_buffer: 4_096,
+            nodelay: true,
+            ..Profile::default()
+        },
+        ..Listen::on(7).for_endpoints()
+    };
+    let id = arena.world.server.listen(0, &listen);
+    let limits = EndpointLimits {
+        lent: 4,
+        ..EndpointLimits::default()
+    };
+    let endpoint = endpoint_with(&mut arena.world.server, &limits);
+    let mut peer = arena.open(1_000).unwrap();
+    let stream = accept(&mut arena, &endpoint, &Listener::new(id, 7, listen.backlog)).expect("a stream");
+    let mut held = Vec::new();
+    for _ in 0..5 {
+        arena.say(peer.port, TcpFlags::ACK, peer.seq, peer.ack, b"x");
+        peer.seq += 1;
+        for _ in 0..3 {
+            arena.soon();
+            endpoint.step();
+        }
+        held.extend(stream.try_recv().ok().flatten());
+    }
+    assert_eq!(held.len(), 4, "one stays behind");
+    let mut sent = 0;
+    while let Ok(count) = stream.send(&[1; 1_000], Duration::ZERO) {
+        sent += count as u32;
+        endpoint.step();
+        arena.soon();
+    }
+    arena.say(peer.port, TcpFlags::ACK, peer.seq, peer.ack + sent, &[]);
+    for _ in 0..5 {
+        arena.soon();
+        endpoint.step();
+    }
+    assert!(stream.send(&[1; 1_000], Duration::ZERO).is_ok());
 }

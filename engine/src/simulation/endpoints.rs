@@ -345,3 +345,87 @@ fn an_endpoint_that_does_not_read_closes_the_window_of_its_peer_and_stops_nobody
     }
     settle(&mut world, &mut endpoints);
 }
+
+/// Three clients of an endpoint whose event ring holds two events, and which is not stepped any more.
+fn with_a_stuck_endpoint() -> (
+    Endpoints,
+    Arc<std::sync::Mutex<super::handlers::Outcome>>,
+    Vec<(Endpoint<MemQueue>, Receiver<Estate<MemQueue>>)>,
+    Vec<Echoing>,
+) {
+    let (mut world, outcome, listener) = world(&Plan::default(), 3, 2_000, &Listen::on(7).for_endpoints());
+    let limits = EndpointLimits {
+        events: 2,
+        ..EndpointLimits::default()
+    };
+    let endpoints = vec![endpoint(&mut world.server, &limits)];
+    let mut streams = Vec::new();
+    world.run_until(Duration::from_secs(10), |_| {
+        endpoints[0].0.step();
+        while let Ok(stream) = listener.try_accept(&endpoints[0].0) {
+            streams.push(Echoing {
+                stream,
+                unsent: None,
+                done: false,
+            });
+        }
+        streams.len() == 3
+    });
+    (world, outcome, endpoints, streams)
+}
+
+#[test]
+fn an_endpoint_that_takes_nothing_lets_its_worker_sleep_and_wakes_it_when_it_does() {
+    let (mut world, outcome, mut endpoints, mut streams) = with_a_stuck_endpoint();
+    world.run_for(Duration::from_secs(2));
+    let now = world.now();
+    let shard = &mut world.server.shards[0];
+    assert!(shard.counters().events_deferred > 0, "its ring is full");
+    let deferred = shard.counters().events_deferred;
+    let deadline = shard.turn(now);
+    assert!(!shard.was_busy());
+    assert!(
+        deadline > now + Duration::from_millis(1),
+        "nothing keeps the worker awake"
+    );
+    assert_eq!(
+        shard.counters().events_deferred,
+        deferred,
+        "who is held up costs no turn anything"
+    );
+    world.server.sleepers[0].prepare();
+    assert!(!world.server.shards[0].has_work());
+    assert!(endpoints[0].0.step() > 0);
+    assert!(!world.server.sleepers[0].is_sleeping(), "the worker is woken");
+    assert!(world.server.shards[0].has_work(), "and finds the room");
+    world.run_until(Duration::from_secs(30), |_| {
+        endpoints[0].0.step();
+        streams.iter_mut().for_each(Echoing::pump);
+        streams.retain(|stream| !stream.done);
+        outcome.lock().unwrap().finished == 3
+    });
+    settle(&mut world, &mut endpoints);
+}
+
+#[test]
+fn an_endpoint_that_dies_with_its_ring_full_leaves_nobody_held_up() {
+    let (mut world, outcome, mut endpoints, streams) = with_a_stuck_endpoint();
+    world.run_for(Duration::from_secs(1));
+    let (dead, left_behind) = endpoints.pop().unwrap();
+    drop(dead);
+    drop(streams);
+    let mut estate = left_behind.try_recv().expect("an estate");
+    world.run_until(Duration::from_secs(60), |_| {
+        estate.step();
+        outcome.lock().unwrap().failed.len() == 3
+    });
+    for _ in 0..100 {
+        if estate.step() {
+            break;
+        }
+        world.run_for(Duration::from_millis(5));
+    }
+    let work = &world.server.shards[0].work;
+    assert_eq!((work.held_up.len(), work.retry), (0, 0));
+    settle(&mut world, &mut endpoints);
+}

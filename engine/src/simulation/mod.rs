@@ -22,6 +22,8 @@ mod permutations;
 #[cfg(test)]
 mod steering;
 #[cfg(test)]
+mod stopping;
+#[cfg(test)]
 mod transfer;
 
 use std::sync::Arc;

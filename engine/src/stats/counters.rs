@@ -6,6 +6,8 @@
 use fourtuple_tcp::{State, TcpCounters};
 use fourtuple_wire::DropReason;
 
+use super::delays::Delays;
+
 macro_rules! counters {
     ($($(#[doc = $doc:literal])+ $field:ident: $kind:ident,)+) => {
         /// Counters and gauges of one worker, in its own memory.
@@ -16,6 +18,8 @@ macro_rules! counters {
             pub dropped: Dropped,
             /// Connections by TCP state (gauge).
             pub by_state: ByState,
+            /// How late the worker woke.
+            pub wakeup_delay: Delays,
             /// What TCP counts.
             pub tcp: TcpCounters,
         }
@@ -54,6 +58,8 @@ pub enum Kind {
     Gauge,
     /// The largest so far: of several workers the largest counts, not the sum.
     Peak,
+    /// Delays counted by their length.
+    Histogram,
 }
 
 counters! {
@@ -91,6 +97,8 @@ counters! {
     active_opens: Counter,
     /// Connections that reached ESTABLISHED from this side.
     active_established: Counter,
+    /// Connections not opened because no free local port was found.
+    no_port_left: Counter,
     /// RSTs received that ended a connection or a half-open one.
     resets_received: Counter,
     /// RSTs sent.

@@ -9,7 +9,9 @@ use std::fmt;
 use fourtuple_tcp::State;
 use fourtuple_wire::DropReason;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder, text};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet, text,
+};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -17,8 +19,9 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::counters::{Kind, Metric, PLAIN};
+use super::delays::Delays;
 use super::published::{Block, tcp_metrics};
-use super::snapshot::Snapshot;
+use super::snapshot::{Snapshot, WAKEUP_DELAY};
 
 /// The media type of [`encode`]'s text.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -51,13 +54,14 @@ impl Collector for Exposition {
         }
         self.dropped(&mut encoder)?;
         self.by_state(&mut encoder)?;
+        self.wakeup_delay(&mut encoder)?;
         let port = escape(&self.0.facts.port);
         for (metric, value) in self.0.totals.each_port() {
             let family = Family::of("port_", metric);
             let mut family = family.declare(&mut encoder)?;
             value_of(metric).put(&mut family, &[("port", port.as_str())], value)?;
         }
-        Ok(())
+        self.ports(&mut encoder)
     }
 }
 
@@ -69,6 +73,7 @@ impl Exposition {
             silence,
             workers,
             totals: _,
+            ports: _,
         } = &self.0;
         let info = Info::new([
             ("version", facts.version.to_owned()),
@@ -92,6 +97,35 @@ impl Exposition {
                 &[("worker", number)],
                 &ConstGauge::new(silence.as_secs_f64()),
             )?;
+        }
+        Ok(())
+    }
+
+    /// What the ports tell of themselves.
+    fn ports(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let ports = || self.0.ports.iter().map(|port| (escape(&port.name), port));
+        let help = "1 while the port has a carrier.";
+        let mut family = encoder.encode_descriptor("port_link_up", help, None, MetricType::Gauge)?;
+        for (name, port) in ports() {
+            let up = ConstGauge::new(u32::from(port.link.up));
+            put(&mut family, &[("port", name.as_str())], &up)?;
+        }
+        let help = "Bits a second of the port's link, where somebody knows.";
+        let mut family =
+            encoder.encode_descriptor("port_link_bits_per_second", help, None, MetricType::Gauge)?;
+        for (name, port) in ports() {
+            if let Some(megabits) = port.link.megabits {
+                let speed = ConstGauge::new(u64::from(megabits) * 1_000_000);
+                put(&mut family, &[("port", name.as_str())], &speed)?;
+            }
+        }
+        let help = "What the port's driver counts, by its own names.";
+        let mut family = encoder.encode_descriptor("port_xstat", help, None, MetricType::Counter)?;
+        for (port_name, port) in ports() {
+            for (name, value) in &port.counters {
+                let labels = [("port", port_name.as_str()), ("name", &escape(name))];
+                put(&mut family, &labels, &ConstCounter::new(*value))?;
+            }
         }
         Ok(())
     }
@@ -136,6 +170,29 @@ impl Exposition {
         }
         Ok(())
     }
+
+    fn wakeup_delay(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = WAKEUP_DELAY.meaning;
+        let mut family = encoder.encode_descriptor(
+            "worker_wakeup_delay",
+            help,
+            Some(&Unit::Seconds),
+            MetricType::Histogram,
+        )?;
+        for (number, block) in self.0.workers.iter().enumerate() {
+            let delays = block.wakeup_delay();
+            let bounds = Delays::bounds().map(seconds).chain([f64::MAX]);
+            let buckets: Vec<_> = bounds.zip(delays.buckets().iter().copied()).collect();
+            family
+                .encode_family(&[("worker", number)])?
+                .encode_histogram::<NoLabelSet>(seconds(delays.sum_ns()), delays.total(), &buckets, None)?;
+        }
+        Ok(())
+    }
+}
+
+fn seconds(ns: u64) -> f64 {
+    ns as f64 / 1e9
 }
 
 fn put(
@@ -172,6 +229,7 @@ impl<'a> Family<'a> {
         let kind = match metric.kind {
             Kind::Counter => MetricType::Counter,
             Kind::Gauge | Kind::Peak => MetricType::Gauge,
+            Kind::Histogram => MetricType::Histogram,
         };
         Family {
             name: format!("{prefix}{name}"),
@@ -216,9 +274,9 @@ fn value_of(metric: &Metric) -> Value {
 impl Value {
     fn put(&self, family: &mut MetricEncoder<'_>, labels: &impl EncodeLabelSet, value: u64) -> fmt::Result {
         match (self.counter, self.nanoseconds) {
-            (true, true) => put(family, labels, &ConstCounter::new(value as f64 / 1e9)),
+            (true, true) => put(family, labels, &ConstCounter::new(seconds(value))),
             (true, false) => put(family, labels, &ConstCounter::new(value)),
-            (false, true) => put(family, labels, &ConstGauge::new(value as f64 / 1e9)),
+            (false, true) => put(family, labels, &ConstGauge::new(seconds(value))),
             (false, false) => put(family, labels, &ConstGauge::new(value)),
         }
     }
@@ -226,8 +284,8 @@ impl Value {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use super::super::PORT;
     use super::super::snapshot::tests::snapshot;
+    use super::super::{BOUNDS, PORT};
     use super::*;
 
     #[test]
@@ -245,7 +303,15 @@ mod tests {
             "fourtuple_dropped_total{worker=\"1\",reason=\"group_destination\"} 1",
             "fourtuple_connections_by_state{worker=\"0\",state=\"established\"} 1",
             "fourtuple_port_rx_missed_total{port=\"mem:\\\"a\\\\b\\\"\"} 4",
+            "fourtuple_port_link_up{port=\"mem:\\\"a\\\\b\\\"\"} 1",
+            "fourtuple_port_link_bits_per_second{port=\"mem:\\\"a\\\\b\\\"\"} 10000000000",
+            "fourtuple_port_xstat_total{port=\"mem:\\\"a\\\\b\\\"\",name=\"rx_q0_packets\"} 21",
             "fourtuple_last_turn_age_seconds{worker=\"0\"} 1.5",
+            "# TYPE fourtuple_worker_wakeup_delay_seconds histogram",
+            "fourtuple_worker_wakeup_delay_seconds_bucket{le=\"0.000001024\",worker=\"0\"} 0",
+            "fourtuple_worker_wakeup_delay_seconds_bucket{le=\"0.000002048\",worker=\"0\"} 1",
+            "fourtuple_worker_wakeup_delay_seconds_bucket{le=\"+Inf\",worker=\"1\"} 2",
+            "fourtuple_worker_wakeup_delay_seconds_count{worker=\"1\"} 2",
             "fourtuple_uptime_seconds 3.0",
             "fourtuple_workers 2",
             "fourtuple_draining 0",
@@ -270,7 +336,10 @@ mod tests {
         assert_eq!(families.len(), declared);
         let samples = text.lines().filter(|line| !line.starts_with('#')).count();
         let of_worker = PLAIN.len() + tcp_metrics().len() + DropReason::ALL.len() + State::ALL.len() + 1;
-        assert_eq!(samples, 4 + 2 * of_worker + PORT.len());
+        // Buckets, the one without bound, sum and count.
+        let of_worker = of_worker + BOUNDS + 3;
+        let of_ports = 2 + 2;
+        assert_eq!(samples, 4 + 2 * of_worker + PORT.len() + of_ports);
         assert!(!text.contains("_ns"), "seconds are the base unit");
     }
 }

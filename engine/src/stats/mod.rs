@@ -6,6 +6,7 @@
 //! ```
 
 mod counters;
+mod delays;
 #[cfg(feature = "stats-server")]
 mod exposition;
 mod published;
@@ -17,8 +18,9 @@ mod server;
 mod snapshot;
 
 pub use counters::{ByState, Counters, Dropped, Kind, Metric, PLAIN};
+pub use delays::{BOUNDS, Delays};
 pub use published::{Block, PORT, Reader, tcp_metrics};
 pub(crate) use published::{Publisher, published};
 #[cfg(feature = "stats-server")]
 pub use server::{DONE_WITHIN, HEAD_WITHIN, MAX_CONNECTIONS, Source, StatsServer, TURNED_WITHIN};
-pub use snapshot::{Facts, SCHEMA, Snapshot};
+pub use snapshot::{Facts, SCHEMA, Snapshot, WAKEUP_DELAY};

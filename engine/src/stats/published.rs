@@ -1,9 +1,9 @@
 //! How a worker's numbers leave it: one block under a sequence lock, published between turns, at most once a millisecond (D11).
 //!
 //! ```text
-//!   word 0        1 …            then              then           then             then
-//!   turned_at     plain fields   dropped           by_state       tcp              port
-//!                 (PLAIN)        (DropReason::ALL) (State::ALL)   (tcp_metrics())  (PORT)
+//!   word 0        1 …            then              then           then           then             then
+//!   turned_at     plain fields   dropped           by_state       wakeup_delay   tcp              port
+//!                 (PLAIN)        (DropReason::ALL) (State::ALL)   (delays.rs)    (tcp_metrics())  (PORT)
 //! ```
 //!
 //! Publishing is wait-free and allocates nothing; the worker does not notice who reads. What holds between the numbers of a
@@ -16,6 +16,7 @@ use fourtuple_tcp::{State, TcpCounters};
 use fourtuple_wire::{DropReason, Instant};
 
 use super::counters::{Counters, Kind, Metric, PLAIN};
+use super::delays::{self, Delays};
 use super::sequence_lock::{SequenceLock, Words};
 
 /// A fresh place for one worker's numbers: the end that writes and one that reads.
@@ -47,6 +48,7 @@ fn put(words: &mut Words<'_>, counters: &Counters, port: &PortStats, now: Instan
     words.put_all(&counters.plain());
     words.put_all(counters.dropped.as_slice());
     words.put_all(counters.by_state.as_slice());
+    words.put_all(&counters.wakeup_delay.words());
     counters.tcp.each(|_, _, value| words.put(value));
     words.put_all(&port_values(port));
 }
@@ -101,6 +103,11 @@ impl Block {
         self.part(Part::ByState)[state as usize]
     }
 
+    /// How late the worker woke.
+    pub fn wakeup_delay(&self) -> Delays {
+        Delays::from_words(self.part(Part::WakeupDelay))
+    }
+
     /// What TCP counted under this name.
     pub fn tcp(&self, name: &str) -> Option<u64> {
         let at = tcp_metrics().iter().position(|metric| metric.name == name)?;
@@ -143,6 +150,7 @@ impl Block {
         let Layout {
             dropped,
             by_state,
+            wakeup_delay,
             tcp,
             port,
             len,
@@ -150,7 +158,8 @@ impl Block {
         &self.values[match part {
             Part::Plain => 1..dropped,
             Part::Dropped => dropped..by_state,
-            Part::ByState => by_state..tcp,
+            Part::ByState => by_state..wakeup_delay,
+            Part::WakeupDelay => wakeup_delay..tcp,
             Part::Tcp => tcp..port,
             Part::Port => port..len,
         }]
@@ -162,6 +171,7 @@ enum Part {
     Plain,
     Dropped,
     ByState,
+    WakeupDelay,
     Tcp,
     Port,
 }
@@ -170,6 +180,7 @@ enum Part {
 struct Layout {
     dropped: usize,
     by_state: usize,
+    wakeup_delay: usize,
     tcp: usize,
     port: usize,
     len: usize,
@@ -181,11 +192,13 @@ impl Layout {
         LAYOUT.get_or_init(|| {
             let dropped = 1 + PLAIN.len();
             let by_state = dropped + DropReason::ALL.len();
-            let tcp = by_state + State::ALL.len();
+            let wakeup_delay = by_state + State::ALL.len();
+            let tcp = wakeup_delay + delays::WORDS;
             let port = tcp + tcp_metrics().len();
             Layout {
                 dropped,
                 by_state,
+                wakeup_delay,
                 tcp,
                 port,
                 len: port + PORT.len(),
@@ -253,6 +266,7 @@ mod tests {
             counters.dropped.count(DropReason::NoConnection);
         }
         counters.by_state.moved(None, Some(State::TimeWait));
+        counters.wakeup_delay.count(3_000);
         counters.longest_turn_ns = 900;
         counters.reserved_bytes = 77;
         counters
@@ -288,6 +302,7 @@ mod tests {
             (block.in_state(State::TimeWait), block.in_state(State::Closed)),
             (1, 0)
         );
+        assert_eq!(block.wakeup_delay(), counters().wakeup_delay);
         assert_eq!(block.tcp(tcp_metrics()[0].name), Some(0));
         let named = |name| {
             block
@@ -323,6 +338,10 @@ mod tests {
         assert_eq!(sum.plain("rx_packets"), Some(100));
         assert_eq!(sum.dropped(DropReason::NoConnection), 46);
         assert_eq!(sum.in_state(State::TimeWait), 2);
+        assert_eq!(
+            (sum.wakeup_delay().total(), sum.wakeup_delay().sum_ns()),
+            (2, 6_000)
+        );
         assert_eq!(sum.plain("longest_turn_ns"), Some(900));
         assert_eq!(
             sum.each_port()

@@ -3,18 +3,28 @@
 //! Each worker's block is whole in itself; blocks of different workers are up to a millisecond apart. What stands in the
 //! JSON is described in docs/stats.md, which a test holds to the lists of metrics in this crate.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use fourtuple_nic::PortReport;
 use fourtuple_tcp::State;
 use fourtuple_wire::{DropReason, Instant};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::counters::Metric;
+use super::counters::{Kind, Metric};
+use super::delays::Delays;
 use super::published::{Block, Reader};
 
 /// Name and version of the JSON. Fields are added under the same version; none changes its meaning.
 pub const SCHEMA: &str = "fourtuple.stats/1";
+
+/// The histogram of how late workers woke: `wakeup_delay_ns` in JSON, seconds in the exposition.
+pub const WAKEUP_DELAY: Metric = Metric {
+    name: "wakeup_delay_ns",
+    meaning: "How late sleeping workers woke: behind the end of their time, or behind the ring of whoever woke them.",
+    kind: Kind::Histogram,
+};
 
 /// What is known of an engine beside its numbers.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -44,6 +54,8 @@ pub struct Snapshot {
     pub workers: Vec<Block>,
     /// Their sum; of peaks the largest.
     pub totals: Block,
+    /// What the ports tell of themselves.
+    pub ports: Vec<PortReport>,
 }
 
 impl Snapshot {
@@ -62,6 +74,7 @@ impl Snapshot {
             silence,
             workers,
             totals,
+            ports: Vec::new(),
         }
     }
 
@@ -91,6 +104,8 @@ impl Serialize for Snapshot {
         map.serialize_entry("engine", &Engine(self))?;
         map.serialize_entry("totals", &Numbers(&self.totals))?;
         map.serialize_entry("port", &Named(self.totals.each_port()))?;
+        let ports: Vec<_> = self.ports.iter().map(Port).collect();
+        map.serialize_entry("ports", &ports)?;
         let workers: Vec<_> = (0..self.workers.len())
             .filter_map(|number| self.worker(number))
             .collect();
@@ -119,6 +134,25 @@ impl Serialize for Engine<'_> {
         map.serialize_entry("addresses", addresses)?;
         map.serialize_entry("listening", listening)?;
         map.serialize_entry("draining", draining)?;
+        map.end()
+    }
+}
+
+/// An object of the `ports` array.
+struct Port<'a>(&'a PortReport);
+
+impl Serialize for Port<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let PortReport { name, link, counters } = self.0;
+        let mut map = serializer.serialize_map(Some(4))?;
+        map.serialize_entry("name", name)?;
+        map.serialize_entry("link_up", &link.up)?;
+        map.serialize_entry("link_megabits", &link.megabits)?;
+        let counters: BTreeMap<&str, u64> = counters
+            .iter()
+            .map(|(name, value)| (name.as_str(), *value))
+            .collect();
+        map.serialize_entry("xstats", &counters)?;
         map.end()
     }
 }
@@ -163,7 +197,34 @@ fn put_numbers<M: SerializeMap>(map: &mut M, block: &Block) -> Result<(), M::Err
         .iter()
         .map(|state| (state.name(), block.in_state(*state)));
     map.serialize_entry("by_state", &Named(by_state))?;
+    map.serialize_entry(WAKEUP_DELAY.name, &Histogram(block.wakeup_delay()))?;
     map.serialize_entry("tcp", &Named(block.each_tcp()))
+}
+
+/// A histogram as an object: how many, their sum, and how many up to each bound.
+struct Histogram(Delays);
+
+impl Serialize for Histogram {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(3))?;
+        map.serialize_entry("count", &self.0.total())?;
+        map.serialize_entry("sum", &self.0.sum_ns())?;
+        map.serialize_entry("up_to", &UpTo(&self.0))?;
+        map.end()
+    }
+}
+
+/// Bounds, and how many lay below them, in the order of the bounds.
+struct UpTo<'a>(&'a Delays);
+
+impl Serialize for UpTo<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let below = self.0.buckets().iter().scan(0, |sum, count| {
+            *sum += count;
+            Some(*sum)
+        });
+        serializer.collect_map(Delays::bounds().zip(below))
+    }
 }
 
 /// An object of names and numbers.
@@ -194,7 +255,7 @@ impl Name for &'static Metric {
 
 #[cfg(all(test, not(loom)))]
 pub(super) mod tests {
-    use fourtuple_nic::PortStats;
+    use fourtuple_nic::{Link, PortStats};
     use serde_json::Value;
 
     use super::super::{Counters, Kind, PLAIN, PORT, Publisher, published, tcp_metrics};
@@ -221,6 +282,8 @@ pub(super) mod tests {
             };
             counters.dropped.count(DropReason::GroupDestination);
             counters.by_state.moved(None, Some(State::Established));
+            counters.wakeup_delay.count(2_000);
+            counters.wakeup_delay.count(1 << 40);
             counters.consumed = counters.rx_packets - 1;
             let port = PortStats {
                 rx_missed: 4,
@@ -232,12 +295,27 @@ pub(super) mod tests {
     }
 
     pub(crate) fn snapshot() -> Snapshot {
-        Snapshot::take(
+        let taken = Snapshot::take(
             facts(),
             &readers().1,
             Instant::from_millis(500),
             Instant::from_millis(3_500),
-        )
+        );
+        let port = PortReport {
+            name: "mem:\"a\\b\"".to_owned(),
+            link: Link {
+                up: true,
+                megabits: Some(10_000),
+            },
+            counters: vec![
+                ("rx_q0_packets".to_owned(), 21),
+                ("rx_missed_errors".to_owned(), 4),
+            ],
+        };
+        Snapshot {
+            ports: vec![port],
+            ..taken
+        }
     }
 
     #[test]
@@ -249,6 +327,12 @@ pub(super) mod tests {
         assert_eq!(json["engine"]["port"], "mem:\"a\\b\"");
         assert_eq!(json["totals"]["rx_packets"], 21);
         assert_eq!(json["port"]["rx_missed"], 4, "not summed");
+        let port = &json["ports"][0];
+        assert_eq!(
+            (&port["link_up"], &port["link_megabits"]),
+            (&true.into(), &10_000.into())
+        );
+        assert_eq!(port["xstats"]["rx_missed_errors"], 4);
         let worker = &json["workers"][1];
         assert_eq!(
             (&worker["worker"], &worker["last_turn_age_s"]),
@@ -259,6 +343,17 @@ pub(super) mod tests {
             (&11.into(), &1.into())
         );
         assert_eq!(worker["by_state"][State::Established.name()], 1);
+        let delay = &worker["wakeup_delay_ns"];
+        let up_to = |bound: &str| delay["up_to"][bound].as_u64();
+        assert_eq!(
+            (delay["count"].as_u64(), delay["sum"].as_u64()),
+            (Some(2), Some((1 << 40) + 2_000))
+        );
+        assert_eq!(
+            (up_to("1024"), up_to("2048"), up_to("1073741824")),
+            (Some(0), Some(1), Some(1))
+        );
+        assert_eq!(json["totals"]["wakeup_delay_ns"]["count"], 4);
         for numbers in [&json["totals"], worker] {
             let plain = PLAIN.iter().map(|metric| &numbers[metric.name]);
             let dropped = DropReason::ALL
@@ -277,7 +372,14 @@ pub(super) mod tests {
     #[test]
     fn no_name_stands_for_two_numbers() {
         let mut names: Vec<_> = PLAIN.iter().map(|metric| metric.name).collect();
-        names.extend(["worker", "last_turn_age_s", "dropped", "by_state", "tcp"]);
+        names.extend([
+            "worker",
+            "last_turn_age_s",
+            "dropped",
+            "by_state",
+            WAKEUP_DELAY.name,
+            "tcp",
+        ]);
         let len = names.len();
         names.sort_unstable();
         names.dedup();
@@ -313,6 +415,7 @@ pub(super) mod tests {
                 Kind::Counter => "counter",
                 Kind::Gauge => "gauge",
                 Kind::Peak => "peak",
+                Kind::Histogram => "histogram",
             };
             metrics
                 .iter()
@@ -327,6 +430,7 @@ pub(super) mod tests {
             .map(|state| [state.name(), "gauge", "Connections in this state."]);
         [
             table("Of each worker", metrics(PLAIN)),
+            table("Of each worker, as a histogram", metrics(&[WAKEUP_DELAY])),
             table(
                 "`dropped`: packets by the reason for which they were dropped",
                 reasons.collect(),

@@ -3,6 +3,8 @@
 //! OPEN is [`Tcb::connect`] (a passive OPEN is the engine's listener), SEND `send`, RECEIVE `receive` with `release`,
 //! CLOSE `shutdown` (this end's direction) and `close` (both), ABORT `abort`, STATUS `status`.
 
+use fourtuple_wire::SeqNum;
+
 use crate::profile::millis;
 use crate::tcb::{Debts, Flags};
 use crate::timers::Timer;
@@ -40,7 +42,7 @@ impl<B: Buffers> Tcb<B> {
     /// SEND (§3.10.2): queues bytes behind those that are queued.
     ///
     /// # Errors
-    /// [`SendRefused::Full`] when the queue holds `send_buffer` bytes or the pool is empty; [`SendRefused::Closed`] after
+    /// [`SendRefused::Full`] when the queue is charged `send_buffer` bytes or the pool is empty; [`SendRefused::Closed`] after
     /// a close, from either call, and when there is no connection.
     pub fn send(&mut self, payload: B::Tx, env: &mut Env<'_, B>) -> Result<(), SendRefused<B::Tx>> {
         use fourtuple_wire::Payload;
@@ -71,8 +73,11 @@ impl<B: Buffers> Tcb<B> {
     }
 
     /// Bytes that `send` would take now. An empty queue takes a chunk of any size up to the whole buffer.
+    ///
+    /// The queue is charged by what its chunks pin ([`Payload::charge`](fourtuple_wire::Payload::charge)); the last may
+    /// exceed the bound by its own charge.
     pub fn send_room(&self, profile: &Profile) -> usize {
-        profile.send_buffer.saturating_sub(self.queue.len()) as usize
+        profile.send_buffer.saturating_sub(self.queue.charged()) as usize
     }
 
     /// RECEIVE (§3.10.3): the next chunk in order. Its space stays charged to the window until it is released.
@@ -99,6 +104,25 @@ impl<B: Buffers> Tcb<B> {
     /// Bytes queued for sending that are not acknowledged, sent or not.
     pub fn queued_bytes(&self) -> u32 {
         self.queue.len()
+    }
+
+    /// What is queued for sending is charged, acknowledged in part or not at all.
+    pub fn queued_charge(&self) -> u32 {
+        self.queue.charged()
+    }
+
+    /// Buffer memory that the connection pins, both ways: at most so many bytes.
+    pub fn pinned(&self) -> u32 {
+        self.received
+            .charged()
+            .saturating_add(self.queue.charged().saturating_mul(2))
+    }
+
+    /// Whether text at `seq` may be taken while buffers are scarce and each connection has a share of so many bytes: below it,
+    /// and always what is next for an application that has read all and has nothing unacknowledged.
+    pub fn has_share(&self, seq: SeqNum, share: u32) -> bool {
+        let next = seq.at_or_before(self.rcv.nxt) && self.received.is_empty() && self.queue.len() == 0;
+        next || self.pinned() < share
     }
 
     /// There is payload in order that was not taken.
@@ -186,9 +210,21 @@ impl<B: Buffers> Tcb<B> {
             State::Closing | State::LastAck => !self.fin_sent() || self.queue.len() > 0,
             State::Closed | State::Listen | State::SynSent | State::TimeWait => false,
         };
+        if reset && self.state != State::SynReceived {
+            self.retreat_into_window();
+        }
         self.end(env);
         if reset {
             self.debts = Debts::RESET;
+        }
+    }
+
+    /// What was sent beyond the window that the peer offers (a probe, or text before it shrank) did not arrive, for all we know:
+    /// a RST behind it would lie outside of the window, where nobody believes it (RFC 9293 §3.10.7.4).
+    fn retreat_into_window(&mut self) {
+        let edge = self.snd.una + self.snd.wnd;
+        if edge.before(self.snd.nxt) {
+            self.snd.nxt = edge;
         }
     }
 

@@ -2,8 +2,33 @@
 //!
 //! Limited per connection, for a limit shared by all would be a side channel (CVE-2016-5696).
 
+use fourtuple_wire::Instant;
+
 use crate::tcb::Debts;
 use crate::{Buffers, Env, Tcb};
+
+/// When a compact record answered a doubtful segment last: two such answers are half a second apart.
+///
+/// Two records that lost each other's sequence numbers would otherwise send each other ACKs for ever. Linux waits as long
+/// (`tcp_invalid_ratelimit`). Time is counted in steps of 8 ms on a circle of 16 bits, some nine minutes: an answer may be held
+/// back once a round in vain, and an honest peer asks again.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LastAnswer(u16);
+
+impl LastAnswer {
+    /// In steps of 8 ms.
+    const APART: u16 = 500_u16.div_ceil(8);
+
+    /// Whether an answer may go out now; if so it is the last. 0 stands for none so far.
+    pub(crate) fn try_answer(&mut self, now: Instant) -> bool {
+        let step = ((now.as_millis() / 8) as u16).max(1);
+        if self.0 != 0 && step.wrapping_sub(self.0) < Self::APART {
+            return false;
+        }
+        self.0 = step;
+        true
+    }
+}
 
 impl<B: Buffers> Tcb<B> {
     /// An ACK is owed to a doubtful segment, unless this second's are spent (RFC 5961 §7).

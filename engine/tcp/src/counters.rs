@@ -86,6 +86,14 @@ counters! {
     orphan_timeouts,
     /// Orphans whose peer did not close in time.
     fin_wait_2_timeouts,
+    /// ICMP errors that ended a connection in SYN_SENT.
+    icmp_errors_hard,
+    /// ICMP errors about outstanding segments that ended nothing.
+    icmp_errors_soft,
+    /// ICMP errors about nothing that is outstanding, or about packets that were not too large.
+    icmp_errors_refused,
+    /// Times a connection's segments got smaller because a packet was too large for its path.
+    path_mtu_reduced,
     /// Connections aborted because unread data was closed upon, or data came for nobody.
     unread_aborts,
 }

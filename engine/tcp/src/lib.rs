@@ -8,7 +8,7 @@
 //! Where to look, by RFC 9293: §3.10.1–6 `calls`, §3.10.7.1 `closed`, §3.10.7.2 `listen` and `syn_record`, §3.10.7.3
 //! `segment_arrives/syn_sent`, §3.10.7.4 the other files of `segment_arrives` in the order of the checks, §3.10.8 `deadlines`.
 //! By RFC: 6298 `rto`, 2018/6675 `sack`, 6582/6675 `recovery`, 5681 `congestion`, 7323 `timestamps`, 5961 `challenge`,
-//! 6528 `isn`, 6191/1337 `time_wait`; §3.8.6 is `window`, `nagle`, `persist` and `delayed_ack`; §3.8.4 `keepalive`.
+//! 6528 `isn`, 6191/1337 `time_wait`, 1191/8201/5927 `path_error`; §3.8.6 is `window`, `nagle`, `persist` and `delayed_ack`; §3.8.4 `keepalive`.
 //!
 //! Nothing here allocates after [`Pools::new`], panics for what a peer sends, or reads a clock.
 #![forbid(unsafe_code)]
@@ -25,6 +25,7 @@ mod isn;
 mod keepalive;
 mod listen;
 mod nagle;
+mod path_error;
 mod persist;
 mod pool;
 mod profile;
@@ -56,6 +57,7 @@ pub use counters::TcpCounters;
 pub use env::{Buffers, Env, PoolSizes, Pools, PoolsInUse};
 pub use isn::isn;
 pub use listen::{ListenArrival, listen_segment_arrives};
+pub use path_error::PathError;
 pub use profile::{KeepAlive, Path, Profile};
 pub use signals::{Arrival, Ending, Signals};
 pub use state::State;

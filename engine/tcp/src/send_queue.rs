@@ -5,6 +5,7 @@
 //!          │ head, inline   │ node │ node │ … │ node (tail)           │
 //!          └─ head_offset bytes of head are acknowledged already ─────┘ len bytes
 //! ```
+//! Charged is what chunks pin, not what is left of them to send (D5): see [`Payload::charge`].
 //! The first chunk lies in the TCB; those behind it are nodes of a pool, a ring addressed by its last. A cursor remembers
 //! the node from which new data is sent, so that a long queue is not walked for every segment. No allocation.
 
@@ -26,6 +27,8 @@ pub(crate) struct SendQueue<Tx> {
     head: Option<Tx>,
     head_offset: u32,
     len: u32,
+    /// The charges of all chunks.
+    charged: u32,
     tail: u32,
     cursor: u32,
     /// Offset of the cursor's first byte from the front.
@@ -38,6 +41,7 @@ impl<Tx: Payload> SendQueue<Tx> {
             head: None,
             head_offset: 0,
             len: 0,
+            charged: 0,
             tail: NIL,
             cursor: NIL,
             cursor_at: 0,
@@ -50,6 +54,12 @@ impl<Tx: Payload> SendQueue<Tx> {
         self.len
     }
 
+    /// What the chunks are charged; that of the first shrinks with what is left of it, down to what it pins.
+    #[inline]
+    pub(crate) fn charged(&self) -> u32 {
+        self.charged
+    }
+
     /// Appends a chunk.
     ///
     /// # Errors
@@ -60,6 +70,7 @@ impl<Tx: Payload> SendQueue<Tx> {
         if bytes == 0 {
             return Ok(());
         }
+        let charge = payload.charge();
         if self.head.is_none() {
             self.head = Some(payload);
             self.head_offset = 0;
@@ -78,6 +89,7 @@ impl<Tx: Payload> SendQueue<Tx> {
             self.tail = node;
         }
         self.len += bytes;
+        self.charged += charge;
         Ok(())
     }
 
@@ -94,10 +106,13 @@ impl<Tx: Payload> SendQueue<Tx> {
         }
         while let Some(head) = &self.head {
             let rest = head.len() as u32 - self.head_offset;
+            let floor = (head.space() / 2) as u32;
             if left < rest {
                 self.head_offset += left;
+                self.charged -= rest.max(floor) - (rest - left).max(floor);
                 return;
             }
+            self.charged -= rest.max(floor);
             left -= rest;
             self.head_offset = 0;
             self.head = self.take_first(pool);

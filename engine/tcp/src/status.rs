@@ -42,6 +42,8 @@ pub struct Status {
     pub sack: bool,
     /// Both ends use timestamps.
     pub timestamps: bool,
+    /// An ICMP error said that the peer can't be reached just now, and nothing was acknowledged since.
+    pub unreachable: bool,
     /// Milliseconds for which nothing of what is outstanding was acknowledged; zero when nothing is.
     pub stalled_ms: u32,
 }
@@ -67,6 +69,7 @@ impl<B: Buffers> Tcb<B> {
             retransmits: self.timers.retransmits,
             sack: self.flags.contains(crate::tcb::Flags::SACK),
             timestamps: self.timestamps.enabled,
+            unreachable: self.flags.contains(crate::tcb::Flags::UNREACHABLE),
             stalled_ms: if in_flight == 0 {
                 0
             } else {

@@ -5,6 +5,7 @@
 
 use fourtuple_wire::{DropReason, Instant, SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps};
 
+use crate::challenge::LastAnswer;
 use crate::closed::reset_for;
 use crate::profile::millis;
 use crate::tcb::Flags;
@@ -30,6 +31,7 @@ pub struct SynRecord {
     offers: u8,
     /// Bits 0–3 the peer's shift, 4–7 retransmissions of the SYN+ACK, which stop at 15.
     shift_and_retransmits: u8,
+    answered: LastAnswer,
 }
 
 const _: () = assert!(size_of::<SynRecord>() <= 40);
@@ -96,6 +98,7 @@ impl SynRecord {
             receive_mss: path.receive_mss,
             offers,
             shift_and_retransmits: shift.unwrap_or(0).min(14),
+            answered: LastAnswer::default(),
         }
     }
 
@@ -190,8 +193,11 @@ impl SynRecord {
         SynArrival::Establish
     }
 
-    /// The ACK that tells the peer where we stand.
-    fn challenge(&self, profile: &Profile, now: Instant) -> SynArrival {
+    /// The ACK that tells the peer where we stand, unless it was just told (RFC 5961 §7).
+    fn challenge(&mut self, profile: &Profile, now: Instant) -> SynArrival {
+        if !self.answered.try_answer(now) {
+            return SynArrival::Drop(DropReason::RateLimited);
+        }
         let shift = if self.offers(WINDOW_SCALE) {
             profile.window_shift()
         } else {

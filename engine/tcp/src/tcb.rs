@@ -185,6 +185,8 @@ bit_set! {
         URGENT = 64,
         /// R1 was told for what is outstanding.
         R1_TOLD = 128,
+        /// An ICMP error said that the peer can't be reached just now, and nothing was acknowledged since.
+        UNREACHABLE = 512,
     }
 }
 

@@ -39,6 +39,10 @@ impl Payload for Bytes {
             len: end - start,
         }
     }
+
+    fn space(&self) -> usize {
+        self.memory.len()
+    }
 }
 
 /// Received payload that pins 64 octets more than it holds.

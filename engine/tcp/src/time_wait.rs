@@ -5,6 +5,7 @@
 
 use fourtuple_wire::{DropReason, Instant, SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps};
 
+use crate::challenge::LastAnswer;
 use crate::profile::millis;
 use crate::syn_record::acceptable;
 use crate::timers::{Timer, is_before};
@@ -23,6 +24,7 @@ pub struct TimeWait {
     /// The window field of our last ACK.
     window: u16,
     timestamps: bool,
+    answered: LastAnswer,
 }
 
 const _: () = assert!(size_of::<TimeWait>() <= 36);
@@ -76,11 +78,15 @@ impl TimeWait {
             if is(TcpFlags::FIN) && !is(TcpFlags::SYN) && !old && last == self.rcv_nxt {
                 self.deadline_ms = now.as_millis() + 2 * u64::from(millis(profile.msl));
             }
-            return if len == 0 && !is(TcpFlags::SYN) && header.seq == self.rcv_nxt {
-                TimeWaitArrival::Drop(DropReason::TimeWait)
-            } else {
-                TimeWaitArrival::Acknowledge(self.acknowledgment(now))
-            };
+            if len == 0 && !is(TcpFlags::SYN) && header.seq == self.rcv_nxt {
+                return TimeWaitArrival::Drop(DropReason::TimeWait);
+            }
+            // RFC 5961 §7. Text and FINs are always answered: two ends that only acknowledge send none.
+            let may_loop = len == 0 || is(TcpFlags::SYN);
+            if may_loop && !self.answered.try_answer(now) {
+                return TimeWaitArrival::Drop(DropReason::RateLimited);
+            }
+            return TimeWaitArrival::Acknowledge(self.acknowledgment(now));
         }
         // Nothing new can come: the peer has sent its FIN.
         TimeWaitArrival::Drop(DropReason::TimeWait)
@@ -155,6 +161,7 @@ impl<B: Buffers> Tcb<B> {
             timestamp_offset: self.timestamps.offset,
             window: scaled(self.rcv.wnd(), self.rcv.shift),
             timestamps: self.timestamps.enabled,
+            answered: LastAnswer::default(),
         }
     }
 }

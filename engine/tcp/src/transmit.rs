@@ -221,7 +221,19 @@ impl<B: Buffers> Tcb<B> {
     fn pure_ack(&mut self, env: &mut Env<'_, B>) -> Outgoing {
         let ack = self.next_ack();
         env.counters.pure_acks_out += 1;
-        Outgoing::bare(self.header(self.snd.nxt, ack, TcpFlags::ACK, env))
+        Outgoing::bare(self.header(self.seq_in_window(), ack, TcpFlags::ACK, env))
+    }
+
+    /// SND.NXT, or the edge of the peer's window where that lies before it: RFC 9293 §3.8.6 has a sender expect a window that
+    /// shrinks, and an acknowledgment beyond it is outside of what the peer may accept (§3.10.7.4), so that with both windows
+    /// full neither side would ever learn what arrived.
+    fn seq_in_window(&self) -> SeqNum {
+        let edge = self.snd.una + self.snd.wnd;
+        if self.state != State::SynReceived && edge.before(self.snd.nxt) {
+            edge
+        } else {
+            self.snd.nxt
+        }
     }
 
     /// A segment with text, a FIN, or both.

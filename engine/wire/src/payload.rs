@@ -19,6 +19,18 @@ pub trait Payload: Clone {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// Bytes of buffer memory that it pins, however few of them are its own (D5).
+    fn space(&self) -> usize;
+
+    /// What it is charged to a send queue: its bytes, and no less than half of the memory that it pins. So a queue of full
+    /// segments is charged for their bytes alone, and one of single bytes pins no more than twice its bound.
+    fn charge(&self) -> u32 {
+        match self.len() {
+            0 => 0,
+            len => len.max(self.space() / 2) as u32,
+        }
+    }
 }
 
 /// Bytes received: unique, and trimmed at both ends to what is new and within the window.

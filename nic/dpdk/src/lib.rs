@@ -36,5 +36,5 @@ pub use clock::TscClock;
 pub use eal::{Eal, EalOptions, Memory, ORDINARY_MEGABYTES, WorkerThread};
 pub use mbuf::{Mbuf, SharedMbuf, TxMbuf, foreign_frees};
 pub use pages::TransparentHugePages;
-pub use port::{Port, PortOptions};
+pub use port::{Port, PortOptions, Reporter};
 pub use queue::DpdkQueue;

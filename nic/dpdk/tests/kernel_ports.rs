@@ -69,6 +69,135 @@ fn packet_sockets_carry_frames_both_ways_over_a_veth() {
 }
 
 #[test]
+fn af_xdp_carries_frames_both_ways_and_gives_its_memory_back() {
+    let name = "af_xdp_carries_frames_both_ways_and_gives_its_memory_back";
+    let Some(namespace) = namespace(
+        "xdp",
+        &[
+            "link add fta numrxqueues 2 numtxqueues 2 type veth peer name ftb numrxqueues 2 numtxqueues 2",
+            "link set fta up",
+            "link set ftb up",
+        ],
+    ) else {
+        return;
+    };
+    alone_through(
+        name,
+        |command| namespace.enter(command),
+        || {
+            let eal = eal();
+            let _worker = worker(&eal);
+            let mut b = eal.af_packet("ftb", 1, &small()).unwrap();
+            let mut qb = b.take_queues().remove(0);
+            for round in 0..2u8 {
+                let mut a = match eal.af_xdp("fta", 2, &small()) {
+                    Ok(port) => port,
+                    Err(error) if error.to_string().contains("no AF_XDP") => return skip(&error.to_string()),
+                    Err(error) => panic!("{error}"),
+                };
+                let (mac_a, mac_b) = (a.promises().mac, b.promises().mac);
+                assert!(a.promises().kernel_peer && !a.promises().multi_seg && a.promises().queues == 2);
+                let mut qa = a.take_queues();
+                assert!(
+                    qa.iter().all(|queue| queue.wait_fd().is_some()),
+                    "each queue has a socket"
+                );
+
+                for i in 0..50u8 {
+                    let queue = &mut qa[usize::from(i % 2)];
+                    let payload = queue.share_copy(&[0xcd; 1400]).unwrap();
+                    let mut out = frame(queue, &header(mac_b, mac_a, i));
+                    assert!(out.attach(&payload));
+                    send(queue, out);
+                }
+                let mut got = Vec::new();
+                assert!(soon(|| {
+                    got.extend(ours(&mut qb));
+                    got.len() == 50
+                }));
+                assert!(got.iter().all(|frame| frame.bytes()[15..] == [0xcd; 1400]));
+
+                let back = frame(&mut qb, &header(mac_a, mac_b, round));
+                send(&mut qb, back);
+                let mut back = Vec::new();
+                assert!(soon(|| {
+                    back.extend(qa.iter_mut().flat_map(ours));
+                    !back.is_empty()
+                }));
+                assert_eq!(back[0].bytes()[14], round);
+
+                let reporter = a.reporter();
+                let report = reporter.report().expect("the port is open");
+                assert!(report.link.up && report.counters.iter().any(|(name, _)| name == "rx_q1_packets"));
+                assert_eq!(a.stats().tx_packets, 50);
+                drop((a, qa));
+                assert!(reporter.report().is_none(), "the port is closed");
+                assert_eq!(eal.sweep_pools(), 1, "a received frame is still out");
+                drop(back);
+                assert_eq!(
+                    eal.sweep_pools(),
+                    0,
+                    "all memory is back, but what the driver forgot of its own"
+                );
+            }
+            assert_eq!(foreign_frees(), 0);
+        },
+    );
+}
+
+#[test]
+fn packet_sockets_carry_jumbo_frames_and_tell_what_the_kernel_dropped() {
+    let name = "packet_sockets_carry_jumbo_frames_and_tell_what_the_kernel_dropped";
+    let Some(namespace) = namespace(
+        "jumbo",
+        &[
+            "link add fta mtu 9000 type veth peer name ftb mtu 9000",
+            "link set fta up",
+            "link set ftb up",
+        ],
+    ) else {
+        return;
+    };
+    alone_through(
+        name,
+        |command| namespace.enter(command),
+        || {
+            let eal = eal();
+            let _worker = worker(&eal);
+            let options = PortOptions {
+                mtu: Some(9000),
+                descriptors: 60,
+                ..small()
+            };
+            let mut a = eal.af_packet("fta", 1, &options).unwrap();
+            let mut b = eal.af_packet("ftb", 1, &options).unwrap();
+            assert_eq!(a.promises().mtu, 9000);
+            let (mac_a, mac_b) = (a.promises().mac, b.promises().mac);
+            let (mut qa, mut qb) = (a.take_queues().remove(0), b.take_queues().remove(0));
+            let payload = qa.share_copy(&[0xab; 8985]).unwrap();
+            let sent = 200u8;
+            for i in 0..sent {
+                let mut out = frame(&mut qa, &header(mac_b, mac_a, i));
+                assert!(out.attach(&payload));
+                send(&mut qa, out);
+            }
+            let mut got = Vec::new();
+            assert!(soon(|| {
+                got.extend(ours(&mut qb));
+                got.len() >= 50
+            }));
+            assert!(got.iter().all(|frame| frame.bytes()[15..] == [0xab; 8985]));
+            assert!(
+                soon(|| qb.stats().rx_packets + qb.stats().rx_missed >= u64::from(sent)),
+                "what did not fit into the ring is counted: {:?}",
+                qb.stats()
+            );
+            assert!(b.stats().rx_missed >= 100);
+        },
+    );
+}
+
+#[test]
 fn a_tap_talks_with_the_kernel_and_fills_in_checksums() {
     let name = "a_tap_talks_with_the_kernel_and_fills_in_checksums";
     let Some(namespace) = namespace("tap", &["link set lo up"]) else {

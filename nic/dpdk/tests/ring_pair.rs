@@ -40,6 +40,11 @@ fn what_one_sends_the_other_receives_on_the_same_queue() {
         send(&mut qb[3], reply);
         assert_eq!(contents(&receive(&mut qa[3])), [b"back".to_vec()]);
         assert_eq!((a.stats().tx_packets, b.stats().rx_packets), (12_800, 12_800));
+        let (sent, received) = (a.stats().tx_bytes, b.stats().rx_bytes);
+        assert!(
+            (sent, received) == (12_800 * 3, 12_800 * 3),
+            "{sent} bytes sent, {received} received"
+        );
         assert_eq!((b.stats().tx_packets, a.stats().rx_packets), (1, 1));
         assert!(qa.iter().chain(&qb).all(all_home));
         assert_eq!(foreign_frees(), 0);

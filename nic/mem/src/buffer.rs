@@ -97,6 +97,10 @@ impl Shared for MemShared {
             place: start..end.max(start),
         }
     }
+
+    fn space(&self) -> usize {
+        self.loan.pool().room() + BUFFER_OVERHEAD
+    }
 }
 
 impl fmt::Debug for MemShared {

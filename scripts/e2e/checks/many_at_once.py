@@ -5,6 +5,7 @@ import socket
 import struct
 import time
 
+import accounts
 import stage
 from stage import ENGINE_V4, ENGINE_V6, expect
 
@@ -54,18 +55,6 @@ def vanishing(lab):
         connection.close()
 
 
-def nothing_left(lab):
-    deadline = time.monotonic() + 15
-    while True:
-        workers = lab.stats()["workers"]
-        left = {name: sum(worker[name] for worker in workers) for name in ("connections", "syn_queue", "lent_chunks", "send_chunks", "receive_chunks", "scoreboards")}
-        lent = sum(worker[f"{pool}_buffers"] - worker[f"{pool}_buffers_free"] for worker in workers for pool in ("rx", "tx"))
-        if not any(left.values()) and lent == 0:
-            return
-        expect(time.monotonic() < deadline, f"left over: {left}, {lent} buffers away")
-        time.sleep(0.2)
-
-
 def check():
     for mode in ("handler", "threads=2"):
         with stage.Lab("--queues", "2") as lab:
@@ -75,7 +64,7 @@ def check():
             stage.expect_linux_unharmed(before, lab.linux_counters())
             stalled_readers(lab)
             vanishing(lab)
-            nothing_left(lab)
+            accounts.nothing_left(lab)
             bulk(lab)
             stage.drain(server)
 

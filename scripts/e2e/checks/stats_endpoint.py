@@ -1,16 +1,9 @@
 """The stats endpoint: health, strict exposition, versioned JSON, and packets in = sum of verdicts, under load."""
 
+import accounts
 import exposition
 import stage
 from stage import ENGINE_V4, expect
-
-
-def verdicts_add_up(snapshot):
-    for number, worker in enumerate(snapshot["workers"]):
-        taken = worker["rx_packets"] + worker["steered_in"]
-        told = worker["consumed"] + worker["steered_out"] + sum(worker["dropped"].values())
-        expect(taken == told, f"worker {number}: {taken} packets in, {told} verdicts")
-    return sum(worker["rx_packets"] for worker in snapshot["workers"])
 
 
 def check():
@@ -25,7 +18,7 @@ def check():
         load = lab.start("linux", "wrk", ["wrk", "-t", "1", "-c", "50", "-d", "4s", f"http://{ENGINE_V4}/"])
         last = -1
         while load.process.poll() is None:
-            packets = verdicts_add_up(lab.stats())
+            packets = accounts.verdicts_add_up(lab.stats())
             expect(packets >= last, "received packets fell")
             last = packets
             exposition.parse(lab.get("/metrics")[1])
@@ -38,7 +31,7 @@ def check():
         expect(snapshot["schema"] == "fourtuple.stats/1", f"schema {snapshot['schema']!r}")
         expect(sum(w["resets_sent"] for w in snapshot["workers"]) > 0, "no RST was counted")
         expect(sum(w["dropped"]["no_connection"] for w in snapshot["workers"]) > 0, "no_connection was not counted")
-        verdicts_add_up(snapshot)
+        accounts.verdicts_add_up(snapshot)
         stage.drain(server)
 
 

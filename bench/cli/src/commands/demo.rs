@@ -2,21 +2,21 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use fourtuple::attach::{PortQueue, attach_pair};
 use fourtuple::{Config, Engine, Listen};
-use fourtuple_loadgen::{Report, Run, ServerCost};
+use fourtuple_loadgen::{Pattern, Plan, Report, Run, ServerCost};
 use ipnet::IpNet;
 
-use super::load::{PORTS, conclude, plan, profile, room, tell_stats};
-use crate::args::{Demo, PatternWord, RunArgs};
+use super::load::{conclude, farewell, plan, profile, room, sources, tell_stats};
+use crate::args::Demo;
 use crate::attach::{available_cores, engine_config};
 use crate::exit::Failure;
 use crate::progress::Watcher;
-use crate::services::Kind;
 use crate::services::on_worker::Services;
+use crate::services::{Kind, Site};
 use crate::signals::Signals;
+use crate::units::Ports;
 
 /// The server's address.
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
@@ -24,56 +24,54 @@ const SERVER: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
 /// Room of the server, as `serve` has it when nothing else is asked for.
 const SERVER_ROOM: u32 = 65_536;
 
+/// Bytes of the page that http is asked for, as `serve` has it when nothing else is asked for.
+const PAGE: u32 = 1_000;
+
+/// Most addresses of the generator: as many as there are behind the server's in its network.
+const MOST_ADDRESSES: u32 = 1 << 14;
+
 /// Connections from one address of the generator: less than it has ports, so that drawing one stays quick.
 const FROM_ONE_ADDRESS: u32 = 40_000;
 
-/// How long connections may take to close at the end.
-const FAREWELL: Duration = Duration::from_millis(500);
-
 pub(crate) fn run(demo: &Demo) -> Result<(), Failure> {
     let base = engine_config(&demo.engine, 0)?;
+    let base_workers = base.workers;
     let (server_cores, generator_cores) = cores(&base);
-    let server_config = Config {
+    let sources = sources(&demo.run, SERVER.into())?;
+    let mut server_config = Config {
         ip: vec![net(SERVER)],
+        // The way to addresses of --src-range.
+        gateway: vec![Ipv4Addr::from(u32::from(SERVER) + 1).into()],
         cores: server_cores,
         stats: demo.run.stats.0,
         max_connections: room(demo.pattern, demo.run.connections).max(SERVER_ROOM),
-        buffers: buffers(demo.pattern, &demo.run, base.workers),
         ..base.clone()
     };
-    let locals = locals(demo.run.connections);
+    let locals = locals(demo.run.connections, demo.run.src_ports);
     let generator_config = Config {
         ip: locals.iter().copied().map(net).collect(),
         cores: generator_cores,
         max_connections: room(demo.pattern, demo.run.connections),
-        ephemeral_ports: PORTS,
+        ephemeral_ports: demo.run.src_ports,
+        source_range: demo.run.src_range,
         ..base
     };
     server_config.validate()?;
     generator_config.validate()?;
-    let kind = match (demo.pattern, demo.run.reverse) {
-        (PatternWord::Rr | PatternWord::Crr, _) => Kind::Echo,
-        (PatternWord::Stream, false) => Kind::Discard,
-        (PatternWord::Stream, true) => Kind::Chargen,
-    };
-    let target = SocketAddr::new(SERVER.into(), kind.port());
-    let plan = plan(
-        demo.pattern,
-        target,
-        locals.into_iter().map(IpAddr::V4).collect(),
-        &demo.run,
-    );
-    let run = Run::new(
-        plan,
-        profile(&generator_config, &demo.run),
-        generator_config.workers,
-    )?;
+    let locals = sources.unwrap_or_else(|| locals.into_iter().map(IpAddr::V4).collect());
+    let mut plan = plan(demo.pattern, SocketAddr::new(SERVER.into(), 0), locals, &demo.run);
+    let kind = kind(&plan);
+    plan.target.set_port(kind.port());
+    server_config.buffers = buffers(&plan, base_workers);
+    let profile = profile(&generator_config, &plan);
+    let run = Run::new(plan, profile, generator_config.workers)?;
     let signals = Signals::install()?;
 
     let (server_port, generator_port) = attach_pair(&server_config)?;
     let capacity = server_config.max_connections;
-    let server: Engine<PortQueue> =
-        Engine::start_on(server_config, server_port, |_| Services::new(Arc::new([kind]), 0))?;
+    let server: Engine<PortQueue> = Engine::start_on(server_config, server_port, |_| {
+        Services::new(Arc::new([kind]), Site::Page(PAGE))
+    })?;
     let mut listen = Listen::on(kind.port());
     listen.profile = server.profile();
     listen.profile.nodelay = true;
@@ -84,7 +82,8 @@ pub(crate) fn run(demo: &Demo) -> Result<(), Failure> {
         Engine::start_on(generator_config, generator_port, |worker| run.generator(worker))?;
 
     let outcome = run.drive(&generator, &mut Watcher::new(signals, run.plan(), Some(&server)));
-    generator.drain(FAREWELL);
+    let farewell = farewell(run.plan());
+    generator.drain(farewell);
     let cost = ServerCost {
         workers: server.config().workers,
         busy_ns_per_operation: match outcome.counts.operations {
@@ -100,7 +99,7 @@ pub(crate) fn run(demo: &Demo) -> Result<(), Failure> {
         }
     }];
     generator.stop();
-    server.drain(FAREWELL);
+    server.drain(farewell);
     server.stop();
     conclude(
         &run,
@@ -111,16 +110,28 @@ pub(crate) fn run(demo: &Demo) -> Result<(), Failure> {
     )
 }
 
+/// The service that the pattern talks to.
+fn kind(plan: &Plan) -> Kind {
+    match plan.pattern {
+        _ if plan.speaks_http() => Kind::Http,
+        Pattern::RequestResponse | Pattern::ConnectRequestResponse => Kind::Echo,
+        Pattern::Stream { reverse: true } => Kind::Chargen,
+        Pattern::Stream { reverse: false } | Pattern::Hold | Pattern::Http => Kind::Discard,
+    }
+}
+
 /// Buffers of each worker: an echo pins what came until it is acknowledged, and all connections have requests under way.
-fn buffers(pattern: PatternWord, run: &RunArgs, workers: u16) -> Option<u32> {
-    let frames = match pattern {
-        PatternWord::Rr | PatternWord::Crr => {
-            u64::from(run.size.unwrap_or(64).div_ceil(FRAME).min(SEND_QUEUE / FRAME))
+fn buffers(plan: &Plan, workers: u16) -> Option<u32> {
+    let frames = match plan.pattern {
+        Pattern::RequestResponse | Pattern::ConnectRequestResponse | Pattern::Http => {
+            let bytes = plan.response.unwrap_or(plan.size).max(plan.size).max(1);
+            u64::from(bytes.div_ceil(FRAME).min(SEND_QUEUE / FRAME))
         }
         // Nothing is sent back, and a window's worth of frames is soon read.
-        PatternWord::Stream => 1,
+        Pattern::Stream { .. } => 1,
+        Pattern::Hold => 0,
     };
-    let pinned = u64::from(run.connections) * u64::from(run.pipeline) * frames / u64::from(workers.max(1));
+    let pinned = u64::from(plan.connections) * u64::from(plan.pipeline) * frames / u64::from(workers.max(1));
     let wanted = (pinned + pinned / 4 + ENOUGH).min(MOST_BUFFERS);
     (wanted > ENOUGH * 2).then_some(wanted as u32)
 }
@@ -155,9 +166,11 @@ fn cores(config: &Config) -> (Vec<usize>, Vec<usize>) {
 }
 
 /// As many addresses as so many connections to one port need.
-fn locals(connections: u32) -> Vec<Ipv4Addr> {
+fn locals(connections: u32, (first_port, last_port): Ports) -> Vec<Ipv4Addr> {
     let first = u32::from(SERVER) + 1;
-    (0..connections.div_ceil(FROM_ONE_ADDRESS).max(1))
+    let ports = u32::from(last_port - first_port) + 1;
+    let from_one = (ports - ports / 3).min(FROM_ONE_ADDRESS);
+    (0..connections.div_ceil(from_one).clamp(1, MOST_ADDRESSES))
         .map(|number| Ipv4Addr::from(first + number))
         .collect()
 }
@@ -181,9 +194,16 @@ mod tests {
 
     #[test]
     fn many_connections_come_from_several_addresses() {
-        assert_eq!(locals(64), [Ipv4Addr::new(10, 99, 0, 2)]);
-        assert_eq!(locals(40_001).len(), 2);
-        assert_eq!(locals(1_000_000).len(), 25);
+        let ports = (1_024, 65_535);
+        assert_eq!(locals(64, ports), [Ipv4Addr::new(10, 99, 0, 2)]);
+        assert_eq!(locals(40_001, ports).len(), 2);
+        assert_eq!(locals(1_000_000, ports).len(), 25);
+        assert_eq!(
+            locals(100, (5_000, 5_049)).len(),
+            3,
+            "a few ports, more addresses"
+        );
+        assert_eq!(locals(u32::MAX, (1, 1)).len(), MOST_ADDRESSES as usize);
     }
 
     #[test]

@@ -5,8 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use fourtuple::attach::PortQueue;
-use fourtuple::{Config, Engine, Profile};
+use fourtuple::{Config, Engine, KeepAlive, Profile};
 use fourtuple_loadgen::{Close, Ending, Limit, Outcome, Pattern, Plan, Report, Run};
+use ipnet::IpNet;
 
 use crate::args::{CloseWord, Load, PatternWord, RunArgs};
 use crate::attach::config;
@@ -24,9 +25,6 @@ const REQUEST: u32 = 64;
 /// And of a stream's block.
 const BLOCK: u32 = 64 << 10;
 
-/// How long connections may take to close at the end of a run.
-const FAREWELL: Duration = Duration::from_millis(500);
-
 pub(crate) fn run(load: &Load) -> Result<(), Failure> {
     let config = config(
         &load.attach,
@@ -34,12 +32,11 @@ pub(crate) fn run(load: &Load) -> Result<(), Failure> {
         load.run.stats,
         room(load.pattern, load.run.connections),
     )?;
-    let locals = config
-        .ip
-        .iter()
-        .map(ipnet::IpNet::addr)
-        .filter(|ip| ip.is_ipv4() == load.target.is_ipv4())
-        .collect();
+    let of_its_family = |ip: &IpAddr| ip.is_ipv4() == load.target.is_ipv4();
+    let locals = match sources(&load.run, load.target.ip())? {
+        Some(sources) => sources,
+        None => config.ip.iter().map(IpNet::addr).filter(of_its_family).collect(),
+    };
     let plan = plan(load.pattern, load.target, locals, &load.run);
     if plan.locals.is_empty() {
         let family = if load.target.is_ipv4() {
@@ -53,15 +50,17 @@ pub(crate) fn run(load: &Load) -> Result<(), Failure> {
         )));
     }
     let config = Config {
-        ephemeral_ports: PORTS,
+        ephemeral_ports: load.run.src_ports,
+        source_range: load.run.src_range,
         ..config
     };
-    let run = Run::new(plan, profile(&config, &load.run), config.workers)?;
+    let profile = profile(&config, &plan);
+    let run = Run::new(plan, profile, config.workers)?;
     let signals = Signals::install()?;
     let engine: Engine<PortQueue> = Engine::start_with(config, |worker| run.generator(worker))?;
     tell_stats(&load.run, &engine);
     let outcome = run.drive(&engine, &mut Watcher::new(signals, run.plan(), None));
-    engine.drain(FAREWELL);
+    engine.drain(farewell(run.plan()));
     engine.stop();
     conclude(
         &run,
@@ -72,15 +71,30 @@ pub(crate) fn run(load: &Load) -> Result<(), Failure> {
     )
 }
 
-/// Local ports of a generator: its addresses are its own, no other program draws from them.
-pub(crate) const PORTS: (u16, u16) = (1_024, 65_535);
+/// Addresses of `--src-range` to connect from, if it was given.
+pub(crate) fn sources(run: &RunArgs, target: IpAddr) -> Result<Option<Vec<IpAddr>>, Failure> {
+    let Some(range) = run.src_range else {
+        return Ok(None);
+    };
+    let wrong = |problem: &str| Err(Failure::Usage(format!("--src-range: {range} {problem}")));
+    if range.addr().is_ipv4() != target.is_ipv4() {
+        return wrong("is of another family than the target");
+    }
+    if range.contains(&target) {
+        return wrong("has the target's own address in it");
+    }
+    Ok(Some(range.hosts().take(MOST_SOURCES).collect()))
+}
+
+/// Most addresses to connect from: the first of a range that has more.
+const MOST_SOURCES: usize = 1 << 16;
 
 /// Connections that there has to be room for: with crr, those that are closing and their TIME_WAIT records as well.
 pub(crate) fn room(pattern: PatternWord, connections: u32) -> u32 {
     match pattern {
         PatternWord::Crr => connections.saturating_mul(4).saturating_add(1_024),
-        PatternWord::Rr | PatternWord::Stream => {
-            connections.saturating_add(connections / 8).saturating_add(64)
+        PatternWord::Rr | PatternWord::Stream | PatternWord::Hold | PatternWord::Http => {
+            connections.saturating_add(connections / 4).saturating_add(64)
         }
     }
 }
@@ -91,26 +105,33 @@ pub(crate) fn plan(word: PatternWord, target: SocketAddr, locals: Vec<IpAddr>, r
         PatternWord::Rr => Pattern::RequestResponse,
         PatternWord::Crr => Pattern::ConnectRequestResponse,
         PatternWord::Stream => Pattern::Stream { reverse: run.reverse },
+        PatternWord::Hold => Pattern::Hold,
+        PatternWord::Http => Pattern::Http,
     };
     let limit = match (run.count, run.duration) {
         (Some(count), _) => Limit::Operations(count),
         (None, duration) => Limit::Time(duration.unwrap_or(DURATION)),
+    };
+    let size = match word {
+        PatternWord::Rr | PatternWord::Crr | PatternWord::Hold => REQUEST,
+        PatternWord::Stream => BLOCK,
+        PatternWord::Http => 0,
     };
     Plan {
         locals,
         connections: run.connections,
         limit,
         warmup: run.warmup,
+        ramp: run.ramp,
         timeout: run.timeout,
-        size: run.size.unwrap_or(if word == PatternWord::Stream {
-            BLOCK
-        } else {
-            REQUEST
-        }),
+        size: run.size.map_or(size, |sizes| sizes.request),
+        response: run.size.and_then(|sizes| sizes.response),
+        path: run.path.clone(),
         pipeline: run.pipeline,
         verify: run.verify,
         close: match run.close {
             CloseWord::Client => Close::Client,
+            CloseWord::Server => Close::Server,
             CloseWord::Rst => Close::Reset,
         },
         seed: run.seed,
@@ -119,14 +140,39 @@ pub(crate) fn plan(word: PatternWord, target: SocketAddr, locals: Vec<IpAddr>, r
 }
 
 /// What the generator's connections are opened with: no Nagle, and nobody waits for longer than the time-out.
-pub(crate) fn profile(config: &Config, run: &RunArgs) -> Profile {
+pub(crate) fn profile(config: &Config, plan: &Plan) -> Profile {
     Profile {
         nodelay: true,
-        connect_timeout: run.timeout,
+        keepalive: held(plan),
+        connect_timeout: plan.timeout,
         msl: config.msl,
         receive_buffer: config.receive_buffer,
         send_buffer: config.send_buffer,
         ..Profile::default()
+    }
+}
+
+/// Held connections say nothing: whether their peers are still there is asked within half of the time, not more often than
+/// each second.
+fn held(plan: &Plan) -> Option<KeepAlive> {
+    let (Pattern::Hold, Limit::Time(span)) = (plan.pattern, plan.limit) else {
+        return None;
+    };
+    Some(KeepAlive {
+        idle: (span / 4).clamp(Duration::from_secs(1), Duration::from_secs(60)),
+        interval: (span / 8).clamp(Duration::from_secs(1), Duration::from_secs(10)),
+        count: 2,
+    })
+}
+
+/// How long connections may take to close at the end of a run: those that were held are closed in order, as long as they take.
+pub(crate) fn farewell(plan: &Plan) -> Duration {
+    match plan.pattern {
+        Pattern::Hold => plan.timeout + Duration::from_micros(50) * plan.connections,
+        Pattern::RequestResponse
+        | Pattern::ConnectRequestResponse
+        | Pattern::Stream { .. }
+        | Pattern::Http => Duration::from_millis(500),
     }
 }
 
@@ -168,7 +214,10 @@ fn judge(ending: &Ending, report: &Report, max_error_rate: f64) -> Result<(), Fa
         Ending::Complete => {}
     }
     if report.operations == 0 {
-        return Err(Failure::Run("no operation succeeded".into()));
+        return Err(Failure::Run(match report.errors.status {
+            Some(1..) => "no operation succeeded: no answer had a status of 2xx; does the server have what --path names?".into(),
+            Some(0) | None => "no operation succeeded".into(),
+        }));
     }
     let rate = report.error_rate();
     if rate > max_error_rate {

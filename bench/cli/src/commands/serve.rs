@@ -10,30 +10,31 @@ use fourtuple::{ConfigError, Engine, Listen, Listener};
 use crate::args::{Mode, Serve};
 use crate::attach::config;
 use crate::exit::Failure;
+use crate::services::http_files::{Files, RootError};
 use crate::services::on_threads::Threads;
 use crate::services::on_worker::Services;
-use crate::services::{Kind, Service};
+use crate::services::{Kind, Service, Site};
 use crate::signals::Signals;
 
 /// How often the main thread looks for a signal.
 const LOOK: Duration = Duration::from_millis(50);
 
 pub(crate) fn run(serve: &Serve) -> Result<(), Failure> {
-    check(&serve.services)?;
+    check(serve)?;
+    let site = site(serve)?;
     let config = config(&serve.attach, &serve.engine, serve.stats, serve.max_connections)?;
     let signals = Signals::install()?;
-    let body_size = serve.body_size as usize;
     let engine: Engine<PortQueue> = match serve.mode {
         Mode::Handler => {
             let kinds: Arc<[Kind]> = serve.services.iter().map(|service| service.kind).collect();
-            Engine::start_with(config, |_| Services::new(Arc::clone(&kinds), body_size))?
+            Engine::start_with(config, |_| Services::new(Arc::clone(&kinds), site.clone()))?
         }
         Mode::Threads(_) => Engine::start(config)?,
     };
     let listeners = listen(serve, &engine)?;
     let threads = match serve.mode {
         Mode::Handler => None,
-        Mode::Threads(count) => Some(Threads::start(&engine, &listeners, count, body_size)?),
+        Mode::Threads(count) => Some(Threads::start(&engine, &listeners, count, &site)?),
     };
     announce(&serve.services, &engine)?;
     while !signals.came() {
@@ -54,19 +55,49 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Failure> {
     Ok(())
 }
 
-/// No services, or a port twice.
-fn check(services: &[Service]) -> Result<(), Failure> {
+/// No services, a port twice, or a folder that nothing serves.
+fn check(serve: &Serve) -> Result<(), Failure> {
+    let services = &serve.services;
     if services.is_empty() {
         return Err(Failure::Usage(
             "name a service, as echo:7, discard:9, chargen:19, daytime:13 or http:80".into(),
         ));
     }
     for (place, service) in services.iter().enumerate() {
-        if services[..place].iter().any(|other| other.port == service.port) {
-            return Err(ConfigError::PortTaken(service.port).into());
+        let both = services[..place]
+            .iter()
+            .map(|other| (other.first.max(service.first), other.last.min(service.last)))
+            .find(|(first, last)| first <= last);
+        if let Some((first, _)) = both {
+            return Err(ConfigError::PortTaken(first).into());
         }
     }
+    if serve.root.is_some() && services.iter().all(|service| service.kind != Kind::Http) {
+        return Err(Failure::Usage(
+            "--root: no http service is there to serve its files; add http:80".into(),
+        ));
+    }
     Ok(())
+}
+
+/// What http serves; the files of `--root` are read here.
+fn site(serve: &Serve) -> Result<Site, Failure> {
+    let Some(root) = &serve.root else {
+        return Ok(Site::Page(serve.body_size));
+    };
+    let files = Files::load(root).map_err(|error| match error {
+        RootError::Unreadable(..) => Failure::Unusable(error.to_string()),
+        RootError::NoFolder(..) | RootError::TooLarge(_) | RootError::TooMany(_) => {
+            Failure::Usage(error.to_string())
+        }
+    })?;
+    let (count, bytes) = files.extent();
+    let _ = writeln!(
+        std::io::stderr(),
+        "root: {count} files, {bytes} bytes of {} in memory; a change needs a restart",
+        root.display()
+    );
+    Ok(Site::Files(Arc::new(files)))
 }
 
 /// Listeners in the order of the services: their numbers count from 0.
@@ -80,7 +111,7 @@ fn listen(serve: &Serve, engine: &Engine<PortQueue>) -> Result<Vec<(Listener, Ki
             backlog: serve.backlog,
             syn_queue: serve.syn_queue,
             profile: profile.clone(),
-            ..Listen::on(service.port)
+            ..Listen::on_ports(service.first..=service.last)
         };
         let listen = match serve.mode {
             Mode::Handler => listen,
@@ -97,7 +128,10 @@ fn announce(services: &[Service], engine: &Engine<PortQueue>) -> Result<(), Fail
     for service in services {
         write!(out, "listening {}", service.kind.name())?;
         for net in &engine.config().ip {
-            write!(out, " {}", std::net::SocketAddr::new(net.addr(), service.port))?;
+            write!(out, " {}", std::net::SocketAddr::new(net.addr(), service.first))?;
+            if service.last > service.first {
+                write!(out, "-{}", service.last)?;
+            }
         }
         writeln!(out)?;
     }

@@ -1,11 +1,10 @@
-//! A fixed page over HTTP/1.1: keep-alive, pipelining, HEAD; every path has the same body.
+//! HTTP/1.1 over one connection: keep-alive, pipelining, HEAD, an orderly end.
 //!
-//! The answer is made once a second, for its Date, and sent by reference. What of a request came alone is kept in memory of
-//! the connection's own, at most one head and one received piece; an answer that does not fit into the send queue stops the
-//! reading of more requests.
+//! What of a request came alone is kept in memory of the connection's own, at most one head and one received piece; an answer
+//! that does not fit into the send queue stops the reading of more requests.
 
-use super::clock::Civil;
-use super::http_request::{Keep, Parsed, Refusal, parse};
+use super::http_request::{Keep, Parsed, parse};
+use super::http_web::{Answer, Web};
 use super::pipe::Pipe;
 
 /// One connection's requests.
@@ -21,117 +20,17 @@ pub(crate) struct Http {
     at_end: bool,
 }
 
-/// What is being sent.
-enum Answer {
-    Page {
-        /// The head of the second in which it was begun may differ in its Date from the one it ends with: heads have one length,
-        /// and the first part goes as a whole.
-        keep: Keep,
-        head_only: bool,
-        sent: usize,
-    },
-    Refusal {
-        bytes: Vec<u8>,
-        sent: usize,
-    },
-}
-
-/// The page, for all connections of a thread.
-pub(crate) struct Page<P> {
-    body: Vec<u8>,
-    /// Head and the beginning of the body, by [`Keep`]; their length, and that of the head.
-    first: [Option<First<P>>; 3],
-    rest: Option<P>,
-    fresh_until_ns: u64,
-}
-
-struct First<P> {
-    prepared: P,
-    len: usize,
-    head_len: usize,
-}
-
-/// So much of the body goes with the head: both fit into one buffer, and most frames.
-const BODY_WITH_HEAD: usize = 1_024;
-
-impl<P> Page<P> {
-    pub(crate) fn new(body_size: usize) -> Self {
-        let line = b"Fourtuple serves this line over and over, as often as --body-size asks.\n";
-        let body = line.iter().cycle().take(body_size).copied().collect();
-        Self {
-            body,
-            first: [None, None, None],
-            rest: None,
-            fresh_until_ns: 0,
-        }
-    }
-
-    /// Makes what is out of date, once a second.
-    fn refresh<C: Pipe<Prepared = P>>(&mut self, pipe: &mut C) {
-        let now = pipe.now_ns();
-        if now < self.fresh_until_ns {
-            return;
-        }
-        let time = Civil::now();
-        self.fresh_until_ns = now + time.left_ns.max(1_000_000);
-        let with_head = self.body.len().min(BODY_WITH_HEAD);
-        for (keep, place) in [Keep::Stays, Keep::Asked, Keep::Closes]
-            .into_iter()
-            .zip(&mut self.first)
-        {
-            let mut bytes = head(&time, keep, self.body.len()).into_bytes();
-            let head_len = bytes.len();
-            bytes.extend_from_slice(&self.body[..with_head]);
-            let len = bytes.len();
-            *place = Some(First {
-                prepared: pipe.prepare(bytes),
-                len,
-                head_len,
-            });
-        }
-        if self.rest.is_none() && self.body.len() > with_head {
-            self.rest = Some(pipe.prepare(self.body[with_head..].to_vec()));
-        }
-    }
-
-    /// Sends what is left of an answer; `true` when nothing is.
-    fn send<C: Pipe<Prepared = P>>(
-        &self,
-        pipe: &mut C,
-        keep: Keep,
-        head_only: bool,
-        sent: &mut usize,
-    ) -> bool {
-        let Some(first) = &self.first[keep as usize] else {
-            return true;
-        };
-        let first_end = if head_only { first.head_len } else { first.len };
-        if *sent < first_end {
-            *sent += pipe.send_prepared(&first.prepared, *sent, first_end);
-            if *sent < first_end {
-                return false;
-            }
-        }
-        let Some(rest) = self.rest.as_ref().filter(|_| !head_only) else {
-            return true;
-        };
-        let rest_len = self.body.len() - BODY_WITH_HEAD;
-        *sent += pipe.send_prepared(rest, *sent - first.len, rest_len);
-        *sent == first.len + rest_len
-    }
-}
-
 impl Http {
     /// Answers what has come, as far as there is room.
-    pub(crate) fn go_on<P: Pipe>(&mut self, pipe: &mut P, page: &mut Page<P::Prepared>) {
-        page.refresh(pipe);
+    pub(crate) fn go_on<P: Pipe>(&mut self, pipe: &mut P, web: &mut Web<P::Prepared>) {
+        web.refresh(pipe);
         loop {
             if self.ended {
                 // What a client says after the end is thrown away, so that it can read the answer.
                 while pipe.receive().is_some() {}
                 return;
             }
-            if !self.send_answer(pipe, page) {
+            if !self.send_answer(pipe, web) {
                 return;
             }
             if self.over {
@@ -139,8 +38,10 @@ impl Http {
                 continue;
             }
             if !self.partial.is_empty() {
-                let used = self.take(&parse(&self.partial), pipe);
-                self.partial.drain(..used);
+                let mut partial = std::mem::take(&mut self.partial);
+                let used = self.take(&parse(&partial), pipe, web);
+                partial.drain(..used);
+                self.partial = partial;
                 if used > 0 || self.over {
                     continue;
                 }
@@ -148,7 +49,7 @@ impl Http {
             let Some(received) = pipe.receive() else {
                 break;
             };
-            self.receive(P::bytes(&received), pipe, page);
+            self.receive(P::bytes(&received), pipe, web);
         }
         if self.at_end {
             // What is left of a request will never be whole.
@@ -156,12 +57,12 @@ impl Http {
         }
     }
 
-    pub(crate) fn on_peer_closed<P: Pipe>(&mut self, pipe: &mut P, page: &mut Page<P::Prepared>) {
+    pub(crate) fn on_peer_closed<P: Pipe>(&mut self, pipe: &mut P, web: &mut Web<P::Prepared>) {
         self.at_end = true;
         if self.ended {
             pipe.close();
         } else {
-            self.go_on(pipe, page);
+            self.go_on(pipe, web);
         }
     }
 
@@ -176,14 +77,14 @@ impl Http {
     }
 
     /// Requests as they mostly come: whole, in one piece. What can't be answered now is kept.
-    fn receive<P: Pipe>(&mut self, mut bytes: &[u8], pipe: &mut P, page: &Page<P::Prepared>) {
+    fn receive<P: Pipe>(&mut self, mut bytes: &[u8], pipe: &mut P, web: &mut Web<P::Prepared>) {
         while self.partial.is_empty() && !bytes.is_empty() && !self.over {
-            let used = self.take(&parse(bytes), pipe);
+            let used = self.take(&parse(bytes), pipe, web);
             if used == 0 {
                 break;
             }
             bytes = &bytes[used..];
-            if !self.send_answer(pipe, page) {
+            if !self.send_answer(pipe, web) {
                 break;
             }
         }
@@ -192,45 +93,31 @@ impl Http {
         }
     }
 
-    /// Notes the answer to a request; tells how many bytes of it were used.
-    fn take<P: Pipe>(&mut self, parsed: &Parsed, pipe: &P) -> usize {
-        match *parsed {
+    /// Begins the answer to a request; tells how many bytes of it were used.
+    fn take<P: Pipe>(&mut self, parsed: &Parsed<'_>, pipe: &mut P, web: &mut Web<P::Prepared>) -> usize {
+        match parsed {
             Parsed::Incomplete => 0,
-            Parsed::Request { len, head_only, keep } => {
-                let keep = if pipe.is_draining() { Keep::Closes } else { keep };
+            Parsed::Request(len, request) => {
+                let keep = if pipe.is_draining() {
+                    Keep::Closes
+                } else {
+                    request.keep
+                };
                 self.over = keep == Keep::Closes;
-                self.answer = Some(Answer::Page {
-                    keep,
-                    head_only,
-                    sent: 0,
-                });
-                len
+                self.answer = Some(web.begin(pipe, request, keep));
+                *len
             }
             Parsed::Refused(why) => {
                 self.over = true;
-                self.answer = Some(Answer::Refusal {
-                    bytes: refusal(&Civil::now(), why),
-                    sent: 0,
-                });
+                self.answer = Some(web.refuse(*why));
                 0
             }
         }
     }
 
     /// `true` when nothing is left to be sent.
-    fn send_answer<P: Pipe>(&mut self, pipe: &mut P, page: &Page<P::Prepared>) -> bool {
-        let done = match &mut self.answer {
-            None => true,
-            Some(Answer::Page {
-                keep,
-                head_only,
-                sent,
-            }) => page.send(pipe, *keep, *head_only, sent),
-            Some(Answer::Refusal { bytes, sent }) => {
-                *sent += pipe.send(&bytes[*sent..]);
-                *sent == bytes.len()
-            }
-        };
+    fn send_answer<P: Pipe>(&mut self, pipe: &mut P, web: &mut Web<P::Prepared>) -> bool {
+        let done = self.answer.as_mut().is_none_or(|answer| web.send(pipe, answer));
         if done {
             self.answer = None;
         }
@@ -250,54 +137,37 @@ impl Http {
     }
 }
 
-fn head(time: &Civil, keep: Keep, body_len: usize) -> String {
-    let connection = match keep {
-        Keep::Stays => "",
-        Keep::Asked => "Connection: keep-alive\r\n",
-        Keep::Closes => "Connection: close\r\n",
-    };
-    format!(
-        "HTTP/1.1 200 OK\r\nDate: {}\r\nContent-Type: text/plain\r\nContent-Length: {body_len}\r\n{connection}\r\n",
-        time.imf_fixdate()
-    )
-}
-
-fn refusal(time: &Civil, why: Refusal) -> Vec<u8> {
-    let (status, words) = (why.status(), why.words());
-    let allow = if why == Refusal::Method {
-        "Allow: GET, HEAD\r\n"
-    } else {
-        ""
-    };
-    format!(
-        "HTTP/1.1 {status}\r\nDate: {}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n{allow}Connection: close\r\n\r\n{words}\n",
-        time.imf_fixdate(),
-        words.len() + 1
-    )
-    .into_bytes()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Script;
+    use super::super::http_files::Files;
+    use super::super::http_web::Site;
+    use super::super::testing::{Folder, Script};
     use super::*;
+
+    fn page(size: u32) -> Web<Vec<u8>> {
+        Web::new(Site::Page(size))
+    }
 
     const REQUEST: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
     /// All answers to what was received, with as little room at a time.
-    fn answers(pieces: &[&[u8]], body: usize, room: usize) -> (Script, Http, String) {
+    fn answers(pieces: &[&[u8]], body: u32, room: usize) -> (Script, Http, String) {
+        answers_of(&mut page(body), pieces, room)
+    }
+
+    fn answers_of(web: &mut Web<Vec<u8>>, pieces: &[&[u8]], room: usize) -> (Script, Http, String) {
         let mut pipe = Script {
             room,
             ..Script::receiving(pieces)
         };
-        let (mut http, mut page) = (Http::default(), Page::new(body));
-        http.go_on(&mut pipe, &mut page);
+        let mut http = Http::default();
+        http.go_on(&mut pipe, web);
         for _ in 0..100_000 {
             if !http.waits() {
                 break;
             }
             pipe.room = room;
-            http.go_on(&mut pipe, &mut page);
+            http.go_on(&mut pipe, web);
         }
         let sent = String::from_utf8(pipe.sent.clone()).unwrap();
         (pipe, http, sent)
@@ -323,9 +193,9 @@ mod tests {
             let (_, _, sent) = answers(&[REQUEST.repeat(2).as_bytes()], body, room);
             let (head, rest) = sent.split_once("\r\n\r\n").unwrap();
             assert!(head.contains(&format!("Content-Length: {body}")));
-            let second = rest.split_at(body).1;
+            let second = rest.split_at(body as usize).1;
             assert!(second.starts_with("HTTP/1.1 200 OK"));
-            assert_eq!(second.split_once("\r\n\r\n").unwrap().1, &rest[..body]);
+            assert_eq!(second.split_once("\r\n\r\n").unwrap().1, &rest[..body as usize]);
         }
     }
 
@@ -368,7 +238,7 @@ mod tests {
             draining: true,
             ..Script::receiving(&[REQUEST.as_bytes()])
         };
-        Http::default().go_on(&mut pipe, &mut Page::new(10));
+        Http::default().go_on(&mut pipe, &mut page(10));
         assert!(pipe.closed);
         assert!(String::from_utf8_lossy(&pipe.sent).contains("Connection: close"));
     }
@@ -379,7 +249,7 @@ mod tests {
             room: 50,
             ..Script::receiving(&[REQUEST.repeat(2).as_bytes()])
         };
-        let (mut http, mut page) = (Http::default(), Page::new(100));
+        let (mut http, mut page) = (Http::default(), page(100));
         http.go_on(&mut pipe, &mut page);
         http.on_peer_closed(&mut pipe, &mut page);
         assert!(!pipe.closed);
@@ -388,5 +258,171 @@ mod tests {
             http.go_on(&mut pipe, &mut page);
         }
         assert_eq!(String::from_utf8_lossy(&pipe.sent).matches("200 OK").count(), 2);
+    }
+
+    #[test]
+    fn so_many_bytes_as_a_path_asks_for() {
+        for (count, room) in [
+            (0, usize::MAX),
+            (1, 3),
+            (1_024, 500),
+            (1_025, 500),
+            (200_000, 10_000),
+        ] {
+            let request = format!("GET /bytes/{count} HTTP/1.1\r\nHost: a\r\n\r\n").repeat(2);
+            let (_, _, sent) = answers(&[request.as_bytes()], 7, room);
+            let (head, rest) = sent.split_once("\r\n\r\n").unwrap();
+            assert!(
+                head.starts_with("HTTP/1.1 200 OK") && head.contains(&format!("Content-Length: {count}")),
+                "{head}"
+            );
+            assert!(rest[count..].starts_with("HTTP/1.1 200 OK"), "{count} bytes");
+            assert_eq!(rest[..count.min(17)], "Fourtuple serves "[..count.min(17)]);
+            let whole: Vec<_> = rest[..count].lines().collect();
+            assert!(
+                whole.windows(2).all(|two| two[0].starts_with(two[1])),
+                "{count} bytes"
+            );
+        }
+        for wrong in ["", "x", "-1", "1073741825", "99999999999999999999999"] {
+            let request = format!("GET /bytes/{wrong} HTTP/1.1\r\nHost: a\r\n\r\n");
+            let (pipe, _, sent) = answers(&[request.as_bytes()], 7, usize::MAX);
+            assert!(
+                sent.starts_with("HTTP/1.1 404 ") && !pipe.closed,
+                "{wrong}: {sent}"
+            );
+        }
+    }
+
+    fn site(folder: &Folder) -> Web<Vec<u8>> {
+        Web::new(Site::Files(Files::load(folder.path()).unwrap().into()))
+    }
+
+    #[test]
+    fn files_are_sent_whole_however_small_the_room() {
+        let folder = Folder::new("rooms");
+        let long: String = (0..50_000).map(|number| format!("{number},")).collect();
+        folder.file("long.txt", long.as_bytes());
+        let request = b"GET /long.txt HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2);
+        for room in [100, 70_000, usize::MAX] {
+            let (_, _, sent) = answers_of(&mut site(&folder), &[&request], room);
+            let bodies: Vec<_> = sent.match_indices(&long).collect();
+            assert_eq!(bodies.len(), 2, "{room}");
+            assert_eq!(sent.matches("HTTP/1.1 200 OK").count(), 2, "{room}");
+        }
+    }
+
+    #[test]
+    fn a_folder_answers_as_http_has_it() {
+        let folder = Folder::new("answers");
+        folder.file("index.html", b"<p>");
+        folder.file("a/b c.txt", b"0123456789");
+        folder.file("a/empty", b"");
+        let mut web = site(&folder);
+        let etag = {
+            let (_, _, sent) = answers_of(
+                &mut web,
+                &[b"HEAD /index.html HTTP/1.1\r\nHost: a\r\n\r\n"],
+                9_999,
+            );
+            assert!(
+                sent.ends_with("\r\n\r\n") && sent.contains("Content-Length: 3\r\n"),
+                "{sent}"
+            );
+            assert!(sent.contains("\r\nContent-Type: text/html\r\n"), "{sent}");
+            let etag = sent.split_once("ETag: ").unwrap().1;
+            etag.split_once("\r\n").unwrap().0.to_owned()
+        };
+        let weak = format!("If-None-Match: \"x\", W/{etag}");
+        // The request line, a header, the status, what else the answer has, what it ends with.
+        let cases: &[(&str, &str, &str, &str, &str)] = &[
+            ("GET /", "", "200 OK", "Accept-Ranges: bytes", "\r\n\r\n<p>"),
+            ("GET /?q", "", "200 OK", "Content-Length: 3", "\r\n\r\n<p>"),
+            (
+                "GET /a/b%20c.txt",
+                "",
+                "200 OK",
+                "Content-Type: text/plain",
+                "\r\n\r\n0123456789",
+            ),
+            ("GET /a/empty", "", "200 OK", "Content-Length: 0", "\r\n\r\n"),
+            ("GET /a", "", "301 Moved", "Location: /a/\r\n", "\n"),
+            ("GET /a/", "", "404 ", "", "\n"),
+            ("GET /none", "", "404 ", "", "\n"),
+            ("HEAD /none", "", "404 ", "Content-Length: ", "\r\n\r\n"),
+            ("GET /../index.html", "", "404 ", "", "\n"),
+            ("GET /a/..%2findex.html", "", "404 ", "", "\n"),
+            ("GET /%2e%2e/index.html", "", "404 ", "", "\n"),
+            ("GET /index.html%00", "", "404 ", "", "\n"),
+            ("GET //etc/passwd", "", "404 ", "", "\n"),
+            ("GET /%zz", "", "404 ", "", "\n"),
+            ("POST /", "", "405 ", "Allow: GET, HEAD", "\n"),
+            (
+                "GET /a/b%20c.txt",
+                "Range: bytes=2-4",
+                "206 ",
+                "Content-Range: bytes 2-4/10\r\n",
+                "\r\n\r\n234",
+            ),
+            (
+                "GET /a/b%20c.txt",
+                "Range: bytes=-3",
+                "206 ",
+                "Content-Length: 3\r\n",
+                "\r\n\r\n789",
+            ),
+            (
+                "GET /a/b%20c.txt",
+                "Range: bytes=10-",
+                "416 ",
+                "Content-Range: bytes */10\r\n",
+                "\n",
+            ),
+            (
+                "GET /a/b%20c.txt",
+                "Range: bytes=0-0,5-5",
+                "200 OK",
+                "",
+                "\r\n\r\n0123456789",
+            ),
+            (
+                "HEAD /a/b%20c.txt",
+                "Range: bytes=2-4",
+                "200 OK",
+                "Content-Length: 10\r\n",
+                "\r\n\r\n",
+            ),
+            ("GET /", &weak, "304 ", &etag, "\r\n\r\n"),
+            ("GET /", "If-None-Match: *", "304 ", "Last-Modified: ", "\r\n\r\n"),
+            ("GET /", "If-None-Match: \"x\"", "200 OK", "", "<p>"),
+            (
+                "GET /",
+                "If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT",
+                "304 ",
+                "",
+                "\r\n\r\n",
+            ),
+            (
+                "GET /",
+                "If-Modified-Since: Thu, 01 Jan 1970 00:00:00 GMT",
+                "200 OK",
+                "",
+                "<p>",
+            ),
+            ("GET /", "If-Modified-Since: yesterday", "200 OK", "", "<p>"),
+        ];
+        for (line, header, status, part, end) in cases {
+            let header = if header.is_empty() {
+                String::new()
+            } else {
+                format!("{header}\r\n")
+            };
+            let request = format!("{line} HTTP/1.1\r\nHost: a\r\n{header}\r\n");
+            let (_, _, sent) = answers_of(&mut web, &[request.as_bytes()], 9_999);
+            let shown = format!("{request}{sent}");
+            assert!(sent.starts_with(&format!("HTTP/1.1 {status}")), "{shown}");
+            assert!(sent.contains(part) && sent.ends_with(end), "{shown}");
+            assert_eq!(sent.matches("HTTP/1.1 ").count(), 1, "{shown}");
+        }
     }
 }

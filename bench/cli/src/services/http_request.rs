@@ -1,4 +1,4 @@
-//! Requests of HTTP/1.1 (RFC 9112), as far as a fixed page needs them: method, version, whether to keep the connection.
+//! Requests of HTTP/1.1 (RFC 9112), as far as pages and files need them: target, whether to keep the connection, conditions.
 
 /// Most bytes of a request's head.
 pub(crate) const HEAD_LIMIT: usize = 8 * 1024;
@@ -7,20 +7,43 @@ const HEADERS: usize = 64;
 
 /// What stands at the front of the bytes received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Parsed {
+pub(crate) enum Parsed<'a> {
     /// The head has not come to its end.
     Incomplete,
     /// A request to be answered, and its length in bytes.
-    Request {
-        /// Bytes of it.
-        len: usize,
-        /// HEAD: the same answer without its body.
-        head_only: bool,
-        /// How the connection goes on.
-        keep: Keep,
-    },
+    Request(usize, Request<'a>),
     /// A request to be refused; nothing behind it is understood.
     Refused(Refusal),
+}
+
+/// A request to be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Request<'a> {
+    /// HEAD: the same answer without its body.
+    pub(crate) head_only: bool,
+    /// How the connection goes on.
+    pub(crate) keep: Keep,
+    /// As it was sent: `/a%20b?c`, or with scheme and host before it.
+    pub(crate) target: &'a str,
+    /// The part that is wanted; `None` too where If-Range makes it depend on what nobody here keeps.
+    pub(crate) range: Option<&'a [u8]>,
+    /// Not wanted when it is one of these.
+    pub(crate) none_match: Option<&'a [u8]>,
+    /// Not wanted when it has not changed since.
+    pub(crate) modified_since: Option<&'a [u8]>,
+}
+
+impl<'a> Request<'a> {
+    /// The path, without host and query, percent-encoded as it was sent.
+    pub(crate) fn path(&self) -> &'a str {
+        let target = match self.target.split_once("://") {
+            Some((_, rest)) if !self.target.starts_with('/') => {
+                rest.find('/').map_or("/", |slash| &rest[slash..])
+            }
+            _ => self.target,
+        };
+        target.split(['?', '#']).next().unwrap_or("/")
+    }
 }
 
 /// Whether the connection stays after the answer.
@@ -69,7 +92,7 @@ impl Refusal {
 }
 
 /// Reads the request at the front of `bytes`.
-pub(crate) fn parse(bytes: &[u8]) -> Parsed {
+pub(crate) fn parse(bytes: &[u8]) -> Parsed<'_> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     let len = match request.parse(bytes) {
@@ -100,12 +123,12 @@ pub(crate) fn parse(bytes: &[u8]) -> Parsed {
         _ => return Parsed::Refused(Refusal::Method),
     };
     // RFC 9112 §3.2.4: the asterisk form is for OPTIONS.
-    if !request
+    let Some(target) = request
         .path
-        .is_some_and(|path| path.starts_with('/') || path.contains("://"))
-    {
+        .filter(|path| path.starts_with('/') || path.contains("://"))
+    else {
         return Parsed::Refused(Refusal::Malformed);
-    }
+    };
     let asks = |word: &str| {
         named("connection").any(|value| {
             value
@@ -119,26 +142,40 @@ pub(crate) fn parse(bytes: &[u8]) -> Parsed {
         (false, true, _) => Keep::Stays,
         (false, false, true) => Keep::Asked,
     };
-    Parsed::Request { len, head_only, keep }
+    // RFC 9110 §14.2: Range is for GET alone.
+    let takes_range = !head_only && named("if-range").next().is_none();
+    let wanted = Request {
+        head_only,
+        keep,
+        target,
+        range: named("range").next().filter(|_| takes_range),
+        none_match: named("if-none-match").next(),
+        modified_since: named("if-modified-since").next(),
+    };
+    Parsed::Request(len, wanted)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn request(text: &str, head_only: bool, keep: Keep) -> (String, Parsed) {
-        (
-            text.to_owned(),
-            Parsed::Request {
-                len: text.len(),
-                head_only,
-                keep,
-            },
-        )
+    /// What a request came to: its length, whether it is a HEAD, how the connection goes on; or why it was refused.
+    type Found = Result<Option<(usize, bool, Keep)>, Refusal>;
+
+    fn found(bytes: &[u8]) -> Found {
+        match parse(bytes) {
+            Parsed::Incomplete => Ok(None),
+            Parsed::Request(len, request) => Ok(Some((len, request.head_only, request.keep))),
+            Parsed::Refused(why) => Err(why),
+        }
     }
 
-    fn refused(text: &str, why: Refusal) -> (String, Parsed) {
-        (text.to_owned(), Parsed::Refused(why))
+    fn request(text: &str, head_only: bool, keep: Keep) -> (String, Found) {
+        (text.to_owned(), Ok(Some((text.len(), head_only, keep))))
+    }
+
+    fn refused(text: &str, why: Refusal) -> (String, Found) {
+        (text.to_owned(), Err(why))
     }
 
     #[test]
@@ -191,7 +228,7 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(
-                parse(text.as_bytes()),
+                found(text.as_bytes()),
                 expected,
                 "{}",
                 &text[..text.len().min(80)]
@@ -203,7 +240,7 @@ mod tests {
     fn a_request_is_incomplete_up_to_its_last_byte() {
         let text = b"GET / HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n";
         for len in 0..text.len() {
-            assert_eq!(parse(&text[..len]), Parsed::Incomplete, "{len}");
+            assert_eq!(found(&text[..len]), Ok(None), "{len}");
         }
     }
 
@@ -211,13 +248,32 @@ mod tests {
     fn the_next_request_is_left_alone() {
         let one = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
         let two = format!("{one}{one}");
-        assert_eq!(
-            parse(two.as_bytes()),
-            Parsed::Request {
-                len: one.len(),
-                head_only: false,
-                keep: Keep::Stays
-            }
-        );
+        assert_eq!(found(two.as_bytes()), Ok(Some((one.len(), false, Keep::Stays))));
+    }
+
+    #[test]
+    fn paths_and_conditions_are_found() {
+        let text = "GET http://a:80/b%20c?d=/e HTTP/1.1\r\nHost: a\r\nRange: bytes=0-1\r\nIf-None-Match: \"x\"\r\n\r\n";
+        let Parsed::Request(_, request) = parse(text.as_bytes()) else {
+            panic!()
+        };
+        assert_eq!(request.path(), "/b%20c");
+        assert_eq!(request.range, Some(&b"bytes=0-1"[..]));
+        assert_eq!(request.none_match, Some(&b"\"x\""[..]));
+        for (target, path) in [
+            ("/", "/"),
+            ("/a?b", "/a"),
+            ("/?http://x/y", "/"),
+            ("http://a", "/"),
+            ("/a://b/c", "/a://b/c"),
+        ] {
+            let text = format!("HEAD {target} HTTP/1.1\r\nHost: a\r\nRange: bytes=0-1\r\n\r\n");
+            let Parsed::Request(_, request) = parse(text.as_bytes()) else {
+                panic!("{target}")
+            };
+            assert_eq!((request.path(), request.range), (path, None), "{target}");
+        }
+        let text = "GET / HTTP/1.1\r\nHost: a\r\nRange: bytes=0-1\r\nIf-Range: \"x\"\r\n\r\n";
+        assert!(matches!(parse(text.as_bytes()), Parsed::Request(_, request) if request.range.is_none()));
     }
 }

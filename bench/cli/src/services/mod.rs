@@ -4,7 +4,8 @@
 //! |---|---|
 //! | pipe | what a service needs of a connection |
 //! | echo, discard, chargen, daytime, http | one service each (RFC 862, 863, 864, 867, 9112) |
-//! | http_request | requests of HTTP/1.1 |
+//! | http_request, http_range | requests of HTTP/1.1, and the parts they ask for |
+//! | http_web, http_files | what http answers with; the files of a folder |
 //! | clock | the time of day |
 //! | on_worker | run to completion: a handler |
 //! | on_threads | hand-off: threads with an endpoint each |
@@ -15,7 +16,10 @@ mod daytime;
 mod discard;
 mod echo;
 mod http;
+pub(crate) mod http_files;
+mod http_range;
 mod http_request;
+mod http_web;
 pub(crate) mod on_threads;
 pub(crate) mod on_worker;
 mod pipe;
@@ -24,7 +28,10 @@ mod testing;
 
 use std::str::FromStr;
 
+pub(crate) use http_web::Site;
 use pipe::Pipe;
+
+use crate::units::{self, Ports};
 
 /// A service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,16 +78,18 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Service {
     pub(crate) kind: Kind,
-    pub(crate) port: u16,
+    /// The first port, and the last: mostly the same.
+    pub(crate) first: u16,
+    pub(crate) last: u16,
 }
 
 impl FromStr for Service {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (name, port) = text
+        let (name, ports) = text
             .split_once(':')
-            .map_or((text, None), |(name, port)| (name, Some(port)));
+            .map_or((text, None), |(name, ports)| (name, Some(ports)));
         let kind = Kind::ALL
             .into_iter()
             .find(|kind| kind.name() == name)
@@ -90,18 +99,11 @@ impl FromStr for Service {
                     Kind::ALL.map(Kind::name).join(", ")
                 )
             })?;
-        let port = match port {
-            None => kind.port(),
-            Some(port) => match port.parse() {
-                Ok(port) if port > 0 => port,
-                _ => {
-                    return Err(format!(
-                        "`{port}` is not a port; write {name}:PORT with a port from 1 to 65535"
-                    ));
-                }
-            },
+        let (first, last): Ports = match ports {
+            None => (kind.port(), kind.port()),
+            Some(ports) => units::ports(ports)?,
         };
-        Ok(Self { kind, port })
+        Ok(Self { kind, first, last })
     }
 }
 
@@ -121,14 +123,14 @@ pub(crate) enum Session<H> {
 /// What all connections of a thread share: bytes that are sent often.
 pub(crate) struct Kit<P> {
     chargen: Option<P>,
-    page: http::Page<P>,
+    web: http_web::Web<P>,
 }
 
 impl<P> Kit<P> {
-    pub(crate) fn new(body_size: usize) -> Self {
+    pub(crate) fn new(site: Site) -> Self {
         Self {
             chargen: None,
-            page: http::Page::new(body_size),
+            web: http_web::Web::new(site),
         }
     }
 }
@@ -164,7 +166,7 @@ impl<H: Send + 'static> Session<H> {
             Self::Echo(echo) => echo.on_readable(pipe),
             Self::None | Self::Discard | Self::Chargen(_) => discard::on_readable(pipe),
             Self::Daytime => daytime::on_readable(pipe),
-            Self::Http(http) => http.go_on(pipe, &mut kit.page),
+            Self::Http(http) => http.go_on(pipe, &mut kit.web),
         }
     }
 
@@ -172,7 +174,7 @@ impl<H: Send + 'static> Session<H> {
         match self {
             Self::Echo(echo) => echo.on_writable(pipe),
             Self::Chargen(_) => self.fill(pipe, kit),
-            Self::Http(http) => http.go_on(pipe, &mut kit.page),
+            Self::Http(http) => http.go_on(pipe, &mut kit.web),
             Self::None | Self::Discard | Self::Daytime => {}
         }
     }
@@ -182,7 +184,7 @@ impl<H: Send + 'static> Session<H> {
             Self::Echo(echo) => echo.on_peer_closed(pipe),
             // RFC 864 sends until the peer is gone: one that only closed its side still reads.
             Self::Chargen(_) => {}
-            Self::Http(http) => http.on_peer_closed(pipe, &mut kit.page),
+            Self::Http(http) => http.on_peer_closed(pipe, &mut kit.web),
             Self::None | Self::Discard | Self::Daytime => pipe.close(),
         }
     }
@@ -214,14 +216,18 @@ mod tests {
     #[test]
     fn services_as_people_write_them() {
         let cases = [
-            ("echo", Some((Kind::Echo, 7))),
-            ("http:8080", Some((Kind::Http, 8080))),
-            ("chargen", Some((Kind::Chargen, 19))),
-            ("discard:1", Some((Kind::Discard, 1))),
-            ("daytime", Some((Kind::Daytime, 13))),
+            ("echo", Some((Kind::Echo, 7, 7))),
+            ("http:8080", Some((Kind::Http, 8080, 8080))),
+            ("chargen", Some((Kind::Chargen, 19, 19))),
+            ("discard:1", Some((Kind::Discard, 1, 1))),
+            ("daytime", Some((Kind::Daytime, 13, 13))),
+            ("echo:7000-7999", Some((Kind::Echo, 7_000, 7_999))),
+            ("echo:1-65535", Some((Kind::Echo, 1, 65_535))),
             ("gopher:70", None),
             ("echo:0", None),
             ("echo:65536", None),
+            ("echo:7-6", None),
+            ("echo:0-6", None),
             ("echo:", None),
             ("", None),
         ];
@@ -229,7 +235,7 @@ mod tests {
             let parsed = text
                 .parse()
                 .ok()
-                .map(|service: Service| (service.kind, service.port));
+                .map(|service: Service| (service.kind, service.first, service.last));
             assert_eq!(parsed, expected, "{text}");
         }
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use fourtuple::{Chunk, Endpoint, Engine, Listener, Queue, Stream, StreamError};
 
 use super::pipe::Pipe;
-use super::{Kind, Kit, Session};
+use super::{Kind, Kit, Session, Site};
 
 /// The threads.
 pub(crate) struct Threads {
@@ -26,7 +26,7 @@ impl Threads {
         engine: &Engine<Q>,
         listeners: &[(Listener, Kind)],
         count: u16,
-        body_size: usize,
+        site: &Site,
     ) -> Result<Self, fourtuple::StartError> {
         let (draining, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let mut threads = Vec::new();
@@ -34,10 +34,11 @@ impl Threads {
             let thread = Thread {
                 endpoint: engine.endpoint(&fourtuple::EndpointLimits::default())?,
                 listeners: listeners.to_vec(),
-                kit: Kit::new(body_size),
+                kit: Kit::new(site.clone()),
                 clients: Vec::new(),
                 draining: Arc::clone(&draining),
                 told: false,
+                waiting: false,
                 stop: Arc::clone(&stop),
                 start: Instant::now(),
             };
@@ -78,6 +79,8 @@ struct Thread<Q: Queue> {
     draining: Arc<AtomicBool>,
     /// Sessions have heard that the engine drains.
     told: bool,
+    /// Some session has more to send than it could.
+    waiting: bool,
     stop: Arc<AtomicBool>,
     start: Instant,
 }
@@ -99,10 +102,15 @@ struct End {
 
 impl<Q: Queue> Thread<Q> {
     fn run(mut self) {
+        let mut moved = true;
         while !self.stop.load(Ordering::Relaxed) {
-            self.accept();
-            self.go_round();
-            self.endpoint.wait(LOOK);
+            let drain_to_tell = self.draining.load(Ordering::Relaxed) && !self.told;
+            // Thousands of idle clients cost nothing. Who waits for a buffer hears of none.
+            if moved || drain_to_tell || self.waiting {
+                self.accept();
+                self.go_round();
+            }
+            moved = self.endpoint.wait(LOOK);
         }
     }
 
@@ -124,6 +132,7 @@ impl<Q: Queue> Thread<Q> {
 
     fn go_round(&mut self) {
         let drain = self.draining.load(Ordering::Relaxed) && !std::mem::replace(&mut self.told, true);
+        self.waiting = false;
         let mut place = 0;
         while place < self.clients.len() {
             let client = &mut self.clients[place];
@@ -142,6 +151,7 @@ impl<Q: Queue> Thread<Q> {
                 // Dropping the stream closes the connection.
                 self.clients.swap_remove(place);
             } else {
+                self.waiting |= client.session.waits();
                 place += 1;
             }
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use fourtuple::{Closed, ConnId, Connection, Handler, Queue, ReceivedBytes, SharedBytes, WorkerCalls};
 
 use super::pipe::Pipe;
-use super::{Kind, Kit, Session};
+use super::{Kind, Kit, Session, Site};
 
 /// All services on one worker. Listeners' numbers are indices into `kinds`.
 pub(crate) struct Services<Q: Queue> {
@@ -18,10 +18,10 @@ pub(crate) struct Services<Q: Queue> {
 }
 
 impl<Q: Queue> Services<Q> {
-    pub(crate) fn new(kinds: Arc<[Kind]>, body_size: usize) -> Self {
+    pub(crate) fn new(kinds: Arc<[Kind]>, site: Site) -> Self {
         Self {
             kinds,
-            kit: Kit::new(body_size),
+            kit: Kit::new(site),
             http: HashSet::new(),
             drained: false,
         }

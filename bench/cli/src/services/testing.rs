@@ -88,3 +88,34 @@ impl Pipe for Script {
         0
     }
 }
+
+/// A folder that goes with the test.
+pub(crate) struct Folder(std::path::PathBuf);
+
+impl Folder {
+    pub(crate) fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("fourtuple-root-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("the temporary folder is writable");
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &std::path::Path {
+        &self.0
+    }
+
+    pub(crate) fn file(&self, name: &str, bytes: &[u8]) {
+        let path = self.0.join(name);
+        std::fs::create_dir_all(path.parent().expect("below the folder")).expect("it is writable");
+        std::fs::write(path, bytes).expect("it is writable");
+    }
+
+    pub(crate) fn link(&self, name: &str, to: impl AsRef<std::path::Path>) {
+        std::os::unix::fs::symlink(to, self.0.join(name)).expect("it is writable");
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

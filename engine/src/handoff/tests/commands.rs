@@ -133,10 +133,8 @@ fn a_held_command_comes_first_next_turn_and_stops_no_other_endpoint() {
     let (held_id, free_id) = (held.id(), free.id());
     assert_eq!(held.try_send(b"1"), Ok(1));
     house.turn();
-    assert!(
-        house.workers[0].hub.has_work(),
-        "it is not forgotten over a sleep"
-    );
+    assert!(house.workers[0].hub.has_held(), "it is not forgotten over a nap");
+    assert!(!house.workers[0].hub.has_work(), "nor keeps the worker awake");
     assert_eq!(held.try_send(b"2"), Ok(1));
     // Its turn at the hub came: the other endpoint's next.
     house.workers[0].holds = [0, 1].into();

@@ -67,7 +67,7 @@ pub(super) struct Conn {
     /// Credit to be given back.
     pub(super) writable: u32,
     /// Credit that the endpoint may have.
-    pub(super) credit: u32,
+    pub(super) credit: i64,
     pub(super) peer_closed: bool,
     pub(super) told_peer_closed: bool,
     pub(super) ended: Option<Result<(), ConnectionError>>,
@@ -127,7 +127,7 @@ impl ModelWorker {
                 charged: 0,
                 sent: Vec::new(),
                 writable: 0,
-                credit: self.credit,
+                credit: i64::from(self.credit),
                 peer_closed: false,
                 told_peer_closed: false,
                 ended: None,
@@ -191,10 +191,13 @@ impl ModelWorker {
                     "nothing is sent behind a shutdown or a close"
                 );
                 conn.sent.extend_from_slice(chunk.bytes());
-                let len = chunk.bytes().len() as u32;
-                assert!(len > 0 && len <= conn.credit, "sending is paid for by credit");
-                conn.credit -= len;
-                conn.writable += len;
+                let (len, charge) = (chunk.bytes().len() as u32, chunk.charge());
+                assert!(
+                    len > 0 && i64::from(len) <= conn.credit,
+                    "sending is paid for by credit"
+                );
+                conn.credit -= i64::from(charge);
+                conn.writable += charge;
             }
             Command::Release(id, space) => {
                 let conn = self.conn(id);
@@ -313,6 +316,14 @@ impl Conn {
         if self.gone.is_some() || self.told_ended {
             return false;
         }
+        if self.writable > 0
+            && hub
+                .try_event(self.owner, Event::Writable(id, self.writable))
+                .is_ok()
+        {
+            self.credit += i64::from(std::mem::take(&mut self.writable));
+            return true;
+        }
         if let Some(chunk) = self.inbound.pop_front() {
             if !hub.may_lend(self.owner) {
                 self.inbound.push_front(chunk);
@@ -331,14 +342,6 @@ impl Conn {
                 }
                 Err(_) => unreachable!("the event comes back as it was"),
             };
-        }
-        if self.writable > 0
-            && hub
-                .try_event(self.owner, Event::Writable(id, self.writable))
-                .is_ok()
-        {
-            self.credit += std::mem::take(&mut self.writable);
-            return true;
         }
         if self.peer_closed && !self.told_peer_closed {
             self.told_peer_closed = hub.try_event(self.owner, Event::PeerClosed(id)).is_ok();

@@ -31,7 +31,10 @@ impl<B: Buffers> Tcb<B> {
             return ControlFlow::Break(Err(DropReason::BadAck));
         }
         self.probe_answered(env);
-        let bare = segment.payload.is_none() && !segment.is(TcpFlags::FIN) && !segment.is(TcpFlags::SYN);
+        let bare = segment.payload.is_none()
+            && !segment.text_lost
+            && !segment.is(TcpFlags::FIN)
+            && !segment.is(TcpFlags::SYN);
         let news = self.take_sack_blocks(header, env);
         if ack.after(self.snd.una) {
             self.advance_una(header, &mut arrival.signals, env);
@@ -96,6 +99,7 @@ impl<B: Buffers> Tcb<B> {
         self.progress_at = env.tick();
         self.timers.retransmits = 0;
         self.flags.remove(Flags::R1_TOLD);
+        self.flags.remove(Flags::UNREACHABLE);
         self.on_new_ack(acked, flight, env);
         self.restart_retransmit(env);
         if self.flags.contains(Flags::ORPHAN) {

@@ -26,6 +26,8 @@ mod syn_sent;
 mod text;
 mod urgent;
 
+pub(crate) use syn_sent::TIMESTAMP_OCTETS;
+
 use std::ops::ControlFlow;
 
 use fourtuple_wire::{DropReason, Received, SeqNum, TcpFlags, TcpHeader};
@@ -46,6 +48,8 @@ struct Segment<'a, Rx> {
     payload: Option<Rx>,
     /// A FIN stands behind the payload, and is within the window.
     fin: bool,
+    /// It carried text that there was no room for.
+    text_lost: bool,
 }
 
 impl<'a, Rx: Received> Segment<'a, Rx> {
@@ -55,6 +59,7 @@ impl<'a, Rx: Received> Segment<'a, Rx> {
             seq: header.seq,
             payload,
             fin: header.flags.contains(TcpFlags::FIN),
+            text_lost: false,
         }
     }
 
@@ -85,8 +90,29 @@ impl<B: Buffers> Tcb<B> {
         payload: Option<B::Rx>,
         env: &mut Env<'_, B>,
     ) -> Arrival {
+        self.judge(Segment::new(header, payload), env)
+    }
+
+    /// A segment arrives whose text could not be kept: its acknowledgment counts, and the peer learns at once where we stand.
+    pub fn segment_arrives_without_text(&mut self, header: &TcpHeader, env: &mut Env<'_, B>) -> Arrival {
+        let mut header = header.clone();
+        // What has its place behind the text, or within it.
+        let gone = TcpFlags::FIN | TcpFlags::PSH | TcpFlags::URG;
+        header.flags = TcpFlags(header.flags.0 & !gone.0);
+        let segment = Segment {
+            text_lost: true,
+            ..Segment::new(&header, None)
+        };
+        let arrival = self.judge(segment, env);
+        if self.state.takes_text() {
+            self.debts.insert(Debts::ACK);
+        }
+        arrival
+    }
+
+    #[inline]
+    fn judge(&mut self, mut segment: Segment<'_, B::Rx>, env: &mut Env<'_, B>) -> Arrival {
         env.counters.segments_in += 1;
-        let mut segment = Segment::new(header, payload);
         if env.profile.header_prediction && self.is_predicted(&segment, env) {
             let mut signals = Signals::default();
             let verdict = self.fast_path(&mut segment, &mut signals, env);
@@ -153,7 +179,12 @@ impl<B: Buffers> Tcb<B> {
         let before = record.deadline();
         let verdict = match record.segment_arrives(segment.header, payload_len, env.profile, env.now) {
             TimeWaitArrival::Acknowledge(_) => {
-                self.debts.insert(Debts::ACK);
+                // RFC 5961 §7: what two such ends could say to each other for ever is limited.
+                if segment.text_len() > 0 {
+                    self.debts.insert(Debts::ACK);
+                } else {
+                    self.challenge(env);
+                }
                 Err(DropReason::TimeWait)
             }
             // Its application has not read everything yet; the peer's SYN will come again when it has.

@@ -145,7 +145,7 @@ impl<B: Buffers> Tcb<B> {
 }
 
 /// Timestamps take ten octets, and two of padding.
-const TIMESTAMP_OCTETS: u16 = 12;
+pub(crate) const TIMESTAMP_OCTETS: u16 = 12;
 
 /// What a segment holds at least, options included: a peer that says less would have us send little but headers.
 const LEAST_MSS: u16 = 48;

@@ -24,5 +24,6 @@ mod s3_8_1_3_retransmission;
 mod s3_8_4_keepalive;
 mod s3_8_6_3_delayed_ack;
 mod s3_8_6_window;
+mod s3_9_2_2_icmp;
 #[path = "../support/mod.rs"]
 mod support;

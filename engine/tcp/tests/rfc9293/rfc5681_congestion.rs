@@ -90,3 +90,23 @@ fn after_an_idle_rto_the_window_is_the_initial_one() {
     end.write_octets(8_001, 20_000);
     assert_eq!(end.drain().len(), 4);
 }
+
+// proves: RFC 5681 §2
+#[test]
+fn segments_whose_text_found_no_room_are_no_duplicate_acks() {
+    let mut end = setup().established();
+    end.write_octets(1, 30_000);
+    end.drain();
+    for at in 0..5 {
+        let header = seg(ACK)
+            .seq(1 + at * 10)
+            .ack(1)
+            .header(end.irs, end.iss, end.peer_window);
+        let arrival = end.with(|tcb, env| tcb.segment_arrives_without_text(&header, env));
+        assert_eq!(arrival.verdict, Ok(()));
+        // The peer learns at once that it was not taken.
+        expect!(end, seg(ACK).seq(4_001).ack(1));
+        expect_nothing!(end);
+    }
+    assert_eq!(end.counters.duplicate_acks_in, 0);
+}

@@ -143,3 +143,27 @@ fn the_new_iss_is_beyond_the_old_numbers() {
         );
     }
 }
+
+// proves: RFC 5961 §7
+#[test]
+fn records_that_lost_each_others_sequence_numbers_fall_silent() {
+    let (mut end, mut record) = time_wait(false);
+    let (mut answers, mut limited) = (0, 0);
+    for _ in 0..1_000 {
+        match arrives(&end, &mut record, &seg(ACK).seq(900_000).ack(2)) {
+            TimeWaitArrival::Acknowledge(_) => answers += 1,
+            TimeWaitArrival::Drop(reason) => {
+                assert_eq!(reason, DropReason::RateLimited);
+                limited += 1;
+            }
+            TimeWaitArrival::Reopen => panic!("no SYN"),
+        }
+        end.now = end.now + Duration::from_millis(2);
+    }
+    assert_eq!((answers, limited), (4, 996));
+    // A FIN that comes again is no such thing.
+    for _ in 0..3 {
+        let answer = arrives(&end, &mut record, &seg(ACK | FIN).seq(1).ack(2));
+        assert!(matches!(answer, TimeWaitArrival::Acknowledge(_)));
+    }
+}

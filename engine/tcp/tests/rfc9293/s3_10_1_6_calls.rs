@@ -102,6 +102,20 @@ fn abort_sends_a_reset_where_the_peer_waits_for_something() {
 }
 
 #[test]
+fn abort_is_believed_by_a_peer_whose_window_is_closed() {
+    let mut end = Setup::default().established();
+    end.write(b"abc");
+    expect!(end, seg(ACK).seq(1).text(b"abc"));
+    send!(end, seg(ACK).seq(1).ack(4).window(0)).verdict.unwrap();
+    end.write(b"more");
+    let _ = end.fire();
+    // A probe was sent, and not acknowledged: the peer has no place for it.
+    assert!(!end.drain().is_empty());
+    end.abort();
+    expect!(end, seg(RST | ACK).seq(4).ack(1));
+}
+
+#[test]
 fn abort_is_silent_when_only_the_last_ack_is_missing() {
     let mut end = in_close_wait();
     end.shutdown();

@@ -276,3 +276,24 @@ fn an_unreachable_peer_refuses_an_active_open_and_nothing_else() {
     assert_eq!(end.with(|tcb, env| tcb.unreachable(env)), None);
     assert_eq!(end.state(), State::Established);
 }
+
+// proves: RFC 5961 §7
+#[test]
+fn a_half_open_connection_challenges_twice_a_second() {
+    let setup = Setup::default();
+    let mut record = passive_record(&setup);
+    let mut now = setup.start;
+    let mut answers = 0;
+    for _ in 0..1_000 {
+        let header = seg(ACK)
+            .seq(900_000)
+            .ack(1)
+            .header(SeqNum(setup.irs), SeqNum(setup.iss), 1_000);
+        match record.segment_arrives(&header, 0, &setup.profile, now) {
+            SynArrival::Reply(_) => answers += 1,
+            other => assert_eq!(other, SynArrival::Drop(DropReason::RateLimited)),
+        }
+        now = now + Duration::from_millis(2);
+    }
+    assert_eq!(answers, 4);
+}

@@ -149,3 +149,18 @@ fn a_window_beyond_what_a_header_can_say_is_not_told_at_each_reading() {
         expect_nothing!(end);
     }
 }
+
+#[test]
+fn an_acknowledgment_lies_inside_a_window_that_has_shrunk() {
+    let mut end = Setup::default().established();
+    end.write(b"abcdef");
+    expect!(end, seg(ACK).seq(1).text(b"abcdef"));
+    // The peer has no memory left: it takes nothing more, though it had offered to. What it sends has to be acknowledged
+    // where it listens, or both sides wait for ever.
+    send!(end, seg(ACK).seq(1).ack(1).window(0)).verdict.unwrap();
+    // Out of order: acknowledged at once.
+    send!(end, seg(ACK).seq(5).ack(1).window(0).text(b"x"))
+        .verdict
+        .unwrap();
+    expect!(end, seg(ACK).seq(1).ack(1));
+}

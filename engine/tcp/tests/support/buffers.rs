@@ -38,6 +38,10 @@ impl Payload for Bytes {
             len: end - start,
         }
     }
+
+    fn space(&self) -> usize {
+        self.memory.len()
+    }
 }
 
 /// Received payload that pins `space` octets.

@@ -53,6 +53,11 @@ impl Eal {
         if let Some(running) = RUNNING.get() {
             return Self::join(running, options);
         }
+        // DPDK takes over what it is told, at its start: a device that the kernel uses is not even named to it.
+        options
+            .pci
+            .iter()
+            .try_for_each(|address| crate::port::require_usable(address))?;
         let backing = options
             .backing()
             .unwrap_or_else(|| memory::look(options.megabytes));

@@ -22,6 +22,9 @@ pub struct EalOptions {
     pub megabytes: Option<u32>,
     /// PCI addresses of devices to take over, as `0000:01:00.0`. With none, the EAL looks at no PCI device at all.
     pub pci: Vec<String>,
+    /// A port shares the pools themselves with another process (virtio_user): huge pages then lie in few files, of which
+    /// that process takes eight at most.
+    pub shared_memory: bool,
     /// More EAL words, given on as they are.
     pub extra: Vec<String>,
 }
@@ -60,7 +63,12 @@ impl EalOptions {
             }
         };
         match backing {
-            Backing::Huge => say("--in-memory"),
+            Backing::Huge => {
+                say("--in-memory");
+                if self.shared_memory {
+                    say("--single-file-segments");
+                }
+            }
             // `--in-memory` is refused together with `--no-huge`; this is what is left of it.
             Backing::Ordinary => {
                 say("--no-huge");
@@ -126,6 +134,10 @@ mod tests {
             pci: vec!["0000:01:00.0".into()],
             ..EalOptions::default()
         };
+        let shared = EalOptions {
+            shared_memory: true,
+            ..EalOptions::default()
+        };
         let usual = "--no-telemetry --no-pci --iova-mode=va";
         let rows = [
             (&plain, Backing::Huge, format!("--in-memory {usual}")),
@@ -135,6 +147,16 @@ mod tests {
                 format!("--no-huge --no-shconf {usual} -m 1024"),
             ),
             (&sized, Backing::Huge, format!("--in-memory {usual} -m 128")),
+            (
+                &shared,
+                Backing::Huge,
+                format!("--in-memory --single-file-segments {usual}"),
+            ),
+            (
+                &shared,
+                Backing::Ordinary,
+                format!("--no-huge --no-shconf {usual} -m 1024"),
+            ),
             (
                 &device,
                 Backing::Huge,

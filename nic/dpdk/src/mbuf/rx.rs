@@ -9,7 +9,7 @@ use super::shared::SharedMbuf;
 use super::{RawMbuf, note_free};
 
 /// Bytes that a pool spends on each buffer besides the buffer itself: the mbuf and the pool's own header.
-const OVERHEAD: usize = dpdk_sys::SHIM_MBUF_SIZE as usize + 64;
+pub(super) const OVERHEAD: usize = dpdk_sys::SHIM_MBUF_SIZE as usize + 64;
 
 /// Bytes of pool memory behind a buffer with `room` bytes for data.
 pub(crate) fn space_of(room: u16) -> usize {

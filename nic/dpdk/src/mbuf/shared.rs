@@ -8,6 +8,7 @@ use std::process;
 
 use fourtuple_nic::Shared;
 
+use super::rx::OVERHEAD;
 use super::{RawMbuf, note_free};
 
 /// References that one buffer may have. DPDK counts in 16 bits; a clone beyond this ends the process, as `Arc` does, since it
@@ -66,6 +67,11 @@ impl Shared for SharedMbuf {
         let mut slice = self.clone();
         (slice.start, slice.len) = (start, len);
         slice
+    }
+
+    #[inline]
+    fn space(&self) -> usize {
+        usize::from(self.raw.buffer_len()) + OVERHEAD
     }
 }
 

@@ -35,6 +35,20 @@ const CACHE_MOST: u32 = 256;
 pub(crate) struct Pool {
     raw: NonNull<rte_mempool>,
     capacity: u32,
+    /// Buffers that the driver has and never gives back.
+    kept: u32,
+    /// Buffers that the driver takes for itself now and then, so that nobody else should count on them.
+    reserve: u32,
+}
+
+/// How the buffers of a pool have to lie in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// As DPDK likes it.
+    Spread,
+    /// One behind the other in one piece of the address space: a driver registers the piece with the kernel and computes
+    /// addresses in it.
+    OnePiece,
 }
 
 // SAFETY: DPDK's mempools are multi-producer, multi-consumer; every call made through `&Pool` may run on any thread at any time.
@@ -44,17 +58,25 @@ unsafe impl Sync for Pool {}
 
 impl Pool {
     /// A pool of `buffers` mbufs with `room` bytes each behind the headroom.
-    pub(crate) fn new(port: &str, purpose: &str, buffers: u32, room: u16) -> Result<Self, NicError> {
+    pub(crate) fn new(
+        port: &str,
+        purpose: &str,
+        buffers: u32,
+        room: u16,
+        layout: Layout,
+    ) -> Result<Self, NicError> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         // At most 25 characters, unique in the process; the purpose is for who looks with DPDK's own tools.
         let name = CString::new(format!("ft{number}_{purpose}")).unwrap_or_default();
         sweep();
-        let raw = create(&name, buffers, room.saturating_add(HEADROOM));
+        let raw = create(&name, buffers, room.saturating_add(HEADROOM), layout);
         match raw {
             Some(raw) => Ok(Self {
                 raw,
                 capacity: buffers,
+                kept: 0,
+                reserve: 0,
             }),
             None => Err(NicError::NoMemory {
                 port: port.to_owned(),
@@ -68,9 +90,21 @@ impl Pool {
         }
     }
 
-    /// How many buffers it holds in all.
+    /// Takes note that the driver keeps what is missing now, until it is closed and beyond, and wants `reserve` more at times.
+    /// Called before anybody else takes a buffer.
+    pub(crate) fn note_kept(&mut self, reserve: u32) {
+        self.kept = self.capacity.saturating_sub(self.free());
+        self.reserve = reserve.min(self.capacity - self.kept);
+    }
+
+    /// Nobody has a buffer but the driver those that it keeps.
+    pub(crate) fn all_home(&self) -> bool {
+        self.free() + self.kept >= self.capacity
+    }
+
+    /// How many buffers it holds in all, but for those that the driver keeps or reserves.
     pub(crate) fn capacity(&self) -> u32 {
-        self.capacity
+        self.capacity - self.kept - self.reserve
     }
 
     /// How many are free now, those in caches included; approximate while others allocate.
@@ -109,21 +143,21 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        retired::retire(self.raw);
+        retired::retire(self.raw, self.kept);
     }
 }
 
 /// What `rte_pktmbuf_pool_create` does, except on ordinary pages: there it would give each object a page of its own, so that none
 /// crosses a page for the sake of DMA, which doubles the memory. No device of ours reads ordinary pages.
-fn create(name: &CStr, buffers: u32, data_room: u16) -> Option<NonNull<rte_mempool>> {
+fn create(name: &CStr, buffers: u32, data_room: u16, layout: Layout) -> Option<NonNull<rte_mempool>> {
     let any_node = -1;
     let cache = (buffers / 8).min(CACHE_MOST);
     let object = dpdk_sys::SHIM_MBUF_SIZE + u32::from(data_room);
     let huge = eal::Eal::running().is_some_and(|eal| eal.on_huge_pages());
-    let flags = if huge {
-        0
-    } else {
-        dpdk_sys::RTE_MEMPOOL_F_NO_IOVA_CONTIG
+    let flags = match layout {
+        Layout::OnePiece => dpdk_sys::RTE_MEMPOOL_F_NO_IOVA_CONTIG | dpdk_sys::RTE_MEMPOOL_F_NO_SPREAD,
+        Layout::Spread if huge => 0,
+        Layout::Spread => dpdk_sys::RTE_MEMPOOL_F_NO_IOVA_CONTIG,
     };
     let private = dpdk_sys::rte_pktmbuf_pool_private {
         mbuf_data_room_size: data_room,
@@ -145,7 +179,9 @@ fn create(name: &CStr, buffers: u32, data_room: u16) -> Option<NonNull<rte_mempo
         let ops = dpdk_sys::rte_mbuf_best_mempool_ops();
         let chosen = dpdk_sys::rte_mempool_set_ops_byname(pool.as_ptr(), ops, ptr::null_mut()) == 0;
         dpdk_sys::rte_pktmbuf_pool_init(pool.as_ptr(), (&raw const private).cast_mut().cast());
-        if !chosen || dpdk_sys::rte_mempool_populate_default(pool.as_ptr()) < 0 {
+        let filled = chosen && dpdk_sys::rte_mempool_populate_default(pool.as_ptr()) >= 0;
+        let in_pieces = layout == Layout::OnePiece && (*pool.as_ptr()).nb_mem_chunks != 1;
+        if !filled || in_pieces {
             dpdk_sys::rte_mempool_free(pool.as_ptr());
             return None;
         }

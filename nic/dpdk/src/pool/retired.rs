@@ -23,6 +23,8 @@ static RETIRED: Mutex<Vec<Retired>> = Mutex::new(Vec::new());
 
 struct Retired {
     pool: NonNull<rte_mempool>,
+    /// Buffers that a driver took with it, which never come home.
+    kept: u32,
     noted: Option<(Counts, Passages)>,
 }
 
@@ -30,8 +32,12 @@ struct Retired {
 unsafe impl Send for Retired {}
 
 /// Frees `pool` as soon as that is safe: now, or at a later [`sweep`].
-pub(super) fn retire(pool: NonNull<rte_mempool>) {
-    lock().push(Retired { pool, noted: None });
+pub(super) fn retire(pool: NonNull<rte_mempool>, kept: u32) {
+    lock().push(Retired {
+        pool,
+        kept,
+        noted: None,
+    });
     sweep();
 }
 
@@ -49,7 +55,7 @@ fn lock() -> std::sync::MutexGuard<'static, Vec<Retired>> {
 impl Retired {
     /// Whether the pool was freed.
     fn try_free(&mut self) -> bool {
-        let counts = Counts::of(self.pool);
+        let counts = Counts::of(self.pool, self.kept);
         if !counts.all_home {
             self.noted = None;
             return false;
@@ -77,7 +83,7 @@ struct Counts {
 }
 
 impl Counts {
-    fn of(pool: NonNull<rte_mempool>) -> Self {
+    fn of(pool: NonNull<rte_mempool>, kept: u32) -> Self {
         let pool = pool.as_ptr();
         // SAFETY: a retired pool lives until `try_free`; these calls read counters that other threads may be writing, as
         // DPDK's own counting does.
@@ -88,7 +94,7 @@ impl Counts {
                 .collect();
             let total = u64::from(shared) + cached.iter().copied().map(u64::from).sum::<u64>();
             Self {
-                all_home: total == u64::from((*pool).size),
+                all_home: total + u64::from(kept) == u64::from((*pool).size),
                 shared,
                 cached,
             }

@@ -10,9 +10,12 @@ pub(crate) struct QueueCounters {
     pub(crate) rx_errors: Counter,
     pub(crate) tx_errors: Counter,
     pub(crate) rx_no_buffer: Counter,
+    pub(crate) rx_missed: Counter,
+    pub(crate) rx_bytes: Counter,
+    pub(crate) tx_bytes: Counter,
 }
 
-/// A counter with one writer.
+/// A counter with one writer, unless all that write use [`add_shared`](Self::add_shared).
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 
@@ -25,6 +28,13 @@ impl Counter {
                 self.0.load(Ordering::Relaxed).wrapping_add(count),
                 Ordering::Relaxed,
             );
+        }
+    }
+
+    /// As [`add`](Self::add), for a counter to which several threads add.
+    pub(crate) fn add_shared(&self, count: u64) {
+        if count > 0 {
+            self.0.fetch_add(count, Ordering::Relaxed);
         }
     }
 

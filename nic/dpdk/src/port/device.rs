@@ -4,8 +4,8 @@ use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use dpdk_sys::{rte_eth_dev_info, rte_eth_stats};
-use fourtuple_nic::{MacAddr, NicError};
+use dpdk_sys::{rte_eth_dev_info, rte_eth_stats, rte_eth_xstat, rte_eth_xstat_name};
+use fourtuple_nic::{Link, MacAddr, NicError};
 
 use crate::eal;
 use crate::pool::Pool;
@@ -173,10 +173,50 @@ impl Device {
 
     /// What the driver counted; zeroes where it counts nothing.
     pub(super) fn counters(&self) -> rte_eth_stats {
-        let mut counters = rte_eth_stats::default();
-        // SAFETY: the port is attached; the call fills the struct in.
-        unsafe { dpdk_sys::rte_eth_stats_get(self.id, &mut counters) };
-        counters
+        counters(self.id)
+    }
+
+    /// Its link, as the driver sees it.
+    pub(super) fn link(&self) -> Link {
+        let mut megabits = 0;
+        // SAFETY: the port is attached; the place is ours.
+        let up = unsafe { dpdk_sys::shim_link(self.id, &mut megabits) } == 1;
+        let known = megabits != 0 && megabits != u32::MAX;
+        Link {
+            up,
+            megabits: known.then_some(megabits),
+        }
+    }
+
+    /// All that the driver counts, by its own names; empty where it counts nothing.
+    pub(super) fn extended_counters(&self) -> Vec<(String, u64)> {
+        // SAFETY: the port is attached; asked with no room, the calls tell how much they need.
+        let count = unsafe { dpdk_sys::rte_eth_xstats_get_names(self.id, std::ptr::null_mut(), 0) };
+        let room = usize::try_from(count).unwrap_or(0);
+        let mut names = vec![rte_eth_xstat_name { name: [0; 64] }; room];
+        let mut values = vec![rte_eth_xstat { id: 0, value: 0 }; room];
+        // SAFETY: both lists have room for as many entries as are asked for.
+        let (named, counted) = unsafe {
+            let room = room as u32;
+            (
+                dpdk_sys::rte_eth_xstats_get_names(self.id, names.as_mut_ptr(), room),
+                dpdk_sys::rte_eth_xstats_get(self.id, values.as_mut_ptr(), room),
+            )
+        };
+        let got = usize::try_from(named.min(counted)).unwrap_or(0).min(room);
+        let told = values[..got].iter().filter_map(|value| {
+            let name = names.get(usize::try_from(value.id).ok()?)?;
+            let bytes = name.name.map(|letter| letter as u8);
+            let name = CStr::from_bytes_until_nul(&bytes).ok()?;
+            Some((name.to_string_lossy().into_owned(), value.value))
+        });
+        told.collect()
+    }
+
+    /// Lets the driver give back what it has sent.
+    pub(super) fn flush_sent(&self, queue: u16) {
+        // SAFETY: the port is started and no queue of it is left (invariant 5), so this is the only burst; it sends nothing.
+        unsafe { dpdk_sys::shim_tx_burst(self.id, queue, std::ptr::null_mut(), 0) };
     }
 
     /// A descriptor that tells of received frames, where the driver has receive interrupts.
@@ -224,6 +264,33 @@ impl Drop for Device {
         }
         tracing::debug!(port = self.label, device = ?CStr::to_string_lossy(&self.name), "port closed");
     }
+}
+
+/// What the driver of `port` counted; zeroes where it counts nothing, or is gone.
+pub(super) fn counters(port: u16) -> rte_eth_stats {
+    let mut counters = rte_eth_stats::default();
+    // SAFETY: DPDK checks the number; the call fills the struct in.
+    unsafe { dpdk_sys::rte_eth_stats_get(port, &mut counters) };
+    counters
+}
+
+/// Whether the driver of `port` has another end now.
+pub(super) fn link_is_up(port: u16) -> bool {
+    let mut link = dpdk_sys::rte_eth_link::default();
+    // SAFETY: DPDK checks the number; the place is ours.
+    let answer = unsafe { dpdk_sys::rte_eth_link_get_nowait(port, &mut link) };
+    answer == 0 && link.link_status() == dpdk_sys::RTE_ETH_LINK_UP as u16
+}
+
+/// Stops and starts `port`, during which no burst may run; the error is DPDK's answer.
+pub(super) fn start_again(port: u16) -> Result<(), i32> {
+    let _control = eal::control();
+    // SAFETY: DPDK checks the number; the caller's gate is closed, so no burst runs.
+    let answer = unsafe {
+        dpdk_sys::rte_eth_dev_stop(port);
+        dpdk_sys::rte_eth_dev_start(port)
+    };
+    if answer < 0 { Err(answer) } else { Ok(()) }
 }
 
 /// Memory of any node: which one a device is near, virtual devices don't say.

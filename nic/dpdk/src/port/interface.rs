@@ -4,7 +4,7 @@
 use std::ffi::CString;
 use std::io;
 use std::mem;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use fourtuple_nic::{MacAddr, NicError};
 
@@ -151,7 +151,26 @@ pub(super) fn bound_to(socket: i32) -> Option<u32> {
     }
 }
 
-fn open(family: i32, kind: i32, protocol: i32) -> io::Result<OwnedFd> {
+/// Frames that the kernel dropped at a packet socket because its ring was full, since this was asked last: asking resets it.
+pub(super) fn dropped_since(socket: RawFd) -> u64 {
+    // SAFETY: tpacket_stats is plain bits; the call writes at most `len` bytes, and fails on what is no packet socket.
+    unsafe {
+        let mut counted: libc::tpacket_stats = mem::zeroed();
+        let mut len = size_of::<libc::tpacket_stats>() as libc::socklen_t;
+        let place = (&raw mut counted).cast();
+        let told = libc::getsockopt(
+            socket,
+            libc::SOL_PACKET,
+            libc::PACKET_STATISTICS,
+            place,
+            &raw mut len,
+        );
+        if told == 0 { u64::from(counted.tp_drops) } else { 0 }
+    }
+}
+
+/// A socket, closed on exec.
+pub(super) fn open(family: i32, kind: i32, protocol: i32) -> io::Result<OwnedFd> {
     // SAFETY: no pointers; a descriptor that was opened is owned by nobody else.
     unsafe {
         let socket = libc::socket(family, kind | libc::SOCK_CLOEXEC, protocol);
@@ -163,7 +182,8 @@ fn open(family: i32, kind: i32, protocol: i32) -> io::Result<OwnedFd> {
     }
 }
 
-fn request(name: &str) -> libc::ifreq {
+/// A request about `name`.
+pub(super) fn request(name: &str) -> libc::ifreq {
     // SAFETY: ifreq is plain bits, for which all zero is a value.
     let mut request: libc::ifreq = unsafe { mem::zeroed() };
     // One byte less than there is, so that the name stays terminated.
@@ -178,7 +198,8 @@ fn request(name: &str) -> libc::ifreq {
     request
 }
 
-fn ask(socket: &OwnedFd, name: &str, what: libc::Ioctl) -> io::Result<libc::ifreq> {
+/// What the kernel answers to one of the requests that fill an ifreq in.
+pub(super) fn ask(socket: &OwnedFd, name: &str, what: libc::Ioctl) -> io::Result<libc::ifreq> {
     let mut request = request(name);
     // SAFETY: an ifreq with a terminated name, which these requests fill in.
     let answered = unsafe { libc::ioctl(socket.as_raw_fd(), what, &mut request) } == 0;

@@ -3,18 +3,54 @@
 use fourtuple_nic::{MacAddr, NicError};
 
 use super::device::{Device, fresh_name};
+use super::ethtool::Carrier;
 use super::interface::{Interface, require_packet_socket, require_tap};
 use super::{Nature, Port, PortOptions, WaitBy};
 use crate::mbuf::Attaching;
 
-/// Bytes of a frame in a packet socket's ring; what fits besides the kernel's 68 bytes of header is more than a frame of 1518.
-const FRAME_BYTES: u32 = 2048;
+/// How frames lie in a packet socket's ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ring {
+    /// Bytes of one frame with the kernel's header before it.
+    frame: u32,
+    /// Bytes that the kernel allocates at a time: few enough to be had when memory is fragmented. A multiple of pages, and of
+    /// frames, since the driver takes the frames to lie one behind the other.
+    block: u32,
+}
 
-/// Bytes that the kernel allocates at a time: 32 frames in one piece, and few enough pieces to be had when memory is fragmented.
-const BLOCK_BYTES: u32 = 64 << 10;
+/// What fits besides the kernel's header is more than a frame of 1518.
+const USUAL_RING: Ring = Ring {
+    frame: 2048,
+    block: 64 << 10,
+};
 
-/// Largest IP packet that DPDK's drivers for packet sockets and taps take (a frame of 1518 bytes).
-const MTU_MOST: u16 = 1500;
+/// For frames of up to 9018; fifteen pages, of which the kernel makes sixteen.
+const JUMBO_RING: Ring = Ring {
+    frame: 10_240,
+    block: 61_440,
+};
+
+/// The kernel's header before a frame, the driver's own share of it, and one VLAN tag.
+const RING_HEADER: u32 = 66 + 4;
+
+/// Largest IP packet that the driver for packet sockets is told of (a frame of 1518 bytes). It takes what its ring takes.
+const TOLD_MTU: u16 = 1500;
+
+/// Largest IP packet that we make a ring of packet sockets for.
+const PACKET_MTU_MOST: u16 = 9000;
+
+/// Largest IP packet that DPDK's driver for taps takes (a frame of 1518 bytes).
+const TAP_MTU_MOST: u16 = 1500;
+
+impl Ring {
+    fn for_mtu(mtu: u16) -> Self {
+        if u32::from(mtu) + 18 + RING_HEADER <= USUAL_RING.frame {
+            USUAL_RING
+        } else {
+            JUMBO_RING
+        }
+    }
+}
 
 /// Queues of a tap (the driver's limit), and as many packet sockets: nothing says that more would help.
 const QUEUES_MOST: u16 = 16;
@@ -32,12 +68,22 @@ pub(super) fn af_packet(name: &str, queues: u16, options: &PortOptions) -> Resul
         let reason = format!("the interface is down; `ip link set {name} up`");
         return Err(NicError::Refused { port: label, reason });
     }
-    let largest = u16::try_from(interface.mtu).unwrap_or(u16::MAX).min(MTU_MOST);
-    let mtu = require_mtu(&label, options.mtu, largest)?;
+    let largest = u16::try_from(interface.mtu)
+        .unwrap_or(u16::MAX)
+        .min(PACKET_MTU_MOST);
+    let mtu = require_mtu(&label, Some(options.mtu.unwrap_or(largest.min(1500))), largest)?;
+    let ring = Ring::for_mtu(mtu);
     let arguments = format!(
-        "iface={name},qpairs={queues},blocksz={BLOCK_BYTES},framesz={FRAME_BYTES},framecnt={},qdisc_bypass=1",
-        options.descriptors.max((BLOCK_BYTES / FRAME_BYTES) as u16),
+        "iface={name},qpairs={queues},blocksz={},framesz={},framecnt={},qdisc_bypass=1",
+        ring.block,
+        ring.frame,
+        u32::from(options.descriptors).next_multiple_of(ring.block / ring.frame),
     );
+    // The driver wants room for whatever its ring may hold.
+    let options = &PortOptions {
+        buffer_room: options.buffer_room.max(ring.frame as u16),
+        ..options.clone()
+    };
     let device = Device::plug(&label, &fresh_name("net_af_packet"), &arguments)?;
     if options.mac.is_some() {
         device.take_all_addresses();
@@ -52,7 +98,9 @@ pub(super) fn af_packet(name: &str, queues: u16, options: &PortOptions) -> Resul
         wait: WaitBy::PacketSocket {
             interface: interface.index,
         },
-        link: None,
+        carrier: Carrier::of(name),
+        told_mtu: TOLD_MTU,
+        ..Nature::polled(options)
     };
     Port::open(label, device, queues, options, nature)
 }
@@ -65,7 +113,7 @@ pub(super) fn tap(name: &str, queues: u16, options: &PortOptions) -> Result<Port
     let label = format!("tap:{name}");
     require_queues(&label, queues)?;
     require_tap(&label, name)?;
-    let mtu = require_mtu(&label, options.mtu, MTU_MOST)?;
+    let mtu = require_mtu(&label, options.mtu, TAP_MTU_MOST)?;
     ignore_sigio();
     let device = Device::plug(&label, &fresh_name("net_tap"), &format!("iface={name}"))?;
     let nature = Nature {
@@ -78,7 +126,7 @@ pub(super) fn tap(name: &str, queues: u16, options: &PortOptions) -> Result<Port
         // The driver takes a buffer for each, and uses one unless frames are scattered.
         descriptors_most: 32,
         wait: WaitBy::Interrupt,
-        link: None,
+        ..Nature::polled(options)
     };
     Port::open(label, device, queues, options, nature)
 }
@@ -110,7 +158,8 @@ fn require_queues(label: &str, asked: u16) -> Result<(), NicError> {
     })
 }
 
-fn require_mtu(label: &str, asked: Option<u16>, largest: u16) -> Result<u16, NicError> {
+/// `asked`, or `largest` when nothing was.
+pub(super) fn require_mtu(label: &str, asked: Option<u16>, largest: u16) -> Result<u16, NicError> {
     match asked {
         Some(asked) if asked > largest => Err(NicError::Mtu {
             port: label.to_owned(),
@@ -131,6 +180,23 @@ mod tests {
         assert_eq!(require_mtu("p", Some(1280), 1400), Ok(1280));
         let message = require_mtu("p", Some(9000), 1500).unwrap_err().to_string();
         assert!(message.contains("9000") && message.contains("1500"), "{message}");
+    }
+
+    #[test]
+    fn a_ring_holds_whole_frames_one_behind_the_other() {
+        for (mtu, ring) in [
+            (1500, USUAL_RING),
+            (1960, USUAL_RING),
+            (2000, JUMBO_RING),
+            (9000, JUMBO_RING),
+        ] {
+            assert_eq!(Ring::for_mtu(mtu), ring, "{mtu}");
+            assert_eq!(
+                (ring.block % ring.frame, ring.block % 4096, ring.frame % 16),
+                (0, 0, 0)
+            );
+            assert!(u32::from(mtu) + 18 + RING_HEADER <= ring.frame);
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use dpdk_sys::rte_ring;
 use fourtuple_nic::{MacAddr, NicError};
 
 use super::device::{ANY_NODE, Device, fresh_name};
-use super::{Nature, Port, PortOptions, WaitBy};
+use super::{Nature, Port, PortOptions};
 use crate::eal;
 use crate::mbuf::Attaching;
 use crate::pool;
@@ -73,10 +73,9 @@ fn end(link: &Arc<Link>, rx: &Rings, tx: &Rings, options: &PortOptions) -> Resul
         kernel_peer: false,
         attaching: COPY_ALL,
         mac: Some(options.mac.unwrap_or_else(|| address(device.id()))),
-        mtu: options.mtu.unwrap_or(1500),
-        descriptors_most: u16::MAX,
-        wait: WaitBy::Polling,
         link: Some(Arc::clone(link)),
+        counts_bytes: false,
+        ..Nature::polled(options)
     };
     Port::open(label, device, rx.queues(), options, nature)
 }

@@ -10,9 +10,10 @@ mod stash;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use dpdk_sys::rte_mbuf;
-use fourtuple_nic::{PoolGauge, PortStats, Promises, Queue};
+use fourtuple_nic::{PoolGauge, PortStats, Promises, Queue, RxBuf, TxFrame};
 
 use crate::eal;
 use crate::mbuf::{Attaching, Mbuf, RawMbuf, SharedMbuf, TxMbuf};
@@ -26,6 +27,10 @@ const TX_BATCH: usize = 128;
 /// Frames whose first line is fetched ahead of being looked at.
 const LOOK_AHEAD: usize = 4;
 
+/// How long a program at the other end may leave its ring full; then frames to it are dropped until there is room. Many
+/// times what a preempted process waits for its turn, and less than a second, in which TCP gives up nothing.
+const STALL_MOST: Duration = Duration::from_millis(200);
+
 /// Bytes of an Ethernet header with one VLAN tag.
 const L2_BYTES: usize = 18;
 
@@ -33,14 +38,23 @@ const L2_BYTES: usize = 18;
 #[derive(Debug)]
 pub struct DpdkQueue {
     port: Arc<Inner>,
+    /// What DPDK calls it: a port, and a number there.
     id: u16,
+    device_queue: u16,
+    /// Its number at our port.
     queue: u16,
     attaching: Attaching,
     frame_most: usize,
     wait_fd: Option<RawFd>,
     /// The driver keeps sent buffers and gives them back when asked; cleared when it turns out that it doesn't.
     reclaims: bool,
+    /// Bytes are counted here, since the driver does not.
+    counts_bytes: bool,
+    /// Nothing is received before.
+    silent_until: Option<Instant>,
     headers: Stash,
+    /// Since when the ring has been full without a break; only where the other end may stop reading.
+    stalled: Option<Instant>,
 }
 
 // SAFETY: the stash holds unique references to mbufs, which may move between threads; `&mut self` keeps bursts of this queue from
@@ -49,16 +63,26 @@ unsafe impl Send for DpdkQueue {}
 
 impl DpdkQueue {
     /// Made once for each queue index of a port (invariant 4).
-    pub(crate) fn new(port: Arc<Inner>, queue: u16, wait_fd: Option<RawFd>) -> Self {
+    pub(crate) fn new(
+        port: Arc<Inner>,
+        queue: u16,
+        wait_fd: Option<RawFd>,
+        silent_until: Option<Instant>,
+    ) -> Self {
         let promises = port.promises();
+        let (id, device_queue) = port.place(queue);
         Self {
-            id: port.id(),
+            id,
+            device_queue,
             queue,
             attaching: port.attaching(),
             frame_most: usize::from(promises.mtu) + L2_BYTES,
             wait_fd,
             reclaims: true,
+            counts_bytes: !port.counts_bytes(),
+            silent_until,
             headers: Stash::default(),
+            stalled: None,
             port,
         }
     }
@@ -124,6 +148,16 @@ impl DpdkQueue {
         kept
     }
 
+    /// Whether the time to receive has not come.
+    #[cold]
+    fn keeps_silent(&mut self) -> bool {
+        let silent = self.silent_until.is_some_and(|until| Instant::now() < until);
+        if !silent {
+            self.silent_until = None;
+        }
+        silent
+    }
+
     /// A plain copy of a frame that we may not keep as it is; `None`, counted, when that is not possible.
     #[cold]
     fn flatten(&self, frame: RawMbuf) -> Option<RawMbuf> {
@@ -144,12 +178,27 @@ impl DpdkQueue {
         }
     }
 
-    /// Hands the frames of one batch to the driver; returns how many it took.
-    fn send(&mut self, batch: &mut [*mut rte_mbuf]) -> usize {
+    /// Frames of which the port took none: dropped and counted where there is nobody to take them; returns how many.
+    #[cold]
+    fn drop_all(&self, frames: &mut Vec<TxMbuf>) -> usize {
+        let count = frames.len();
+        frames.clear();
+        self.port.counters(self.queue).tx_errors.add(count as u64);
+        count
+    }
+
+    /// The ring has been full for so long that nobody can be expected to read it.
+    #[cold]
+    fn is_stalled(&mut self) -> bool {
+        self.port.may_stall() && self.stalled.get_or_insert_with(Instant::now).elapsed() > STALL_MOST
+    }
+
+    /// Hands the frames of one batch to the driver; returns how many it took. For `tx_burst`, which holds `&mut self`.
+    fn send(&self, batch: &mut [*mut rte_mbuf]) -> usize {
         let count = batch.len() as u16;
         // SAFETY: the port is started while it has a queue (invariant 5); only this queue sends on this index (invariant 4);
         // `batch` holds live chains of which each is referred to once. The driver owns those that it takes.
-        let taken = unsafe { dpdk_sys::shim_tx_burst(self.id, self.queue, batch.as_mut_ptr(), count) };
+        let taken = unsafe { dpdk_sys::shim_tx_burst(self.id, self.device_queue, batch.as_mut_ptr(), count) };
         usize::from(taken)
     }
 }
@@ -166,13 +215,19 @@ impl Queue for DpdkQueue {
     #[inline]
     fn rx_burst(&mut self, into: &mut Vec<Mbuf>, max: usize) -> usize {
         eal::pass();
+        if self.silent_until.is_some() && self.keeps_silent() {
+            return 0;
+        }
+        let Some(_passage) = self.port.enter(self.queue) else {
+            return 0;
+        };
         let before = into.len();
         let room = into.spare_capacity_mut();
         let most = room.len().min(max).min(usize::from(u16::MAX));
         let places = room.as_mut_ptr().cast::<*mut rte_mbuf>();
         // SAFETY: `room` has `most` places of the size of a pointer (Mbuf is transparent); the port is started while it has a queue
         // (invariant 5), and only this queue receives on this index (invariant 4).
-        let received = unsafe { dpdk_sys::shim_rx_burst(self.id, self.queue, places, most as u16) };
+        let received = unsafe { dpdk_sys::shim_rx_burst(self.id, self.device_queue, places, most as u16) };
         if received == 0 {
             return 0;
         }
@@ -181,6 +236,10 @@ impl Queue for DpdkQueue {
         let kept = self.sort_out(received);
         // SAFETY: the first `kept` places hold pointers to plain mbufs whose only reference is ours: what an Mbuf is.
         unsafe { into.set_len(before + kept) }
+        if self.counts_bytes {
+            let bytes = into[before..].iter().map(|frame| frame.bytes().len() as u64);
+            self.port.counters(self.queue).rx_bytes.add(bytes.sum());
+        }
         kept
     }
 
@@ -191,15 +250,19 @@ impl Queue for DpdkQueue {
     }
 
     fn tx_burst(&mut self, frames: &mut Vec<TxMbuf>) -> usize {
+        let Some(passage) = self.port.enter(self.queue) else {
+            return self.drop_all(frames);
+        };
         let mut gone = 0;
         let mut linearised = 0;
         let mut refused = 0;
+        let mut bytes = 0;
         while gone < frames.len() {
             let mut batch = [ptr::null_mut(); TX_BATCH];
             let mut filled = 0;
             for (place, frame) in batch.iter_mut().zip(&frames[gone..]) {
                 // Some drivers stop for ever at a frame that is too long, so they never see one.
-                if fourtuple_nic::TxFrame::frame_len(frame) > self.frame_most {
+                if frame.frame_len() > self.frame_most {
                     break;
                 }
                 *place = frame.as_ptr();
@@ -210,7 +273,19 @@ impl Queue for DpdkQueue {
                 refused += 1;
                 continue;
             }
+            let lengths = if self.counts_bytes {
+                let mut lengths = [0u32; TX_BATCH];
+                for (place, frame) in lengths.iter_mut().zip(&frames[gone..gone + filled]) {
+                    *place = frame.frame_len() as u32;
+                }
+                Some(lengths)
+            } else {
+                None
+            };
             let taken = self.send(&mut batch[..filled]);
+            if let Some(lengths) = lengths {
+                bytes += lengths[..taken].iter().copied().map(u64::from).sum::<u64>();
+            }
             linearised += frames[gone..gone + taken]
                 .iter()
                 .map(|frame| u64::from(frame.linearised()))
@@ -225,6 +300,13 @@ impl Queue for DpdkQueue {
         let counters = self.port.counters(self.queue);
         counters.linearised.add(linearised);
         counters.tx_errors.add(refused);
+        counters.tx_bytes.add(bytes);
+        drop(passage);
+        if gone > 0 {
+            self.stalled = None;
+        } else if !frames.is_empty() && self.is_stalled() {
+            return self.drop_all(frames);
+        }
         gone
     }
 
@@ -250,8 +332,11 @@ impl Queue for DpdkQueue {
         if !self.reclaims {
             return;
         }
+        let Some(_passage) = self.port.enter(self.queue) else {
+            return;
+        };
         // SAFETY: as in `send`; zero asks for all that was sent.
-        let answer = unsafe { dpdk_sys::rte_eth_tx_done_cleanup(self.id, self.queue, 0) };
+        let answer = unsafe { dpdk_sys::rte_eth_tx_done_cleanup(self.id, self.device_queue, 0) };
         self.reclaims = answer != -libc::ENOTSUP;
     }
 
@@ -271,6 +356,7 @@ impl Queue for DpdkQueue {
     }
 
     fn stats(&self) -> PortStats {
+        self.port.count_missed(self.queue);
         self.port.stats()
     }
 
