@@ -7,10 +7,10 @@ use std::any::Any;
 
 use fourtuple_nic::{Clock, HugePages, NicError, PortReport, Queue};
 
-/// Queues of a port with what goes with them: a clock, memory, and what a thread needs before it polls.
+/// Queues of the ports with what goes with them: a clock, memory, and what a thread needs before it polls.
 pub struct Attachment<Q: Queue, C: Clock + Clone> {
-    /// One for each worker.
-    pub queues: Vec<Q>,
+    /// The ports, at least one and at most eight, with as many queues each as there are workers.
+    pub ports: Vec<PortQueues<Q>>,
     /// The clock that the workers read.
     pub clock: C,
     /// Where tables and records lie.
@@ -24,10 +24,22 @@ pub struct Attachment<Q: Queue, C: Clock + Clone> {
 /// Asks ports for reports; those that are closed tell none.
 pub type Reports = Box<dyn Fn() -> Vec<PortReport> + Send + Sync>;
 
+/// One port's queues.
+#[derive(Debug)]
+pub struct PortQueues<Q: Queue> {
+    /// What addresses name the port by ([`PortName::short_name`](crate::PortName::short_name)).
+    pub name: String,
+    /// One for each worker.
+    pub queues: Vec<Q>,
+}
+
 impl<Q: Queue, C: Clock + Clone> std::fmt::Debug for Attachment<Q, C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Attachment")
-            .field("queues", &self.queues.len())
+            .field(
+                "ports",
+                &self.ports.iter().map(|port| &port.name).collect::<Vec<_>>(),
+            )
             .finish_non_exhaustive()
     }
 }
@@ -45,10 +57,12 @@ pub use without_dpdk::{PortClock, PortQueue, attach, attach_pair};
 mod with_dpdk {
     use std::any::Any;
 
-    use fourtuple_nic::NicError;
-    use fourtuple_nic_dpdk::{DpdkQueue, Eal, EalOptions, Port, PortOptions, TransparentHugePages, TscClock};
+    use fourtuple_nic::{MacAddr, NicError};
+    use fourtuple_nic_dpdk::{
+        DpdkQueue, Eal, EalOptions, Port, PortOptions, Reporter, TransparentHugePages, TscClock,
+    };
 
-    use super::{AttachedPair, Attachment};
+    use super::{AttachedPair, Attachment, PortQueues};
     use crate::config::{Config, Driver};
     use crate::error::{ConfigError, StartError};
     use crate::port_name::PortName;
@@ -58,33 +72,40 @@ mod with_dpdk {
     /// The time-stamp counter.
     pub type PortClock = TscClock;
 
-    /// Attaches to the interface that the configuration names.
+    /// Attaches to the ports that the configuration names: to all of them, or to none.
     ///
     /// # Errors
-    /// When there is no such interface, or this process may not use it.
+    /// When one of them is not there, or this process may not use it.
     pub fn attach(config: &Config) -> Result<Attachment<PortQueue, PortClock>, StartError> {
-        let mut names = config.port_names();
-        let (Some(name), None) = (names.next(), names.next()) else {
+        let names: Vec<PortName> = config.port_names().collect();
+        if names.is_empty() {
             let problem =
-                "name one port, as --iface veth0, --port 0000:65:00.0 or --port vdev:SPEC".to_owned();
+                "name one at least, as --iface veth0, --port 0000:65:00.0 or --port vdev:SPEC".to_owned();
             return Err(ConfigError::Field {
                 field: "port",
                 problem,
             }
             .into());
-        };
+        }
+        let short_names: Vec<String> = names.iter().map(|name| name.short_name().to_owned()).collect();
+        let plans = config.plan_ports(&short_names)?;
         let eal = start_eal(config)?;
-        let options = port_options(config);
-        let port = match (&name, config.driver) {
-            (PortName::Interface(iface), Driver::AfPacket) => {
-                eal.af_packet(iface, config.workers, &options)?
-            }
-            (PortName::Interface(iface), Driver::AfXdp) => eal.af_xdp(iface, config.workers, &options)?,
-            (PortName::Interface(iface), Driver::Tap) => eal.tap(iface, config.workers, &options)?,
-            (PortName::Virtual(specification), _) => eal.vdev(specification, config.workers, &options)?,
-            (PortName::Pci(address), _) => eal.pci(address, config.workers, &options)?,
-        };
-        Ok(attachment(&eal, port))
+        let mut ports = Vec::with_capacity(names.len());
+        for (name, plan) in names.iter().zip(&plans) {
+            let options = port_options(config, plan.mac);
+            // A failure drops those that are attached already, which closes them.
+            let port = match (name, config.driver) {
+                (PortName::Interface(iface), Driver::AfPacket) => {
+                    eal.af_packet(iface, config.workers, &options)?
+                }
+                (PortName::Interface(iface), Driver::AfXdp) => eal.af_xdp(iface, config.workers, &options)?,
+                (PortName::Interface(iface), Driver::Tap) => eal.tap(iface, config.workers, &options)?,
+                (PortName::Virtual(specification), _) => eal.vdev(specification, config.workers, &options)?,
+                (PortName::Pci(address), _) => eal.pci(address, config.workers, &options)?,
+            };
+            ports.push((port, name.short_name()));
+        }
+        Ok(attachment(&eal, ports))
     }
 
     /// Two engines' ends of a link inside this process, with as many queues each as `config` has workers.
@@ -93,8 +114,11 @@ mod with_dpdk {
     /// When the EAL can't be started.
     pub fn attach_pair(config: &Config) -> Result<AttachedPair, StartError> {
         let eal = start_eal(config)?;
-        let (one, other) = eal.ring_pair(config.workers, &port_options(config))?;
-        Ok((attachment(&eal, one), attachment(&eal, other)))
+        let (one, other) = eal.ring_pair(config.workers, &port_options(config, None))?;
+        Ok((
+            attachment(&eal, vec![(one, "ring0")]),
+            attachment(&eal, vec![(other, "ring1")]),
+        ))
     }
 
     fn start_eal(config: &Config) -> Result<Eal, NicError> {
@@ -121,11 +145,11 @@ mod with_dpdk {
         })
     }
 
-    fn port_options(config: &Config) -> PortOptions {
+    fn port_options(config: &Config, mac: Option<MacAddr>) -> PortOptions {
         let wanted = config.buffers.unwrap_or(PortOptions::default().rx_buffers);
         PortOptions {
             mtu: config.mtu,
-            mac: config.mac,
+            mac,
             rx_buffers: wanted,
             payload_buffers: wanted / 2,
             tx_buffers: wanted,
@@ -133,14 +157,24 @@ mod with_dpdk {
         }
     }
 
-    fn attachment(eal: &Eal, mut port: Port) -> Attachment<PortQueue, PortClock> {
-        let reporter = port.reporter();
+    fn attachment(eal: &Eal, attached: Vec<(Port, &str)>) -> Attachment<PortQueue, PortClock> {
+        let (ports, reporters): (Vec<_>, Vec<_>) = attached
+            .into_iter()
+            .map(|(mut port, name)| {
+                let reporter = port.reporter();
+                let queues = PortQueues {
+                    name: name.to_owned(),
+                    queues: port.take_queues(),
+                };
+                (queues, reporter)
+            })
+            .unzip();
         Attachment {
-            queues: port.take_queues(),
+            ports,
             clock: TscClock::new(eal),
             pages: Box::new(TransparentHugePages),
             enter_thread,
-            reports: Box::new(move || reporter.report().into_iter().collect()),
+            reports: Box::new(move || reporters.iter().filter_map(Reporter::report).collect()),
         }
     }
 

@@ -1,12 +1,18 @@
 //! What an engine is started with: the same words in the builder, in TOML and as flags of the command.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path as FilePath;
 use std::time::Duration;
 
+use fourtuple_nic::MacAddr;
 use ipnet::IpNet;
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{IntoDeserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::at_port::AtPort;
 use crate::error::ConfigError;
 use crate::port_name::PortName;
 
@@ -33,14 +39,16 @@ pub struct Config {
     /// Other ports to attach to: virtual devices and PCI devices.
     #[serde(deserialize_with = "one_or_more")]
     pub port: Vec<PortName>,
-    /// The engine's own addresses with their prefix lengths.
-    pub ip: Vec<IpNet>,
-    /// Next hops for what is not on the link, at most one a family.
+    /// The engine's own addresses with their prefix lengths; with several ports each says to which it belongs.
+    #[serde(deserialize_with = "one_or_more")]
+    pub ip: Vec<AtPort<IpNet>>,
+    /// Next hops for what is not on the link, at most one a family and port: the port on whose link it is.
+    #[serde(deserialize_with = "one_or_more")]
     pub gateway: Vec<IpAddr>,
-    /// Ethernet address; the port's own when `None`.
-    #[serde(deserialize_with = "mac")]
-    pub mac: Option<fourtuple_nic::MacAddr>,
-    /// Largest IP packet in bytes, 576–9000; the port's own when `None`.
+    /// Ethernet addresses, at most one a port; a port without one has the device's own.
+    #[serde(deserialize_with = "one_or_more")]
+    pub mac: Vec<AtPort<MacAddr>>,
+    /// Largest IP packet in bytes, 576–9000, of all ports; a port's own when `None`.
     pub mtu: Option<u16>,
     /// VLAN tag of all frames, 1–4094.
     pub vlan: Option<u16>,
@@ -107,7 +115,7 @@ impl Default for Config {
             port: Vec::new(),
             ip: Vec::new(),
             gateway: Vec::new(),
-            mac: None,
+            mac: Vec::new(),
             mtu: None,
             vlan: None,
             workers: 1,
@@ -164,6 +172,13 @@ impl Config {
                 "give the engine an address of its own, as --ip 10.99.0.2/24".into(),
             );
         }
+        let names: Vec<_> = self
+            .port_names()
+            .map(|port| port.short_name().to_owned())
+            .collect();
+        if !names.is_empty() {
+            self.plan_ports(&names)?;
+        }
         for net in &self.ip {
             let ip = net.addr();
             if ip.is_unspecified() || ip.is_multicast() || ip.is_loopback() {
@@ -215,16 +230,15 @@ impl Config {
         {
             return wrong("vlan", format!("{vlan} is not between 1 and 4094"));
         }
-        if let Some(mac) = self.mac
-            && (mac.is_group() || mac.0 == [0; 6])
-        {
+        let no_station = |mac: &&AtPort<MacAddr>| mac.value.is_group() || mac.value.0 == [0; 6];
+        if let Some(mac) = self.mac.iter().find(no_station) {
             return wrong(
                 "mac",
                 format!("{mac} is no station's address; clear the lowest bit of the first byte"),
             );
         }
         for gateway in &self.gateway {
-            if !self.ip.iter().any(|net| net.contains(gateway)) {
+            if !self.ip.iter().any(|net| net.value.contains(gateway)) {
                 return wrong(
                     "gateway",
                     format!("{gateway} is on none of the links given by --ip"),
@@ -273,21 +287,26 @@ impl Config {
 
 /// A list, or what would be its only entry.
 fn one_or_more<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum OneOrMore<T> {
-        One(T),
-        More(Vec<T>),
-    }
-    Ok(match OneOrMore::deserialize(from)? {
-        OneOrMore::One(one) => vec![one],
-        OneOrMore::More(more) => more,
-    })
-}
+    struct OneOrMore<T>(PhantomData<T>);
 
-fn mac<'de, D: Deserializer<'de>>(from: D) -> Result<Option<fourtuple_nic::MacAddr>, D::Error> {
-    let text = String::deserialize(from)?;
-    text.parse().map(Some).map_err(serde::de::Error::custom)
+    // By hand, so that the words in which a value is refused are those of its own type.
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMore<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a text or a list of texts")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Vec<T>, E> {
+            Ok(vec![T::deserialize(text.into_deserializer())?])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Vec<T>, A::Error> {
+            Vec::deserialize(SeqAccessDeserializer::new(list))
+        }
+    }
+
+    from.deserialize_any(OneOrMore(PhantomData))
 }
 
 fn span<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
@@ -340,7 +359,7 @@ mod tests {
             ("cores", |c| c.cores = vec![1, 2]),
             ("mtu", |c| c.mtu = Some(100)),
             ("vlan", |c| c.vlan = Some(4095)),
-            ("mac", |c| c.mac = Some("ff:ff:ff:ff:ff:ff".parse().unwrap())),
+            ("mac", |c| c.mac = vec!["ff:ff:ff:ff:ff:ff".parse().unwrap()]),
             ("gateway", |c| c.gateway = vec!["10.9.9.9".parse().unwrap()]),
             ("max-connections", |c| c.max_connections = 0),
             ("ephemeral-ports", |c| c.ephemeral_ports = (2, 1)),
@@ -369,8 +388,39 @@ mod tests {
             (config.driver, config.idle, config.msl),
             (Driver::Tap, Idle::Poll, Duration::from_millis(100))
         );
+        assert_eq!(config.mac, ["02:00:00:00:00:01".parse().unwrap()]);
         let error = Config::from_toml("adress = 1").unwrap_err().to_string();
         assert!(error.contains("adress"), "{error}");
+    }
+
+    #[test]
+    fn several_ports_have_an_address_each() {
+        let text = "iface = ['v0', 'w0']\nport = 'vdev:net_memif0,id=0'";
+        let with = |ip: &str| {
+            Config::from_toml(&format!("{text}\nip = {ip}"))
+                .unwrap()
+                .validate()
+        };
+        assert_eq!(
+            with("['10.0.0.2/24%v0', '10.1.0.2/24%w0', 'fd00::2/64%net_memif0']"),
+            Ok(())
+        );
+        assert!(with("['10.0.0.2/24%v0', '10.1.0.2/24%w0']").is_err());
+        assert!(with("'10.0.0.2/24'").is_err());
+    }
+
+    #[test]
+    fn toml_refuses_a_value_in_the_words_of_its_type() {
+        for (text, named) in [
+            ("port = 'eth0'", "an interface is named by --iface"),
+            ("port = ['65:00.0', 'eth0']", "an interface is named by --iface"),
+            ("ip = ['10.0.0.2']", "prefix length"),
+            ("mac = '1:2'", "not a MAC address"),
+            ("iface = 7", "a text or a list of texts"),
+        ] {
+            let error = Config::from_toml(text).unwrap_err().to_string();
+            assert!(error.contains(named), "{text}: {error}");
+        }
     }
 
     #[test]

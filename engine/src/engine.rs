@@ -12,6 +12,7 @@ use std::time::Duration;
 use fourtuple_nic::Queue;
 use fourtuple_tcp::Profile;
 
+use crate::at_port::AtPort;
 use crate::attach::PortQueue;
 use crate::config::Config;
 use crate::error::{ConfigError, StartError};
@@ -83,7 +84,7 @@ struct WorkerHandle<Q: Queue> {
 impl<Q: Queue> std::fmt::Debug for Engine<Q> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine")
-            .field("port", &self.watch.port)
+            .field("ports", &self.watch.ports)
             .field("workers", &self.workers.len())
             .finish_non_exhaustive()
     }
@@ -218,9 +219,9 @@ impl<Q: Queue> Engine<Q> {
         &self.config
     }
 
-    /// What people call the port, as `af_packet:veth0`.
-    pub fn port_name(&self) -> &str {
-        &self.watch.port
+    /// What people call each port, as `af_packet:veth0`.
+    pub fn port_names(&self) -> &[String] {
+        &self.watch.ports
     }
 
     /// The cores that the workers are pinned to, in order of the workers.
@@ -290,7 +291,7 @@ impl<Q: Queue> Engine<Q> {
         listening
             .iter()
             .map(|(id, (address, ports))| {
-                let ours = self.config.ip.iter().map(ipnet::IpNet::addr);
+                let ours = self.config.ip.iter().map(AtPort::addr);
                 let addresses = ours.filter(|ip| address.is_none_or(|only| only == *ip));
                 let each = addresses.flat_map(|ip| ports.clone().map(move |port| SocketAddr::new(ip, port)));
                 (*id, each.collect())
@@ -373,10 +374,14 @@ mod tests {
         let clock = SystemClock::new();
         let (mut port, other) = MemPort::pair(MemOptions::default(), WireConditions::default(), clock, 1);
         let attachment = Attachment {
-            queues: port.take_queues(),
+            ports: vec![crate::attach::PortQueues {
+                name: "mem".into(),
+                queues: port.take_queues(),
+            }],
             clock,
             pages: Box::new(OrdinaryPages),
             enter_thread: || Ok(Box::new(())),
+            reports: Box::new(Vec::new),
         };
         let config = Config {
             ip: vec!["10.0.0.1/24".parse().unwrap()],

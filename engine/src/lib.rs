@@ -36,6 +36,7 @@
 //! shards, workers, listeners, endpoints and stats; docs/ARCHITECTURE.md names every file.
 #![forbid(unsafe_code)]
 
+mod at_port;
 pub mod attach;
 mod buffer;
 pub mod config;
@@ -50,6 +51,7 @@ mod links;
 mod listener;
 mod mesh;
 mod port_name;
+mod port_plan;
 mod records;
 mod secrets;
 mod shard;
@@ -62,6 +64,7 @@ mod watch;
 mod wheel;
 mod worker;
 
+pub use at_port::AtPort;
 pub use config::{Config, Driver, Idle};
 pub use conn_id::ConnId;
 pub use engine::Engine;

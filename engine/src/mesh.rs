@@ -12,6 +12,7 @@ use fourtuple_wire::EtherAddr;
 
 use crate::idle::Sleeper;
 use crate::listener::ListenerId;
+use crate::shard::PortNumber;
 
 /// Messages that wait for one worker from one other.
 pub(crate) const RING: usize = 1024;
@@ -19,12 +20,12 @@ pub(crate) const RING: usize = 1024;
 /// From one worker to another.
 #[derive(Debug)]
 pub(crate) enum MeshMessage<Q: Queue> {
-    /// A frame that the receiver owns.
-    Frame(Q::Rx),
-    /// Worker 0 learned where a neighbour is.
-    Neighbour(IpAddr, EtherAddr),
+    /// A frame that the receiver owns, and the port where it came in.
+    Frame(PortNumber, Q::Rx),
+    /// Worker 0 learned where a neighbour is on the link of this port.
+    Neighbour(PortNumber, IpAddr, EtherAddr),
     /// Please find out where this neighbour is (to worker 0).
-    Resolve(IpAddr),
+    Resolve(PortNumber, IpAddr),
     /// Please give some of your spare backlog of this listener.
     WantShare(ListenerId),
     /// Here is so much of it.

@@ -24,6 +24,17 @@ pub enum PortName {
     Pci(String),
 }
 
+impl PortName {
+    /// What an address names it by, as in `10.99.0.2/24%v0`: the interface, the PCI address in full, or the virtual device
+    /// without its arguments.
+    pub fn short_name(&self) -> &str {
+        match self {
+            Self::Interface(name) | Self::Pci(name) => name,
+            Self::Virtual(specification) => specification.split(',').next().unwrap_or(specification),
+        }
+    }
+}
+
 impl fmt::Display for PortName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -114,6 +125,16 @@ mod tests {
             let error = wrong.parse::<PortName>().expect_err(wrong);
             assert!(error.contains(wrong), "{error}");
         }
+    }
+
+    #[test]
+    fn the_short_name_of_a_virtual_device_is_without_arguments() {
+        let port: PortName = "vdev:net_memif0,role=server,id=0".parse().unwrap();
+        assert_eq!(port.short_name(), "net_memif0");
+        assert_eq!(
+            "65:00.0".parse::<PortName>().unwrap().short_name(),
+            "0000:65:00.0"
+        );
     }
 
     #[test]

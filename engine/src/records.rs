@@ -15,6 +15,7 @@ use crate::conn_id::{SlotKind, SlotRef};
 use crate::handoff::EndpointIndex;
 use crate::host::Hop;
 use crate::listener::ListenerId;
+use crate::shard::PortNumber;
 use crate::slots::Slots;
 use crate::table::Table;
 
@@ -37,6 +38,8 @@ pub(crate) struct Conn<Q: Queue> {
     pub(crate) tcb: Tcb<PortBuffers<Q>>,
     pub(crate) owner: Owner,
     pub(crate) listener: Option<ListenerId>,
+    /// Where its local address lives: its frames come and go there.
+    pub(crate) port: PortNumber,
     /// Index of its interned options.
     pub(crate) profile: u16,
     /// Where its next hop stood in the neighbour table when last looked.
@@ -88,24 +91,31 @@ pub(crate) struct ConnFlags {
 pub(crate) struct HalfOpen {
     pub(crate) record: SynRecord,
     pub(crate) listener: ListenerId,
+    /// Where the SYN came in.
+    pub(crate) port: PortNumber,
     /// It owes a SYN+ACK and stands on the transmit list.
     pub(crate) transmit: bool,
     /// The station that sent the SYN: the SYN+ACK goes back to it until the neighbour is known.
     pub(crate) ether_source: EtherAddr,
 }
 
-/// The shard's lists on which a place still stands that its record has left, a bit each ([`ConnFlags`] has them while there is
-/// one). The next record of the place takes the entries over: a place stands on each list once, however many come and go.
+/// The shard's lists on which a place still stands that its record has left ([`ConnFlags`] has them while there is one). The
+/// next record of the place takes the entries over, but for those on the lists of debtors of other ports than its own: a place
+/// stands on each list once, however many come and go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Listed(u8);
+struct Listed {
+    /// A bit for each list of the worker.
+    lists: u8,
+    /// A bit for each port among whose debtors it stands.
+    owes_at: u8,
+}
 
 impl Listed {
-    const TRANSMIT: u8 = 1;
-    const DELIVER: u8 = 2;
-    const RETIRE: u8 = 4;
-    const STARVED: u8 = 8;
+    const DELIVER: u8 = 1;
+    const RETIRE: u8 = 2;
+    const STARVED: u8 = 4;
 
-    fn of(flags: &ConnFlags) -> Self {
+    fn of(flags: &ConnFlags, port: PortNumber) -> Self {
         let ConnFlags {
             transmit,
             deliver,
@@ -114,39 +124,50 @@ impl Listed {
             ..
         } = *flags;
         let bit = |stands, bit| if stands { bit } else { 0 };
-        Self(
-            bit(transmit, Self::TRANSMIT)
-                | bit(deliver, Self::DELIVER)
-                | bit(retire, Self::RETIRE)
-                | bit(starved, Self::STARVED),
-        )
+        Self {
+            lists: bit(deliver, Self::DELIVER) | bit(retire, Self::RETIRE) | bit(starved, Self::STARVED),
+            owes_at: bit(transmit, port.bit()),
+        }
+    }
+
+    /// What a new record of this port takes over; the rest stays the place's.
+    fn take_over(&mut self, port: PortNumber) -> Self {
+        let taken = Self {
+            lists: self.lists,
+            owes_at: self.owes_at & port.bit(),
+        };
+        self.lists = 0;
+        self.owes_at &= !port.bit();
+        taken
     }
 
     fn hand_over(self, flags: &mut ConnFlags) {
-        flags.transmit |= self.0 & Self::TRANSMIT != 0;
-        flags.deliver |= self.0 & Self::DELIVER != 0;
-        flags.retire |= self.0 & Self::RETIRE != 0;
-        flags.starved |= self.0 & Self::STARVED != 0;
+        flags.transmit |= self.owes_at != 0;
+        flags.deliver |= self.lists & Self::DELIVER != 0;
+        flags.retire |= self.lists & Self::RETIRE != 0;
+        flags.starved |= self.lists & Self::STARVED != 0;
     }
 }
 
 /// One of the shard's lists.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum List {
-    Transmit,
+    /// Of a port's debtors.
+    Transmit(PortNumber),
     Deliver,
     Retire,
     Starved,
 }
 
 impl List {
-    const fn bit(self) -> u8 {
-        match self {
-            Self::Transmit => Listed::TRANSMIT,
-            Self::Deliver => Listed::DELIVER,
-            Self::Retire => Listed::RETIRE,
-            Self::Starved => Listed::STARVED,
-        }
+    const fn bits(self) -> Listed {
+        let (lists, owes_at) = match self {
+            Self::Transmit(port) => (0, port.bit()),
+            Self::Deliver => (Listed::DELIVER, 0),
+            Self::Retire => (Listed::RETIRE, 0),
+            Self::Starved => (Listed::STARVED, 0),
+        };
+        Listed { lists, owes_at }
     }
 }
 
@@ -380,6 +401,7 @@ impl<Q: Queue> Records<Q> {
         if self.connections() >= self.limit {
             return Err(conn);
         }
+        let port = conn.port;
         let index = match tuple {
             FourTuple::V4(key) => self
                 .v4
@@ -400,7 +422,7 @@ impl<Q: Queue> Records<Q> {
         };
         let slot = SlotRef::new(SlotKind::Tcb, tuple.family(), index);
         if self.enter(tuple, slot) {
-            let listed = self.take_listed(slot);
+            let listed = self.take_over(slot, port);
             if listed != Listed::default()
                 && let Some(conn) = self.conn_mut(slot)
             {
@@ -427,14 +449,14 @@ impl<Q: Queue> Records<Q> {
         tuple: &FourTuple,
         record: HalfOpen,
     ) -> Option<(SlotRef, bool)> {
+        let port = record.port;
         let index = match tuple {
             FourTuple::V4(key) => self.v4.syn.insert(Keyed { key: *key, record }).ok()?,
             FourTuple::V6(key) => self.v6.syn.insert(Keyed { key: *key, record }).ok()?,
         };
         let slot = SlotRef::new(SlotKind::Syn, tuple.family(), index);
         if self.enter(tuple, slot) {
-            let listed = self.take_listed(slot).0 & Listed::TRANSMIT != 0;
-            return Some((slot, listed));
+            return Some((slot, self.take_over(slot, port).owes_at != 0));
         }
         in_family!(mut self, slot, |records| {
             records.syn.remove(index);
@@ -528,7 +550,7 @@ impl<Q: Queue> Records<Q> {
         }
         let conn =
             in_family!(mut self, slot, |records| records.tcb.remove(slot.index()).map(|place| place.record))?;
-        self.set_listed(slot, Listed::of(&conn.flags));
+        self.note_listed(slot, Listed::of(&conn.flags, conn.port));
         if conn.flags.armed_far {
             self.set_entry(slot, Some(conn.armed_far));
         } else if conn.flags.armed {
@@ -571,19 +593,25 @@ impl<Q: Queue> Records<Q> {
         }
     }
 
-    /// The entry of a place that is vacant came off a list.
+    /// The entry of a place that is vacant, or another port's by now, came off a list.
     pub(crate) fn came_off(&mut self, slot: SlotRef, list: List) {
-        let left = self.take_listed(slot).0 & !list.bit();
-        self.set_listed(slot, Listed(left));
+        if let Some(listed) = self.listed_mut(slot) {
+            let off = list.bits();
+            listed.lists &= !off.lists;
+            listed.owes_at &= !off.owes_at;
+        }
     }
 
-    fn take_listed(&mut self, slot: SlotRef) -> Listed {
-        self.listed_mut(slot).map(std::mem::take).unwrap_or_default()
+    fn take_over(&mut self, slot: SlotRef, port: PortNumber) -> Listed {
+        self.listed_mut(slot)
+            .map(|listed| listed.take_over(port))
+            .unwrap_or_default()
     }
 
-    fn set_listed(&mut self, slot: SlotRef, listed: Listed) {
-        if let Some(place) = self.listed_mut(slot) {
-            *place = listed;
+    fn note_listed(&mut self, slot: SlotRef, more: Listed) {
+        if let Some(listed) = self.listed_mut(slot) {
+            listed.lists |= more.lists;
+            listed.owes_at |= more.owes_at;
         }
     }
 
@@ -601,7 +629,7 @@ impl<Q: Queue> Records<Q> {
         let half_open =
             in_family!(mut self, slot, |records| records.syn.remove(slot.index()).map(|place| place.record))?;
         if half_open.transmit {
-            self.set_listed(slot, Listed(Listed::TRANSMIT));
+            self.note_listed(slot, List::Transmit(half_open.port).bits());
         }
         Some(half_open)
     }
@@ -689,5 +717,30 @@ impl<K, Q: Queue> FamilyRecords<K, Q> {
             SlotKind::Tcb => self.tcb.at(slot.index()).map(|place| &place.key),
             SlotKind::TimeWait => self.time_wait.at(slot.index()).map(|place| &place.key),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_stands_once_on_the_list_of_each_port_whoever_comes_and_goes() {
+        let [here, there] = [PortNumber::FIRST, PortNumber::SECOND];
+        let flags = ConnFlags {
+            transmit: true,
+            deliver: true,
+            ..ConnFlags::default()
+        };
+        let mut place = Listed::of(&flags, here);
+        // The next user lives on another port: its debts are noted there, whatever becomes of the entry here.
+        let mut next = ConnFlags::default();
+        place.take_over(there).hand_over(&mut next);
+        assert!(!next.transmit && next.deliver);
+        // One of the first port after it finds the entry.
+        let mut after = ConnFlags::default();
+        place.take_over(here).hand_over(&mut after);
+        assert!(after.transmit && !after.deliver);
+        assert_eq!(place, Listed::default());
     }
 }

@@ -17,7 +17,8 @@ type Bound = (Option<IpAddr>, RangeInclusive<u16>);
 
 /// A running engine as its watchers see it.
 pub(crate) struct Watch {
-    pub(crate) port: String,
+    /// What people call each port.
+    pub(crate) ports: Vec<String>,
     pub(crate) addresses: Vec<IpAddr>,
     pub(crate) listening: Mutex<BTreeMap<ListenerId, Bound>>,
     pub(crate) draining: AtomicBool,
@@ -37,7 +38,7 @@ impl Watch {
         ports.dedup();
         let facts = Facts {
             version: env!("CARGO_PKG_VERSION"),
-            port: self.port.clone(),
+            ports: self.ports.clone(),
             addresses: self.addresses.clone(),
             listening: ports,
             draining: self.draining.load(Ordering::Relaxed),
@@ -52,7 +53,7 @@ impl Watch {
 impl std::fmt::Debug for Watch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Watch")
-            .field("port", &self.port)
+            .field("ports", &self.ports)
             .finish_non_exhaustive()
     }
 }

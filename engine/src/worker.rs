@@ -13,13 +13,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use fourtuple_nic::{Clock, Queue};
+use arrayvec::ArrayVec;
+use fourtuple_nic::{Clock, PortStats, Queue};
 use fourtuple_wire::Instant;
 
 use crate::config::Idle;
 use crate::handler::Handler;
 use crate::idle::{Sleeper, Woken};
-use crate::shard::{Control, Shard};
+use crate::shard::{Control, MAX_PORTS, Shard};
 use crate::stats::Publisher;
 
 /// Empty turns for so long, and an adaptive worker gives way to others.
@@ -28,7 +29,7 @@ const SPIN: Duration = Duration::from_micros(50);
 /// Giving way for so long, and it sleeps.
 const YIELD: Duration = Duration::from_micros(200);
 
-/// Longest sleep at a port that can't wake anybody, and while something is owed that does not move.
+/// Longest sleep with a port that can't wake anybody, and while something is owed that does not move.
 const NAP: Duration = Duration::from_millis(1);
 
 /// Longest sleep at all: who asks whether workers live sees them turn.
@@ -126,9 +127,10 @@ impl<Q: Queue, H: Handler<Q>, C: Clock> Worker<Q, H, C> {
     }
 
     fn publish(&mut self, course: &mut Course) {
-        let port = self.shard.work.queue.stats();
+        let ports = self.shard.work.ports.iter().map(|port| port.queue.stats());
+        let ports: ArrayVec<PortStats, MAX_PORTS> = ports.collect();
         let counters = self.shard.counters();
-        self.publisher.publish(counters, &port, course.now);
+        self.publisher.publish(counters, &ports, course.now);
         course.published_at = course.now;
         course.news = false;
     }
@@ -155,20 +157,18 @@ impl<Q: Queue, H: Handler<Q>, C: Clock> Worker<Q, H, C> {
             self.publish(course);
         }
         let now = course.now;
-        let port = self.shard.work.queue.wait_fd();
-        // Due already, and for so long nothing came of it: the port takes no frames, or a pool is empty. Nobody rings for that.
+        // Due already, and for so long nothing came of it: a port takes no frames, or a pool is empty. Nobody rings for that.
         let stuck = deadline <= now || self.shard.has_held_commands();
-        let most = if port.is_some() && !stuck { SLEEP } else { NAP };
-        let span = if stuck { NAP } else { deadline.since(now).min(most) };
-        let ports: [BorrowedFd<'_>; 1];
-        let ports: &[BorrowedFd<'_>] = match port {
-            Some(port) => {
-                ports = [port];
-                &ports
-            }
-            None => &[],
+        let ports = &self.shard.work.ports;
+        let fds: ArrayVec<BorrowedFd<'_>, MAX_PORTS> =
+            ports.iter().filter_map(|port| port.queue.wait_fd()).collect();
+        let most = if fds.len() == ports.len() && !stuck {
+            SLEEP
+        } else {
+            NAP
         };
-        let woken = self.sleeper.wait(Some(span), ports);
+        let span = if stuck { NAP } else { deadline.since(now).min(most) };
+        let woken = self.sleeper.wait(Some(span), &fds);
         course.now = self.now();
         let counters = &mut self.shard.work.counters;
         counters.sleeps += 1;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use fourtuple::{Driver, Idle, KeepAlive, MacAddr, PortName};
+use fourtuple::{AtPort, Driver, Idle, KeepAlive, MacAddr, PortName};
 use ipnet::IpNet;
 
 use crate::services::Service;
@@ -52,24 +52,25 @@ and so do rr and crr with sizes that differ (they ask for /bytes/RESP, which `fo
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Port")]
 pub(crate) struct Attach {
-    /// The network interface
-    #[arg(long)]
+    /// The network interface; again for more
+    #[arg(long, value_delimiter = ',')]
     pub(crate) iface: Vec<String>,
-    /// Another port: a PCI address (0000:65:00.0) or a virtual device of DPDK (vdev:net_memif0,role=server,id=0)
+    /// Another port, again for more: a PCI address (0000:65:00.0) or a virtual device of DPDK (vdev:net_memif0,role=server,id=0)
     #[arg(long, value_name = "PORT")]
     pub(crate) port: Vec<PortName>,
     /// How to attach to it: af_packet and af_xdp to one that is there, tap makes it
     #[arg(long, value_enum, default_value = "af_packet")]
     pub(crate) driver: DriverWord,
-    /// The engine's own address, as 10.99.0.2/24; again for more, v4 or v6
-    #[arg(long, value_delimiter = ',', value_name = "ADDRESS/LEN", value_parser = network)]
-    pub(crate) ip: Vec<IpNet>,
-    /// The next hop for what is not on the link; one a family
+    /// The engine's own address, as 10.99.0.2/24; again for more, v4 or v6; with several ports each says where it lives: the
+    /// interface (%v0), the PCI address, or the virtual device without arguments (%net_memif0)
+    #[arg(long, value_delimiter = ',', value_name = "ADDRESS/LEN[%PORT]")]
+    pub(crate) ip: Vec<AtPort<IpNet>>,
+    /// The next hop for what is not on the link; one a family and port
     #[arg(long, value_delimiter = ',', value_name = "ADDRESS")]
     pub(crate) gateway: Vec<IpAddr>,
-    /// The engine's Ethernet address [default: the port's]
-    #[arg(long)]
-    pub(crate) mac: Option<MacAddr>,
+    /// The engine's Ethernet address; one a port [default: the port's]
+    #[arg(long, value_delimiter = ',', value_name = "MAC[%PORT]")]
+    pub(crate) mac: Vec<AtPort<MacAddr>>,
     /// VLAN tag of all frames, 1-4094
     #[arg(long)]
     pub(crate) vlan: Option<u16>,
@@ -465,5 +466,15 @@ mod tests {
         assert_eq!(serve.attach.ip.len(), 2);
         assert_eq!(serve.engine.cores, Some(Cores(vec![2, 3])));
         assert_eq!(serve.keepalive.unwrap().count, 6);
+        let Command::Serve(serve) = parse(
+            "serve echo --iface v0 --iface w0 --ip 10.0.0.2/24%v0,10.1.0.2/24%w0 --mac 02:00:00:00:00:01%w0",
+        )
+        .unwrap()
+        .command
+        else {
+            panic!()
+        };
+        assert_eq!((serve.attach.iface.len(), serve.attach.mac.len()), (2, 1));
+        assert_eq!(serve.attach.ip[1].port.as_deref(), Some("w0"));
     }
 }

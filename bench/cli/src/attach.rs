@@ -19,7 +19,7 @@ pub(crate) fn config(
         port: attach.port.clone(),
         ip: attach.ip.clone(),
         gateway: attach.gateway.clone(),
-        mac: attach.mac,
+        mac: attach.mac.clone(),
         vlan: attach.vlan,
         stats: stats.0,
         ..engine_config(engine, max_connections)?

@@ -11,17 +11,19 @@ use fourtuple_tcp::Profile;
 use fourtuple_wire::Instant;
 
 use super::{Engine, WorkerHandle};
-use crate::attach::{Attachment, PortQueue, attach};
+use crate::at_port::AtPort;
+use crate::attach::{Attachment, PortQueue, PortQueues, attach};
 use crate::config::Config;
-use crate::error::StartError;
+use crate::error::{ConfigError, StartError};
 use crate::handler::{Handler, NoHandler};
 use crate::handoff::Estate;
 use crate::host::{Addresses, Host, Rates};
 use crate::idle::Sleeper;
 use crate::links::{self, Links};
 use crate::mesh::{self, Mesh};
+use crate::port_plan::PortPlan;
 use crate::secrets::Secrets;
-use crate::shard::{Limits, Shard, ShardParts, Steering};
+use crate::shard::{Limits, PortParts, Shard, ShardParts, Steering};
 #[cfg(feature = "stats-server")]
 use crate::stats::StatsServer;
 use crate::stats::published;
@@ -68,7 +70,7 @@ impl Engine<PortQueue> {
 }
 
 impl<Q: Queue> Engine<Q> {
-    /// Starts an engine on queues that are attached already, one worker each.
+    /// Starts an engine on queues that are attached already, one of each port for each worker.
     ///
     /// # Errors
     /// [`StartError`], which says whose fault it is and what to do.
@@ -89,7 +91,9 @@ impl<Q: Queue> Engine<Q> {
         cores: Vec<Option<usize>>,
     ) -> Result<Self, StartError> {
         let secrets = Arc::new(Secrets::fresh()?);
-        let count = attachment.queues.len() as u16;
+        let names: Vec<String> = attachment.ports.iter().map(|port| port.name.clone()).collect();
+        let plans = config.plan_ports(&names)?;
+        let count = workers_of(&attachment.ports)?;
         let sleepers = (0..count)
             .map(|_| Sleeper::new().map(Arc::new))
             .collect::<Result<Vec<_>, _>>()
@@ -97,15 +101,12 @@ impl<Q: Queue> Engine<Q> {
                 what: "an event descriptor",
                 reason: error.to_string(),
             })?;
-        let (publishers, readers): (Vec<_>, Vec<_>) = (0..count).map(|_| published()).unzip();
+        let (publishers, readers): (Vec<_>, Vec<_>) = (0..count).map(|_| published(plans.len())).unzip();
         let started = Instant::from_nanos(attachment.clock.now_ns());
         let clock = attachment.clock.clone();
         let watch = Arc::new(Watch {
-            port: attachment
-                .queues
-                .first()
-                .map_or_else(String::new, |queue| queue.promises().name.clone()),
-            addresses: config.ip.iter().map(ipnet::IpNet::addr).collect(),
+            ports: attachment.ports.iter().filter_map(label).collect(),
+            addresses: config.ip.iter().map(AtPort::addr).collect(),
             listening: Mutex::default(),
             draining: AtomicBool::new(false),
             readers,
@@ -136,16 +137,20 @@ impl<Q: Queue> Engine<Q> {
             reta: Reta::round_robin(count),
         });
         let meshes = Mesh::all(&sleepers, mesh::RING);
-        let each = attachment
-            .queues
+        let each = meshes.into_iter().zip(sleepers).zip(cores).zip(publishers);
+        let mut queues: Vec<_> = attachment
+            .ports
             .into_iter()
-            .zip(meshes)
-            .zip(sleepers)
-            .zip(cores)
-            .zip(publishers);
-        for (number, ((((queue, mesh), sleeper), core), publisher)) in each.enumerate() {
+            .map(|port| port.queues.into_iter())
+            .collect();
+        for (number, (((mesh, sleeper), core), publisher)) in each.enumerate() {
             let number = number as u16;
-            let parts = engine.shard_parts(number, count, queue, mesh, &steering, &secrets, started);
+            let of_worker = queues.iter_mut().filter_map(Iterator::next);
+            let ports = of_worker
+                .zip(&plans)
+                .map(|(queue, plan)| engine.port_parts(queue, plan))
+                .collect();
+            let parts = engine.shard_parts(number, count, ports, mesh, &steering, &secrets, started);
             let shard = Shard::new(parts, make(number), attachment.pages.as_ref());
             let (control, commands) = rtrb::RingBuffer::new(CONTROL_RING);
             let worker = Worker {
@@ -169,6 +174,22 @@ impl<Q: Queue> Engine<Q> {
         Ok(engine)
     }
 
+    /// One worker's part of one port.
+    fn port_parts(&self, queue: Q, plan: &PortPlan) -> PortParts<Q> {
+        let promises = queue.promises();
+        let mac = plan.mac.unwrap_or(promises.mac);
+        let mut addresses = Addresses::new(mac.0, &plan.ip, &plan.gateway);
+        if let Some(range) = plan.source_range {
+            addresses.own_range(range);
+        }
+        PortParts {
+            host: Host::new(addresses, &Rates::default(), self.config.vlan),
+            mtu: self.config.mtu.unwrap_or(promises.mtu).min(promises.mtu),
+            low_water: queue.pool().rx_capacity / 16,
+            queue,
+        }
+    }
+
     #[expect(
         clippy::too_many_arguments,
         reason = "called once, with what the caller has at hand"
@@ -177,20 +198,13 @@ impl<Q: Queue> Engine<Q> {
         &self,
         worker: u16,
         workers: u16,
-        queue: Q,
+        ports: Vec<PortParts<Q>>,
         mesh: Mesh<Q>,
         steering: &Arc<Steering>,
         secrets: &Arc<Secrets>,
         started: Instant,
     ) -> ShardParts<Q> {
         let config = &self.config;
-        let promises = queue.promises();
-        let mac = config.mac.unwrap_or(promises.mac);
-        let mtu = config.mtu.unwrap_or(promises.mtu).min(promises.mtu);
-        let mut addresses = Addresses::new(mac.0, &config.ip, &config.gateway);
-        if let Some(range) = config.source_range {
-            addresses.own_range(range);
-        }
         // A worker may come to own more than its share of four-tuples: a quarter more, and some for small numbers.
         let share = config.max_connections.div_ceil(u32::from(workers));
         let connections = if workers == 1 {
@@ -198,13 +212,10 @@ impl<Q: Queue> Engine<Q> {
         } else {
             (share + share / 4 + 64).min(config.max_connections)
         };
-        let rx_buffers = queue.pool().rx_capacity;
         ShardParts {
             worker,
             workers,
-            queue,
-            host: Host::new(addresses, &Rates::default(), config.vlan),
-            mtu,
+            ports,
             mesh,
             steering: Arc::clone(steering),
             secrets: Arc::clone(secrets),
@@ -215,7 +226,6 @@ impl<Q: Queue> Engine<Q> {
                 // An eighth is left to those that somebody wants, however many close at once to peers that don't answer.
                 orphans: (connections - connections / 8).max(1024),
                 ephemeral_ports: config.ephemeral_ports,
-                low_water: rx_buffers / 16,
             },
             v4: config.ip.iter().any(|net| net.addr().is_ipv4()),
             v6: config.ip.iter().any(|net| net.addr().is_ipv6()),
@@ -227,6 +237,23 @@ impl<Q: Queue> Engine<Q> {
             },
             started,
         }
+    }
+}
+
+/// What people call a port.
+fn label<Q: Queue>(port: &PortQueues<Q>) -> Option<String> {
+    Some(port.queues.first()?.promises().name.clone())
+}
+
+/// One for each queue of a port: all have as many.
+fn workers_of<Q: Queue>(ports: &[PortQueues<Q>]) -> Result<u16, ConfigError> {
+    let mut counts = ports.iter().map(|port| port.queues.len());
+    match counts.next() {
+        Some(first) if first > 0 && counts.all(|count| count == first) => Ok(first as u16),
+        _ => Err(ConfigError::Field {
+            field: "workers",
+            problem: "every port needs one queue for each worker".into(),
+        }),
     }
 }
 

@@ -111,17 +111,25 @@ impl Addresses {
         } else if self.on_link(remote) {
             Some(remote)
         } else {
-            match remote {
-                IpAddr::V4(_) => self.gateway_v4.map(IpAddr::V4),
-                IpAddr::V6(_) => self.gateway_v6.map(IpAddr::V6),
-            }
+            self.gateway_for(remote)
         }
     }
 
     /// The address of ours from which `remote` is spoken to (RFC 9293 MUST-44): of the longest subnet that holds it, else of
     /// the gateway's subnet, else the first of its family.
     pub(crate) fn source_for(&self, remote: IpAddr) -> Option<IpAddr> {
-        let near = |ip: IpAddr| match ip {
+        let first = match remote {
+            IpAddr::V4(_) => self.v4.first().map(|own| IpAddr::V4(own.net.addr())),
+            IpAddr::V6(_) => self.v6.first().map(|net| IpAddr::V6(net.addr())),
+        };
+        let by_gateway = || self.near(self.gateway_for(remote)?);
+        let near = self.near(remote).or_else(by_gateway);
+        near.map_or(first, |(_, address)| Some(address))
+    }
+
+    /// The longest prefix of ours that holds `remote`, and our address in it.
+    fn near(&self, remote: IpAddr) -> Option<(u8, IpAddr)> {
+        match remote {
             IpAddr::V4(ip) => {
                 let nets = self.v4.iter().map(|own| own.net).filter(|net| net.contains(&ip));
                 longest(nets.map(|net| (net.prefix_len(), IpAddr::V4(net.addr()))))
@@ -130,18 +138,15 @@ impl Addresses {
                 let nets = self.v6.iter().filter(|net| net.contains(&ip));
                 longest(nets.map(|net| (net.prefix_len(), IpAddr::V6(net.addr()))))
             }
-        };
-        let (gateway, first) = match remote {
-            IpAddr::V4(_) => (
-                self.gateway_v4.map(IpAddr::V4),
-                self.v4.first().map(|own| IpAddr::V4(own.net.addr())),
-            ),
-            IpAddr::V6(_) => (
-                self.gateway_v6.map(IpAddr::V6),
-                self.v6.first().map(|net| IpAddr::V6(net.addr())),
-            ),
-        };
-        near(remote).or_else(|| gateway.and_then(near)).or(first)
+        }
+    }
+
+    /// The next hop for what is not on the link, of the family of `remote`.
+    fn gateway_for(&self, remote: IpAddr) -> Option<IpAddr> {
+        match remote {
+            IpAddr::V4(_) => self.gateway_v4.map(IpAddr::V4),
+            IpAddr::V6(_) => self.gateway_v6.map(IpAddr::V6),
+        }
     }
 
     /// Whether a unicast packet may be looked at: TCP, UDP, echo, ICMP errors. `tuple` is the receiver's view; ports do not
@@ -201,10 +206,31 @@ impl Addresses {
     }
 }
 
-/// The address behind the longest prefix; the first of equals.
-fn longest(nets: impl Iterator<Item = (u8, IpAddr)>) -> Option<IpAddr> {
-    let best = nets.reduce(|best, net| if net.0 > best.0 { net } else { best });
-    best.map(|(_, address)| address)
+/// By which of several ports `remote` is spoken to, and from which address (RFC 1122 §3.3.4.3): of the longest prefix that
+/// holds it, else the first port with a gateway of its family, else the first with an address of it.
+pub(crate) fn route<'a, P>(
+    ports: impl Iterator<Item = (P, &'a Addresses)> + Clone,
+    remote: IpAddr,
+) -> Option<(P, IpAddr)> {
+    let near = ports
+        .clone()
+        .filter_map(|(port, addresses)| Some((addresses.near(remote)?.0, (port, addresses))));
+    let by_gateway = || {
+        ports
+            .clone()
+            .find(|(_, addresses)| addresses.gateway_for(remote).is_some())
+    };
+    let (port, addresses) = longest(near).map(|(_, at)| at).or_else(by_gateway).or_else(|| {
+        ports
+            .clone()
+            .find(|(_, addresses)| addresses.source_for(remote).is_some())
+    })?;
+    Some((port, addresses.source_for(remote)?))
+}
+
+/// What comes with the longest prefix; the first of equals.
+fn longest<T>(nets: impl Iterator<Item = (u8, T)>) -> Option<(u8, T)> {
+    nets.reduce(|best, net| if net.0 > best.0 { net } else { best })
 }
 
 #[cfg(test)]
@@ -290,6 +316,55 @@ mod tests {
         assert_eq!(v4_only.next_hop(ip("8.8.8.8")), None, "no gateway, no way");
         assert_eq!(
             v4_only.source_for(ip("fd99::1")),
+            None,
+            "no address of the family"
+        );
+    }
+
+    #[test]
+    fn the_port_is_that_of_the_link_then_that_of_a_gateway() {
+        let port = |nets: &[&str], gateways: &[&str]| {
+            let nets: Vec<IpNet> = nets.iter().map(|net| net.parse().unwrap()).collect();
+            let gateways: Vec<IpAddr> = gateways.iter().map(|gateway| ip(gateway)).collect();
+            Addresses::new(MAC, &nets, &gateways)
+        };
+        let ports = [
+            port(&["10.0.0.2/16"], &[]),
+            port(&["10.0.1.2/24", "fd01::2/64"], &["10.0.1.1"]),
+            port(&["192.168.0.2/24", "fd02::2/64"], &["192.168.0.1", "fd02::1"]),
+        ];
+        let cases = [
+            ("10.0.9.9", Some((0, "10.0.0.2")), "on its link"),
+            (
+                "10.0.1.9",
+                Some((1, "10.0.1.2")),
+                "on the link of the longer prefix",
+            ),
+            ("192.168.0.9", Some((2, "192.168.0.2")), "on the last one's link"),
+            ("8.8.8.8", Some((1, "10.0.1.2")), "by the first gateway"),
+            (
+                "2a00::1",
+                Some((2, "fd02::2")),
+                "by the only gateway of the family",
+            ),
+            ("fd01::9", Some((1, "fd01::2")), "on its link"),
+        ];
+        for (remote, expected, why) in cases {
+            let found = route(ports.iter().enumerate(), ip(remote));
+            assert_eq!(
+                found,
+                expected.map(|(port, from)| (port, ip(from))),
+                "{remote}: {why}"
+            );
+        }
+        let alone = route(ports.iter().take(1).enumerate(), ip("8.8.8.8"));
+        assert_eq!(
+            alone,
+            Some((0, ip("10.0.0.2"))),
+            "no gateway: the first with an address"
+        );
+        assert_eq!(
+            route(ports.iter().take(1).enumerate(), ip("fd01::9")),
             None,
             "no address of the family"
         );

@@ -32,7 +32,7 @@ use fourtuple_wire::{
     solicited_node,
 };
 
-pub(crate) use addresses::Addresses;
+pub(crate) use addresses::{Addresses, route};
 pub(crate) use learned::{Learned, Origin};
 pub(crate) use neighbours::{Hop, Neighbours, Resolution, Solicit};
 pub(crate) use rate_limit::{RateLimits, Rates};

@@ -7,11 +7,11 @@ use std::net::IpAddr;
 
 use fourtuple_nic::{Queue, RxBuf, TxFrame};
 use fourtuple_wire::{
-    DropReason, EmitChecksum, EtherAddr, FourTuple, IpFields, Packet, Sum, TcpFlags, TcpHeader, emit_tcp,
-    tcp_frame_header_len,
+    DropReason, EmitChecksum, EtherAddr, FourTuple, Instant, IpFields, Packet, Sum, TcpFlags, TcpHeader,
+    emit_tcp, tcp_frame_header_len,
 };
 
-use super::limits::TX_BACKLOG;
+use super::ports::PortNumber;
 use super::work::Work;
 use crate::host::Resolution;
 use crate::mesh::MeshMessage;
@@ -21,11 +21,17 @@ const ANSWER_ROOM: usize = 9216;
 
 impl<Q: Queue> Work<Q> {
     /// Sends a bare segment back to where `packet` came from.
-    pub(crate) fn answer_segment(&mut self, packet: &Packet, tuple: &FourTuple, header: &TcpHeader) {
-        let Some(mut frame) = self.answer_frame() else {
+    pub(crate) fn answer_segment(
+        &mut self,
+        port: PortNumber,
+        packet: &Packet,
+        tuple: &FourTuple,
+        header: &TcpHeader,
+    ) {
+        let Some(mut frame) = self.answer_frame(port) else {
             return;
         };
-        let link = self.host.link_to(packet.ether_source);
+        let link = self.ports[port].host.link_to(packet.ether_source);
         let len = tcp_frame_header_len(tuple.family(), link.vlan, &header.options);
         let profile = &self.profiles[0];
         let ip = IpFields {
@@ -49,26 +55,32 @@ impl<Q: Queue> Work<Q> {
         if header.flags.contains(TcpFlags::RST) {
             self.counters.resets_sent += 1;
         }
-        self.put(frame);
+        self.put(port, frame);
     }
 
     /// ARP, neighbour discovery, ICMP, UDP: what is not TCP. Worker 0 only, but for ICMP errors about a
     /// connection, which are its owner's (D8).
-    pub(crate) fn answer_for_host(&mut self, packet: &Packet, frame: &Q::Rx) -> Result<(), DropReason> {
+    pub(crate) fn answer_for_host(
+        &mut self,
+        port: PortNumber,
+        packet: &Packet,
+        frame: &Q::Rx,
+    ) -> Result<(), DropReason> {
         let mut room = [0u8; ANSWER_ROOM];
-        let answer = self.host.answer(packet, frame.bytes(), self.now, &mut room);
+        let host = &mut self.ports[port].host;
+        let answer = host.answer(packet, frame.bytes(), self.now, &mut room);
         if let Some(len) = answer.reply_len {
-            self.send_bytes(&room[..len]);
+            self.send_bytes(port, &room[..len]);
             answer.count_reply(packet, &mut self.counters);
         }
         if let Some(learned) = answer.learned
-            && self.neighbours.learn(&learned, self.now)
+            && self.ports[port].neighbours.learn(&learned, self.now)
         {
-            self.send_resolved();
+            self.send_resolved(port);
             for other in 1..self.workers {
                 let _full = self
                     .mesh
-                    .try_say(other, MeshMessage::Neighbour(learned.ip, learned.ether));
+                    .try_say(other, MeshMessage::Neighbour(port, learned.ip, learned.ether));
             }
         }
         match answer.icmp_error {
@@ -78,74 +90,91 @@ impl<Q: Queue> Work<Q> {
     }
 
     /// Worker 0 learned where a neighbour is.
-    pub(crate) fn learn_neighbour(&mut self, ip: IpAddr, ether: EtherAddr) {
-        self.neighbours.replicate(ip, ether, self.now);
-        self.send_resolved();
+    pub(crate) fn learn_neighbour(&mut self, port: PortNumber, ip: IpAddr, ether: EtherAddr) {
+        self.ports[port].neighbours.replicate(ip, ether, self.now);
+        self.send_resolved(port);
     }
 
     /// Frames whose next hop became known leave.
-    fn send_resolved(&mut self) {
-        while let Some((ether, mut frame)) = self.neighbours.poll_ready() {
+    fn send_resolved(&mut self, port: PortNumber) {
+        while let Some((ether, mut frame)) = self.ports[port].neighbours.poll_ready() {
             // The destination is the first field of an Ethernet header.
             if let Some(place) = frame.linear_mut().get_mut(..6) {
                 place.copy_from_slice(&ether);
             }
-            self.put(frame);
+            self.put(port, frame);
         }
     }
 
     /// Another worker waits for a neighbour: tell it, or find out.
-    pub(crate) fn resolve_for(&mut self, worker: u16, ip: IpAddr) {
-        if let Resolution::Known(ether, _) = self.neighbours.resolve(ip, self.now) {
-            let _full = self.mesh.try_say(worker, MeshMessage::Neighbour(ip, ether));
+    pub(crate) fn resolve_for(&mut self, worker: u16, port: PortNumber, ip: IpAddr) {
+        if let Resolution::Known(ether, _) = self.ports[port].neighbours.resolve(ip, self.now) {
+            let _full = self.mesh.try_say(worker, MeshMessage::Neighbour(port, ip, ether));
         }
     }
 
     /// Solicitations and announcements as time goes on. Worker 0 asks the link, the others ask worker 0.
     pub(crate) fn poll_host(&mut self) {
-        let now = self.now;
-        if self.neighbours.next_deadline() > now && (self.worker != 0 || self.host.next_announcement() > now)
-        {
-            return;
+        for port in self.ports.numbers() {
+            if self.host_deadline(port) <= self.now {
+                self.poll_host_on(port);
+            }
         }
+    }
+
+    /// When the link of a port is to be asked or told something.
+    pub(crate) fn host_deadline(&self, port: PortNumber) -> Instant {
+        let port = &self.ports[port];
+        let deadline = port.neighbours.next_deadline();
+        if self.worker == 0 {
+            deadline.min(port.host.next_announcement())
+        } else {
+            deadline
+        }
+    }
+
+    fn poll_host_on(&mut self, port: PortNumber) {
+        let now = self.now;
         let mut room = [0u8; ANSWER_ROOM];
-        while let Some(solicit) = self.neighbours.poll(now) {
+        while let Some(solicit) = self.ports[port].neighbours.poll(now) {
             self.busy = true;
             if self.worker != 0 {
-                let _full = self.mesh.try_say(0, MeshMessage::Resolve(solicit.ip));
-            } else if let Some(len) = self.host.build_solicit(&solicit, &mut room) {
-                self.send_bytes(&room[..len]);
+                let _full = self.mesh.try_say(0, MeshMessage::Resolve(port, solicit.ip));
+            } else if let Some(len) = self.ports[port].host.build_solicit(&solicit, &mut room) {
+                self.send_bytes(port, &room[..len]);
             }
         }
         while self.worker == 0
-            && let Some(len) = self.host.poll_announcement(now, &mut room)
+            && let Some(len) = self.ports[port].host.poll_announcement(now, &mut room)
         {
             self.busy = true;
-            self.send_bytes(&room[..len]);
+            self.send_bytes(port, &room[..len]);
         }
-        self.counters.unresolved_frames = self.neighbours.counts().unresolved_frames;
+        let counts = self.ports.iter().map(|port| port.neighbours.counts());
+        self.counters.unresolved_frames = counts.map(|counts| counts.unresolved_frames).sum();
     }
 
     /// Sends a frame that is written already.
-    fn send_bytes(&mut self, bytes: &[u8]) {
-        let Some(mut frame) = self.answer_frame() else {
+    fn send_bytes(&mut self, port: PortNumber, bytes: &[u8]) {
+        let Some(mut frame) = self.answer_frame(port) else {
             return;
         };
         match frame.append(bytes.len()) {
             Some(room) => {
                 room.copy_from_slice(bytes);
-                self.put(frame);
+                self.put(port, frame);
             }
             None => self.counters.answers_dropped += 1,
         }
     }
 
     /// A frame for a stateless answer, if there is a slot for it now.
-    fn answer_frame(&mut self) -> Option<Q::Tx> {
-        let frame = if self.tx.len() < TX_BACKLOG {
-            self.queue.tx_frame()
-        } else {
+    fn answer_frame(&mut self, port: PortNumber) -> Option<Q::Tx> {
+        let port = &mut self.ports[port];
+        let frame = if port.is_backed_up() {
             None
+        } else {
+            port.queue.tx_frame()
         };
         if frame.is_none() {
             self.counters.answers_dropped += 1;

@@ -7,11 +7,13 @@ use fourtuple_tcp::{Env, Profile, Signals, Tcb};
 use fourtuple_wire::{FourTuple, Instant, is_group_destination};
 
 use super::connection::Connection;
+use super::ports::PortNumber;
 use super::work::Work;
 use crate::ConnId;
 use crate::attach::PortQueue;
 use crate::conn_id::SlotRef;
 use crate::error::{ApiMisuse, ConnectError};
+use crate::host::route;
 use crate::records::{Conn, ConnFlags, Owner};
 use crate::shard::states::States;
 
@@ -34,7 +36,8 @@ impl<Q: Queue, S> std::fmt::Debug for WorkerCalls<'_, Q, S> {
 /// How to open a connection.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectOptions {
-    /// Our address; chosen by the peer's when `None` (RFC 9293 MUST-43, MUST-44).
+    /// Our address, and with it the port; chosen by the peer's when `None` (RFC 9293 MUST-43, MUST-44): of the port on whose
+    /// link the peer is, else of one with a gateway.
     pub local: Option<IpAddr>,
     /// Our port; drawn from the ephemeral range when `None`.
     pub local_port: Option<u16>,
@@ -128,15 +131,18 @@ impl<Q: Queue> Work<Q> {
         let bad = ConnectError::BadAddress(remote.ip());
         if remote.port() == 0
             || is_group_destination(remote.ip())
-            || self.host.addresses.is_group(remote.ip())
+            || self
+                .ports
+                .iter()
+                .any(|port| port.host.addresses.is_group(remote.ip()))
         {
             return Err(bad);
         }
-        let local = options
-            .local
-            .or_else(|| self.host.addresses.source_for(remote.ip()))
-            .ok_or(bad)?;
-        if !self.host.addresses.is_ours(local) || local.is_ipv4() != remote.is_ipv4() {
+        let (port, local) = match options.local {
+            Some(local) => (self.port_of(local).ok_or(ConnectError::BadAddress(local))?, local),
+            None => self.route(remote.ip()).ok_or(bad)?,
+        };
+        if local.is_ipv4() != remote.is_ipv4() {
             return Err(ConnectError::BadAddress(local));
         }
         if !self.records.has_room(if local.is_ipv4() {
@@ -148,7 +154,7 @@ impl<Q: Queue> Work<Q> {
         }
         let tuple = self.draw_port(local, remote, options.local_port)?;
         let profile = options.profile.as_ref().map_or(0, |profile| self.intern(profile));
-        let (seeds, path) = (self.secrets.seeds(&tuple, self.now), self.path(&tuple));
+        let (seeds, path) = (self.secrets.seeds(&tuple, self.now), self.path(port, &tuple));
         let mut env = Env {
             now: self.now,
             profile: &self.profiles[usize::from(profile)],
@@ -160,6 +166,7 @@ impl<Q: Queue> Work<Q> {
             tcb,
             owner,
             listener: None,
+            port,
             profile,
             hop: None,
             signals: Signals::default(),
@@ -176,6 +183,19 @@ impl<Q: Queue> Work<Q> {
         // Notes the debt of a SYN and the deadline.
         self.with_tcb(slot, |_, _| ());
         Ok(slot)
+    }
+
+    /// The port where an address of ours lives.
+    fn port_of(&self, local: IpAddr) -> Option<PortNumber> {
+        self.ports
+            .numbers()
+            .find(|port| self.ports[*port].host.addresses.is_ours(local))
+    }
+
+    /// By which port and from which address `remote` is spoken to.
+    fn route(&self, remote: IpAddr) -> Option<(PortNumber, IpAddr)> {
+        let addresses = self.ports.iter().map(|port| &port.host.addresses);
+        route(self.ports.numbers().zip(addresses), remote)
     }
 
     /// A free four-tuple that this worker owns. Ports are drawn as RFC 6056 §3.3.3 has it: a secret offset for each destination,

@@ -7,6 +7,7 @@ use fourtuple_wire::Payload;
 
 use super::calls::ConnectOptions;
 use super::limits::{COMMAND_BUDGET, RETURN_BUDGET};
+use super::ports::PortNumber;
 use super::scan::Act;
 use super::work::Work;
 use crate::ConnId;
@@ -34,7 +35,8 @@ impl<Q: Queue> Work<Q> {
             self.busy = true;
             self.scans.begin(Act::Leave(endpoint), None);
         }
-        self.hub.refill_blanks(&mut self.queue);
+        let first = PortNumber::FIRST;
+        self.hub.refill_blanks(&mut self.ports[first].queue);
     }
 
     /// Gives a command back that can't be executed now.

@@ -7,6 +7,7 @@ use fourtuple_nic::{Queue, RxBuf, Shared};
 use fourtuple_tcp::{State, Status};
 use fourtuple_wire::{FourTuple, Instant, Payload, Received};
 
+use super::ports::PortNumber;
 use super::work::Work;
 use crate::ConnId;
 use crate::attach::PortQueue;
@@ -131,7 +132,8 @@ impl<Q: Queue> Connection<'_, Q> {
     /// buffers are scarce a connection with something unacknowledged has no more than its share of them.
     pub fn send_room(&self) -> usize {
         let room = self.own_room();
-        match (self.work.share, self.work.records.conn(self.slot)) {
+        let share = self.work.ports[self.port()].share;
+        match (share, self.work.records.conn(self.slot)) {
             (Some(share), Some(conn)) if conn.tcb.queued_bytes() > 0 => {
                 room.min(share.saturating_sub(conn.tcb.pinned()) as usize)
             }
@@ -153,14 +155,15 @@ impl<Q: Queue> Connection<'_, Q> {
     /// Copies bytes into buffers of the worker and queues them; returns how many there was room for. When it is fewer than all,
     /// [`on_writable`](crate::Handler::on_writable) tells when to go on.
     pub fn send(&mut self, bytes: &[u8]) -> usize {
-        let room = self.work.queue.promises().buffer_room;
+        let port = self.port();
+        let room = self.work.ports[port].queue.promises().buffer_room;
         let mut sent = 0;
         while sent < bytes.len() {
             let len = (bytes.len() - sent).min(room).min(self.own_room());
             if len == 0 {
                 break;
             }
-            let Some(copy) = self.work.queue.share_copy(&bytes[sent..sent + len]) else {
+            let Some(copy) = self.work.ports[port].queue.share_copy(&bytes[sent..sent + len]) else {
                 break;
             };
             self.work.counters.tx_copied_bytes += len as u64;
@@ -205,10 +208,17 @@ impl<Q: Queue> Connection<'_, Q> {
 
     /// Bytes in a buffer of this worker, copied once, to be sent as often as one likes.
     pub fn share(&mut self, bytes: &[u8]) -> Option<SharedBytes<Q::Shared>> {
-        self.work
+        let port = self.port();
+        self.work.ports[port]
             .queue
             .share_copy(bytes)
             .map(|copy| SharedBytes(TxChunk(copy)))
+    }
+
+    /// Where its frames leave; its copies come from that port's pool.
+    fn port(&self) -> PortNumber {
+        let conn = self.work.records.conn(self.slot);
+        conn.map_or(PortNumber::FIRST, |conn| conn.port)
     }
 
     /// Half-close: FIN behind everything queued; receiving goes on.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use fourtuple_nic::Queue;
+use fourtuple_nic::{PoolGauge, Queue};
 
 use super::listeners::NewListener;
 use super::scan::Act;
@@ -75,7 +75,10 @@ impl<Q: Queue> Work<Q> {
 
     /// Writes what is measured rather than counted into the counters.
     pub(crate) fn refresh_gauges(&mut self) {
-        let pool = self.queue.pool();
+        let pools = || self.ports.iter().map(|port| port.queue.pool());
+        let sum = |count: fn(&PoolGauge) -> u32| pools().map(|pool| u64::from(count(&pool))).sum();
+        let [rx_buffers, rx_buffers_free] = [sum(|pool| pool.rx_capacity), sum(|pool| pool.rx_free)];
+        let [tx_buffers, tx_buffers_free] = [sum(|pool| pool.tx_capacity), sum(|pool| pool.tx_free)];
         let in_use = self.pools.in_use();
         let hub = self.hub.status();
         let counters = &mut self.counters;
@@ -89,10 +92,10 @@ impl<Q: Queue> Work<Q> {
         counters.time_wait = u64::from(self.records.time_wait());
         counters.timers = self.wheel.len() as u64;
         counters.lent_chunks = u64::from(hub.lent);
-        counters.rx_buffers = u64::from(pool.rx_capacity);
-        counters.rx_buffers_free = u64::from(pool.rx_free);
-        counters.tx_buffers = u64::from(pool.tx_capacity);
-        counters.tx_buffers_free = u64::from(pool.tx_free);
+        counters.rx_buffers = rx_buffers;
+        counters.rx_buffers_free = rx_buffers_free;
+        counters.tx_buffers = tx_buffers;
+        counters.tx_buffers_free = tx_buffers_free;
         counters.send_chunks = u64::from(in_use.send_chunks);
         counters.receive_chunks = u64::from(in_use.receive_chunks);
         counters.scoreboards = u64::from(in_use.scoreboards);

@@ -1,9 +1,9 @@
 //! Budgets of a turn and bounds of a shard. Every bound has a counter and a defined behaviour when it is hit.
 
-/// Frames taken from the port in a turn: long enough for the prefetches to pay, short enough to keep delays small.
+/// Frames taken from one port in a turn: long enough for the prefetches to pay, short enough to keep delays small.
 pub(crate) const RX_BUDGET: usize = 32;
 
-/// Frames taken from other workers in a turn.
+/// Frames of one port taken from other workers in a turn.
 pub(crate) const MESH_BUDGET: usize = 32;
 
 /// Commands of endpoints executed in a turn.
@@ -24,7 +24,7 @@ pub(crate) const SCAN_BUDGET: u32 = 4096;
 /// Connections whose owner is told something in a turn.
 pub(crate) const DELIVER_BUDGET: usize = 256;
 
-/// Frames built and not yet taken by the port. The worker builds no more until the port takes some.
+/// Frames built and not yet taken by their port. The worker builds no more for it until it takes some.
 pub(crate) const TX_BACKLOG: usize = 64;
 
 /// Segments that one connection sends in a turn before others get theirs.
@@ -55,6 +55,4 @@ pub(crate) struct Limits {
     pub(crate) orphans: u32,
     /// First and last ephemeral port.
     pub(crate) ephemeral_ports: (u16, u16),
-    /// Buffers that must stay free: below it no SYN is answered, and established connections go on.
-    pub(crate) low_water: u32,
 }

@@ -11,6 +11,7 @@ use fourtuple_tcp::{
 };
 use fourtuple_wire::{DropReason, FourTuple, Packet, SeqNum, TcpFlags, TcpPacket};
 
+use super::ports::PortNumber;
 use super::receive::Verdict;
 use super::work::Work;
 use crate::conn_id::SlotRef;
@@ -27,19 +28,20 @@ impl<Q: Queue> Work<Q> {
     pub(crate) fn segment_of_listener(
         &mut self,
         listener: ListenerId,
+        port: PortNumber,
         packet: &Packet,
         segment: &TcpPacket,
     ) -> Verdict {
         match listen_segment_arrives(&segment.header, usize::from(segment.payload.len)) {
             ListenArrival::Syn => {
                 self.counters.syns_received += 1;
-                self.syn(listener, packet, segment, None)
+                self.syn(listener, port, packet, segment, None)
             }
-            ListenArrival::Reply(_) if !self.host.limits.resets.try_take(self.now) => {
+            ListenArrival::Reply(_) if !self.ports[port].host.limits.resets.try_take(self.now) => {
                 Verdict::Dropped(DropReason::RateLimited)
             }
             ListenArrival::Reply(reset) => {
-                self.answer_segment(packet, &segment.tuple, &reset);
+                self.answer_segment(port, packet, &segment.tuple, &reset);
                 Verdict::Dropped(DropReason::BadListenSegment)
             }
             ListenArrival::Drop(reason) => Verdict::Dropped(reason),
@@ -51,16 +53,17 @@ impl<Q: Queue> Work<Q> {
     fn syn(
         &mut self,
         id: ListenerId,
+        port: PortNumber,
         packet: &Packet,
         segment: &TcpPacket,
         beyond: Option<SeqNum>,
     ) -> Verdict {
-        if let Err(reason) = self.admit_syn(id, &segment.tuple) {
+        if let Err(reason) = self.admit_syn(id, port, &segment.tuple) {
             self.counters.listen_drops += 1;
             return Verdict::Dropped(reason);
         }
         let (tuple, now) = (segment.tuple, self.now);
-        let path = self.path(&tuple);
+        let path = self.path(port, &tuple);
         let mut seeds = self.secrets.seeds(&tuple, now);
         seeds.iss = beyond.unwrap_or(seeds.iss);
         let Some(listener) = self.listeners.at_mut(id) else {
@@ -71,6 +74,7 @@ impl<Q: Queue> Work<Q> {
         let half_open = HalfOpen {
             record,
             listener: id,
+            port,
             transmit: true,
             ether_source: packet.ether_source,
         };
@@ -80,14 +84,14 @@ impl<Q: Queue> Work<Q> {
         };
         listener.half_open += 1;
         if !listed {
-            self.transmit.push_back(slot);
+            self.ports[port].transmit.push_back(slot);
         }
         self.arm_half_open(slot);
         Verdict::Consumed
     }
 
     /// Whether a SYN may become a record now.
-    fn admit_syn(&mut self, id: ListenerId, tuple: &FourTuple) -> Result<(), DropReason> {
+    fn admit_syn(&mut self, id: ListenerId, port: PortNumber, tuple: &FourTuple) -> Result<(), DropReason> {
         if self.draining || self.now < self.quiet_until {
             return Err(DropReason::NotAccepting);
         }
@@ -106,7 +110,7 @@ impl<Q: Queue> Work<Q> {
             return Err(DropReason::ConnectionLimit);
         }
         // Established connections keep the buffers they need: new ones are refused before the pool runs out.
-        if self.short_of_buffers {
+        if self.ports[port].short_of_buffers {
             return Err(DropReason::NoRoom);
         }
         Ok(())
@@ -157,6 +161,7 @@ impl<Q: Queue> Work<Q> {
     pub(crate) fn segment_of_half_open(
         &mut self,
         slot: SlotRef,
+        port: PortNumber,
         packet: &Packet,
         segment: &TcpPacket,
         frame: Q::Rx,
@@ -175,20 +180,21 @@ impl<Q: Queue> Work<Q> {
             .record
             .segment_arrives(&segment.header, payload_len, profile, now)
         {
-            SynArrival::Establish => self.establish(slot, packet, segment, frame),
+            SynArrival::Establish => self.establish(slot, port, packet, segment, frame),
             SynArrival::SynAck => {
                 if !std::mem::replace(&mut half_open.transmit, true) {
-                    self.transmit.push_back(slot);
+                    self.ports[port].transmit.push_back(slot);
                 }
                 Verdict::Consumed
             }
             SynArrival::Reply(reply)
-                if reply.flags.contains(TcpFlags::RST) && !self.host.limits.resets.try_take(now) =>
+                if reply.flags.contains(TcpFlags::RST)
+                    && !self.ports[port].host.limits.resets.try_take(now) =>
             {
                 Verdict::Dropped(DropReason::RateLimited)
             }
             SynArrival::Reply(reply) => {
-                self.answer_segment(packet, &segment.tuple, &reply);
+                self.answer_segment(port, packet, &segment.tuple, &reply);
                 Verdict::Dropped(DropReason::OutOfWindow)
             }
             SynArrival::Remove => {
@@ -201,7 +207,14 @@ impl<Q: Queue> Work<Q> {
     }
 
     /// The handshake's final ACK: the record becomes a TCB, and the segment is the TCB's first.
-    fn establish(&mut self, slot: SlotRef, packet: &Packet, segment: &TcpPacket, frame: Q::Rx) -> Verdict {
+    fn establish(
+        &mut self,
+        slot: SlotRef,
+        port: PortNumber,
+        packet: &Packet,
+        segment: &TcpPacket,
+        frame: Q::Rx,
+    ) -> Verdict {
         let tuple = segment.tuple;
         let Some(id) = self
             .records
@@ -239,6 +252,7 @@ impl<Q: Queue> Work<Q> {
             tcb,
             owner,
             listener: Some(id),
+            port,
             profile,
             hop: None,
             signals: Signals::default(),
@@ -258,7 +272,7 @@ impl<Q: Queue> Work<Q> {
                 listener.queue(name, &self.records);
             }
         }
-        let verdict = self.segment_of_connection(slot, packet, segment, frame);
+        let verdict = self.segment_of_connection(slot, port, packet, segment, frame);
         if self
             .records
             .conn(slot)
@@ -282,6 +296,7 @@ impl<Q: Queue> Work<Q> {
     pub(crate) fn segment_of_time_wait(
         &mut self,
         slot: SlotRef,
+        port: PortNumber,
         packet: &Packet,
         segment: &TcpPacket,
     ) -> Verdict {
@@ -297,7 +312,7 @@ impl<Q: Queue> Work<Q> {
         };
         match time_wait.segment_arrives(&segment.header, usize::from(segment.payload.len), profile, now) {
             TimeWaitArrival::Acknowledge(ack) => {
-                self.answer_segment(packet, &segment.tuple, &ack);
+                self.answer_segment(port, packet, &segment.tuple, &ack);
                 Verdict::Dropped(DropReason::TimeWait)
             }
             TimeWaitArrival::Reopen => {
@@ -307,21 +322,21 @@ impl<Q: Queue> Work<Q> {
                     return Verdict::Dropped(DropReason::TimeWait);
                 };
                 self.counters.syns_received += 1;
-                if let Err(reason) = self.admit_syn(id, &segment.tuple) {
+                if let Err(reason) = self.admit_syn(id, port, &segment.tuple) {
                     self.counters.listen_drops += 1;
                     return Verdict::Dropped(reason);
                 }
                 self.records.remove_time_wait(slot);
                 self.counters.time_wait_reopened += 1;
-                self.syn(id, packet, segment, Some(beyond))
+                self.syn(id, port, packet, segment, Some(beyond))
             }
             TimeWaitArrival::Drop(reason) => Verdict::Dropped(reason),
         }
     }
 
-    /// What the path to a peer carries: the announced MSS comes from our MTU (RFC 9293 §3.7.1, MUST-67).
-    pub(crate) fn path(&self, tuple: &FourTuple) -> Path {
-        let mtu = self.mtu;
+    /// What the path to a peer carries: the announced MSS comes from the port's MTU (RFC 9293 §3.7.1, MUST-67).
+    pub(crate) fn path(&self, port: PortNumber, tuple: &FourTuple) -> Path {
+        let mtu = self.ports[port].mtu;
         let (headers, default_mss) = match tuple {
             FourTuple::V4(_) => (40, 536),
             FourTuple::V6(_) => (60, 1220),

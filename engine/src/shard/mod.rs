@@ -13,6 +13,7 @@ pub(crate) mod limits;
 pub(crate) mod listeners;
 mod listening;
 mod path_errors;
+pub(crate) mod ports;
 mod receive;
 mod retire;
 pub(crate) mod scan;
@@ -32,14 +33,16 @@ pub use calls::{ConnectOptions, WorkerCalls};
 pub use connection::{Connection, ReceivedBytes, SharedBytes};
 pub(crate) use control::{Control, Done};
 pub(crate) use limits::Limits;
+pub(crate) use ports::{MAX_PORTS, PortNumber, PortParts};
 pub(crate) use work::{Steering, Work};
 
 use crate::handler::Handler;
 use crate::handoff::{Hub, HubLimits};
-use crate::host::{Host, Neighbours};
+use crate::host::Neighbours;
 use crate::mesh::Mesh;
 use crate::records::{RecordLimits, Records};
 use crate::secrets::Secrets;
+use crate::shard::ports::{AttachedPort, Ports};
 use crate::shard::receive::{Burst, receive};
 use crate::shard::states::States;
 use crate::stats::Counters;
@@ -49,10 +52,8 @@ use crate::wheel::Wheel;
 pub(crate) struct ShardParts<Q: Queue> {
     pub(crate) worker: u16,
     pub(crate) workers: u16,
-    pub(crate) queue: Q,
-    pub(crate) host: Host,
-    /// Largest IP packet, in bytes.
-    pub(crate) mtu: u16,
+    /// At least one; on all workers the same ones in the same order.
+    pub(crate) ports: Vec<PortParts<Q>>,
     pub(crate) mesh: Mesh<Q>,
     pub(crate) steering: Arc<Steering>,
     pub(crate) secrets: Arc<Secrets>,
@@ -91,7 +92,12 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
         // Every place stands on a list once at most.
         let list = families * limits.connections as usize;
         let debtors = list + families * limits.half_open as usize;
-        let sizes = pool_sizes(&limits, &parts.queue);
+        let capacities = || parts.ports.iter().map(|port| port.queue.pool().rx_capacity);
+        let sizes = pool_sizes(&limits, capacities().sum());
+        // What is lent may all be one port's: that one's bound holds for the sum.
+        let hub = HubLimits::for_pool(capacities().min().unwrap_or(0));
+        let neighbours = || Neighbours::new(NEIGHBOURS, &neighbour_key(&parts.secrets));
+        let attached = |port| AttachedPort::new(port, debtors, neighbours());
         let states = States::new(wanted(parts.v4), wanted(parts.v6), pages);
         let work = Work {
             worker: parts.worker,
@@ -102,19 +108,14 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
             profiles: vec![parts.profile],
             wheel: Wheel::new(entries, work::tick_of(parts.started)),
             listeners: listeners::Listeners::default(),
-            hub: Hub::new(parts.worker, HubLimits::for_pool(parts.queue.pool().rx_capacity)),
-            queue: parts.queue,
+            hub: Hub::new(parts.worker, hub),
+            ports: Ports::new(parts.ports.into_iter().map(attached)),
             limits,
-            host: parts.host,
-            neighbours: Neighbours::new(NEIGHBOURS, &neighbour_key(&parts.secrets)),
-            mtu: parts.mtu,
             mesh: parts.mesh,
             steering: parts.steering,
             port_cursor: parts.secrets.isn.0 as u32,
             secrets: parts.secrets,
             counters: Counters::default(),
-            tx: Vec::with_capacity(limits::TX_BACKLOG * 2),
-            transmit: VecDeque::with_capacity(debtors),
             deliver: VecDeque::with_capacity(list),
             retire: VecDeque::with_capacity(list),
             held_up: VecDeque::with_capacity(list),
@@ -127,16 +128,15 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
             orphans: 0,
             quiet_until: parts.quiet_until,
             draining: false,
-            short_of_buffers: false,
-            share: None,
             wake_at: None,
             busy: false,
         };
+        let burst = Burst::new(work.ports.len());
         Self {
             work,
             handler,
             states,
-            burst: Burst::new(),
+            burst,
             due: Vec::with_capacity(limits::TIMER_BUDGET),
         }
     }
@@ -157,7 +157,7 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
         work.hub.finish_turn();
         work.mesh.finish_turn();
         if !work.busy {
-            work.queue.reclaim();
+            work.ports.iter_mut().for_each(|port| port.queue.reclaim());
         }
         work.next_deadline()
     }
@@ -183,9 +183,9 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
         self.work.hub.has_held()
     }
 
-    /// Frames wait to be built or to be taken by the port, or a scan goes on that may bring some.
+    /// Frames wait to be built or to be taken by a port, or a scan goes on that may bring some.
     pub(crate) fn has_unsent(&self) -> bool {
-        !self.work.tx.is_empty() || !self.work.transmit.is_empty() || !self.work.scans.is_empty()
+        self.work.has_unsent()
     }
 
     /// The counters with all gauges up to date.
@@ -195,7 +195,7 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
     }
 }
 
-/// Neighbours that a worker remembers.
+/// Neighbours that a worker remembers of one port.
 const NEIGHBOURS: u16 = 1024;
 
 fn neighbour_key(secrets: &Secrets) -> [u8; 16] {
@@ -207,8 +207,7 @@ fn neighbour_key(secrets: &Secrets) -> [u8; 16] {
 
 /// Chunks for send and receive queues. Every receive buffer can be queued once; send chunks are bounded by what connections may
 /// queue, and by the buffers that there are.
-fn pool_sizes<Q: Queue>(limits: &Limits, queue: &Q) -> PoolSizes {
-    let buffers = queue.pool().rx_capacity;
+fn pool_sizes(limits: &Limits, buffers: u32) -> PoolSizes {
     PoolSizes {
         send_chunks: buffers.saturating_mul(2).max(1024),
         receive_chunks: buffers,

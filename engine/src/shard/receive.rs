@@ -20,6 +20,7 @@ use crate::conn_id::{SlotKind, SlotRef};
 use crate::mesh::MeshMessage;
 use crate::records::Conn;
 use crate::shard::limits::{MESH_BUDGET, RX_BUDGET, SCARCE_MARKS, SHARE_OF_FREE};
+use crate::shard::ports::{AttachedPort, PortNumber};
 use crate::shard::work::Work;
 
 /// What became of one received packet.
@@ -48,6 +49,8 @@ pub(crate) struct Arrived<Q: Queue> {
     frame: Option<Q::Rx>,
     parsed: Result<Packet, DropReason>,
     hash: u64,
+    /// Where it came in, here or on another worker.
+    port: PortNumber,
     /// The port gave it to us, and another worker may own it.
     from_port: bool,
 }
@@ -60,39 +63,23 @@ pub(crate) struct Burst<Q: Queue> {
 }
 
 impl<Q: Queue> Burst<Q> {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(ports: usize) -> Self {
         Self {
             frames: Vec::with_capacity(RX_BUDGET),
-            arrived: Vec::with_capacity(RX_BUDGET + MESH_BUDGET),
+            arrived: Vec::with_capacity((RX_BUDGET + MESH_BUDGET) * ports),
         }
     }
 }
 
-/// Takes what the port and the other workers have, and gives every packet its verdict.
+/// Takes what the ports and the other workers have, and gives every packet its verdict.
 pub(crate) fn receive<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
-    work.queue.rx_burst(&mut burst.frames, RX_BUDGET);
-    for frame in &burst.frames {
-        // The headers and the payload of a small frame.
-        for line in [0, 64, 128] {
-            if let Some(byte) = frame.bytes().get(line) {
-                Q::prefetch(byte);
-            }
-        }
-    }
-    for frame in burst.frames.drain(..) {
-        work.counters.rx_packets += 1;
-        work.counters.rx_bytes += frame.bytes().len() as u64;
-        let parsed = work.parse(&frame);
-        burst.arrived.push(Arrived {
-            frame: Some(frame),
-            parsed,
-            hash: 0,
-            from_port: true,
-        });
+    for port in work.ports.numbers() {
+        take_burst(work, burst, port);
     }
     hear_other_workers(work, burst);
     if let Some(frame) = burst.arrived.first().and_then(|arrived| arrived.frame.as_ref()) {
-        work.look_at_buffers(frame.space());
+        let space = frame.space();
+        work.ports.iter_mut().for_each(|port| port.look_at_buffers(space));
     }
     work.busy |= !burst.arrived.is_empty();
     for arrived in &mut burst.arrived {
@@ -109,7 +96,7 @@ pub(crate) fn receive<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
         // Taken out of its place, so that the parsed packet need not move.
         if let Some(frame) = arrived.frame.take() {
             let verdict = match &arrived.parsed {
-                Ok(packet) => work.dispatch(arrived.hash, packet, frame, arrived.from_port),
+                Ok(packet) => work.dispatch(arrived, packet, frame),
                 Err(reason) => Verdict::Dropped(*reason),
             };
             work.verdict(verdict);
@@ -118,50 +105,70 @@ pub(crate) fn receive<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
     burst.arrived.clear();
 }
 
+/// Takes what one port has, within the budget.
+#[inline]
+fn take_burst<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>, port: PortNumber) {
+    let Work { ports, counters, .. } = work;
+    let attached = &mut ports[port];
+    attached.queue.rx_burst(&mut burst.frames, RX_BUDGET);
+    for frame in &burst.frames {
+        // The headers and the payload of a small frame.
+        for line in [0, 64, 128] {
+            if let Some(byte) = frame.bytes().get(line) {
+                Q::prefetch(byte);
+            }
+        }
+    }
+    for frame in burst.frames.drain(..) {
+        counters.rx_packets += 1;
+        counters.rx_bytes += frame.bytes().len() as u64;
+        let parsed = attached.parse(&frame);
+        burst.arrived.push(Arrived {
+            frame: Some(frame),
+            parsed,
+            hash: 0,
+            port,
+            from_port: true,
+        });
+    }
+}
+
 fn hear_other_workers<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
-    for _ in 0..MESH_BUDGET {
+    for _ in 0..MESH_BUDGET * work.ports.len() {
         let Some((from, message)) = work.mesh.poll() else {
             return;
         };
         work.busy = true;
         match message {
-            MeshMessage::Frame(frame) => {
+            MeshMessage::Frame(port, frame) => {
                 work.counters.steered_in += 1;
-                let parsed = work.parse(&frame);
+                let parsed = work.ports[port].parse(&frame);
                 burst.arrived.push(Arrived {
                     frame: Some(frame),
                     parsed,
                     hash: 0,
+                    port,
                     from_port: false,
                 });
             }
-            MeshMessage::Neighbour(ip, ether) => work.learn_neighbour(ip, ether),
-            MeshMessage::Resolve(ip) => work.resolve_for(from, ip),
+            MeshMessage::Neighbour(port, ip, ether) => work.learn_neighbour(port, ip, ether),
+            MeshMessage::Resolve(port, ip) => work.resolve_for(from, port, ip),
             MeshMessage::WantShare(listener) => work.give_share(from, listener),
             MeshMessage::Share(listener, count) => work.take_share(listener, count),
         }
     }
 }
 
-impl<Q: Queue> Work<Q> {
+impl<Q: Queue> AttachedPort<Q> {
     /// How many buffers are free as this turn's burst comes, each of so many bytes.
     fn look_at_buffers(&mut self, space: usize) {
         let free = self.queue.pool().rx_free;
-        let low_water = self.limits.low_water;
-        self.short_of_buffers = free < low_water;
-        self.share =
-            (free < low_water.saturating_mul(SCARCE_MARKS)).then(|| free / SHARE_OF_FREE * space as u32);
+        self.short_of_buffers = free < self.low_water;
+        let scarce = free < self.low_water.saturating_mul(SCARCE_MARKS);
+        self.share = scarce.then(|| free / SHARE_OF_FREE * space as u32);
     }
 
-    /// Payload for this connection may be kept (D5): there is plenty of room, or the connection has a share of what is left.
-    fn may_pin(&self, slot: SlotRef, segment: &TcpPacket) -> bool {
-        let Some(share) = self.share else {
-            return true;
-        };
-        let has_share = |conn: &Conn<Q>| conn.tcb.has_share(segment.header.seq, share);
-        !self.short_of_buffers && self.records.conn(slot).is_none_or(has_share)
-    }
-
+    #[inline]
     fn parse(&self, frame: &Q::Rx) -> Result<Packet, DropReason> {
         let promises = self.queue.promises();
         let checksum = match frame.checksum() {
@@ -170,15 +177,12 @@ impl<Q: Queue> Work<Q> {
             RxChecksum::Unchecked if promises.kernel_peer => ChecksumCheck::VerifyOrPartial,
             RxChecksum::Unchecked => ChecksumCheck::Verify,
         };
-        parse(
-            frame.bytes(),
-            &Expect {
-                checksum,
-                vlan: self.host.vlan(),
-            },
-        )
+        let vlan = self.host.vlan();
+        parse(frame.bytes(), &Expect { checksum, vlan })
     }
+}
 
+impl<Q: Queue> Work<Q> {
     /// Counts the one verdict that every received packet has.
     fn verdict(&mut self, verdict: Verdict) {
         match verdict {
@@ -188,17 +192,20 @@ impl<Q: Queue> Work<Q> {
         }
     }
 
-    fn dispatch(&mut self, hash: u64, packet: &Packet, frame: Q::Rx, from_port: bool) -> Verdict {
-        let owner = if from_port {
+    #[inline]
+    fn dispatch(&mut self, arrived: &Arrived<Q>, packet: &Packet, frame: Q::Rx) -> Verdict {
+        let port = arrived.port;
+        let owner = if arrived.from_port {
             self.owner_of(packet)
         } else {
             self.worker
         };
         if owner != self.worker {
-            return self.steer(owner, frame);
+            return self.steer(owner, port, frame);
         }
         if let PacketKind::Tcp(segment) = &packet.kind {
-            if let Err(reason) = self
+            // RFC 1122 §3.3.4.2, the strong model: an address of ours on another port is none of ours here.
+            if let Err(reason) = self.ports[port]
                 .host
                 .addresses
                 .admit_segment(packet.ether_destination, &segment.tuple)
@@ -206,9 +213,9 @@ impl<Q: Queue> Work<Q> {
                 return Verdict::Dropped(reason);
             }
             self.counters.partial_checksums += u64::from(segment.partial_checksum);
-            self.segment(hash, packet, segment, frame)
+            self.segment(arrived, packet, segment, frame)
         } else {
-            self.answer_for_host(packet, &frame).into()
+            self.answer_for_host(port, packet, &frame).into()
         }
     }
 
@@ -229,22 +236,29 @@ impl<Q: Queue> Work<Q> {
         }
     }
 
-    fn steer(&mut self, owner: u16, frame: Q::Rx) -> Verdict {
-        match self.mesh.try_say(owner, MeshMessage::Frame(frame)) {
+    fn steer(&mut self, owner: u16, port: PortNumber, frame: Q::Rx) -> Verdict {
+        match self.mesh.try_say(owner, MeshMessage::Frame(port, frame)) {
             Ok(()) => Verdict::Steered,
             Err(_) => Verdict::Dropped(DropReason::SteerRingFull),
         }
     }
 
     /// One TCP segment: to its connection, to a listener, to a TIME_WAIT record, or to nobody.
-    fn segment(&mut self, hash: u64, packet: &Packet, segment: &TcpPacket, frame: Q::Rx) -> Verdict {
-        let Some(slot) = self.records.find_hashed(hash, &segment.tuple) else {
-            return self.segment_without_record(packet, segment);
+    fn segment(
+        &mut self,
+        arrived: &Arrived<Q>,
+        packet: &Packet,
+        segment: &TcpPacket,
+        frame: Q::Rx,
+    ) -> Verdict {
+        let port = arrived.port;
+        let Some(slot) = self.records.find_hashed(arrived.hash, &segment.tuple) else {
+            return self.segment_without_record(port, packet, segment);
         };
         match slot.kind() {
-            SlotKind::Tcb => self.segment_of_connection(slot, packet, segment, frame),
-            SlotKind::Syn => self.segment_of_half_open(slot, packet, segment, frame),
-            SlotKind::TimeWait => self.segment_of_time_wait(slot, packet, segment),
+            SlotKind::Tcb => self.segment_of_connection(slot, port, packet, segment, frame),
+            SlotKind::Syn => self.segment_of_half_open(slot, port, packet, segment, frame),
+            SlotKind::TimeWait => self.segment_of_time_wait(slot, port, packet, segment),
         }
     }
 
@@ -252,12 +266,13 @@ impl<Q: Queue> Work<Q> {
     pub(crate) fn segment_of_connection(
         &mut self,
         slot: SlotRef,
+        port: PortNumber,
         packet: &Packet,
         segment: &TcpPacket,
         frame: Q::Rx,
     ) -> Verdict {
-        if segment.payload.len > 0 && !self.may_pin(slot, segment) {
-            return self.acknowledgment_alone(slot, packet, segment);
+        if segment.payload.len > 0 && !self.may_pin(slot, port, segment) {
+            return self.acknowledgment_alone(slot, port, packet, segment);
         }
         let payload = (segment.payload.len > 0).then(|| {
             let mut frame = frame;
@@ -281,45 +296,66 @@ impl<Q: Queue> Work<Q> {
         }
         self.put_down();
         if let Some(reply) = arrival.reply {
-            self.answer_segment(packet, &segment.tuple, &reply);
+            self.answer_segment(port, packet, &segment.tuple, &reply);
         }
         arrival.verdict.into()
     }
 
+    /// Payload for this connection may be kept (D5): there is plenty of room, or the connection has a share of what is left.
+    fn may_pin(&self, slot: SlotRef, port: PortNumber, segment: &TcpPacket) -> bool {
+        let port = &self.ports[port];
+        let Some(share) = port.share else {
+            return true;
+        };
+        let has_share = |conn: &Conn<Q>| conn.tcb.has_share(segment.header.seq, share);
+        !port.short_of_buffers && self.records.conn(slot).is_none_or(has_share)
+    }
+
     /// Payload is not kept (D5) under the low-water mark, or when the connection has its share: the acknowledgment that came with it may free buffers, and the peer
     /// sends the payload again. Without this a pool that is pinned by unacknowledged payload could never be freed.
-    fn acknowledgment_alone(&mut self, slot: SlotRef, packet: &Packet, segment: &TcpPacket) -> Verdict {
+    fn acknowledgment_alone(
+        &mut self,
+        slot: SlotRef,
+        port: PortNumber,
+        packet: &Packet,
+        segment: &TcpPacket,
+    ) -> Verdict {
         let arrival = self.with_tcb(slot, |tcb, env| {
             tcb.segment_arrives_without_text(&segment.header, env)
         });
         if let Some(arrival) = arrival {
             self.tell(slot, arrival.signals, arrival.ended);
             if let Some(reply) = arrival.reply {
-                self.answer_segment(packet, &segment.tuple, &reply);
+                self.answer_segment(port, packet, &segment.tuple, &reply);
             }
         }
         Verdict::Dropped(DropReason::NoRoom)
     }
 
     /// No record: a listener's business (§3.10.7.2), or nobody's (§3.10.7.1).
-    fn segment_without_record(&mut self, packet: &Packet, segment: &TcpPacket) -> Verdict {
+    fn segment_without_record(&mut self, port: PortNumber, packet: &Packet, segment: &TcpPacket) -> Verdict {
         let local = segment.tuple.local();
         match self.listeners.find(local.ip(), local.port()) {
-            Some(listener) => self.segment_of_listener(listener, packet, segment),
-            None => self.segment_of_nobody(packet, segment),
+            Some(listener) => self.segment_of_listener(listener, port, packet, segment),
+            None => self.segment_of_nobody(port, packet, segment),
         }
     }
 
     /// RFC 9293 §3.10.7.1: a RST for what belongs to nothing, never for a RST.
-    pub(crate) fn segment_of_nobody(&mut self, packet: &Packet, segment: &TcpPacket) -> Verdict {
+    pub(crate) fn segment_of_nobody(
+        &mut self,
+        port: PortNumber,
+        packet: &Packet,
+        segment: &TcpPacket,
+    ) -> Verdict {
         if segment.header.flags.contains(TcpFlags::RST) {
             return Verdict::Dropped(DropReason::StrayReset);
         }
         if let Some(reset) = reset_for(&segment.header, usize::from(segment.payload.len)) {
-            if !self.host.limits.resets.try_take(self.now) {
+            if !self.ports[port].host.limits.resets.try_take(self.now) {
                 return Verdict::Dropped(DropReason::RateLimited);
             }
-            self.answer_segment(packet, &segment.tuple, &reset);
+            self.answer_segment(port, packet, &segment.tuple, &reset);
         }
         Verdict::Dropped(DropReason::NoConnection)
     }

@@ -5,6 +5,7 @@ use fourtuple_tcp::SynDeadline;
 use fourtuple_wire::{Family, Instant};
 
 use super::limits::{SWEEP_BUDGET, TIMER_BUDGET};
+use super::ports::AttachedPort;
 use super::work::{Work, before, tick_at_or_after, tick_of};
 use crate::conn_id::{SlotKind, SlotRef};
 
@@ -71,7 +72,7 @@ impl<Q: Queue> Work<Q> {
             SynDeadline::Retransmit => {
                 self.busy = true;
                 if !std::mem::replace(&mut half_open.transmit, true) {
-                    self.transmit.push_back(slot);
+                    self.ports[half_open.port].transmit.push_back(slot);
                 }
                 self.arm_half_open(slot);
             }
@@ -137,16 +138,20 @@ impl<Q: Queue> Work<Q> {
         }
     }
 
+    /// Frames wait to be built or to be taken by a port, or a scan goes on that may bring some.
+    pub(crate) fn has_unsent(&self) -> bool {
+        self.ports.iter().any(AttachedPort::has_unsent) || !self.scans.is_empty()
+    }
+
     /// When the shard has something to do, if nothing arrives before.
     pub(crate) fn next_deadline(&self) -> Instant {
-        let more = !self.transmit.is_empty() || !self.deliver.is_empty() || !self.retire.is_empty();
-        let more = more || self.retry > 0 || !self.scans.is_empty();
-        if more || !self.tx.is_empty() || self.sweep.is_some() {
+        let more = !self.deliver.is_empty() || !self.retire.is_empty() || self.retry > 0;
+        if more || self.sweep.is_some() || self.has_unsent() {
             return self.now;
         }
-        let mut next = self.neighbours.next_deadline();
-        if self.worker == 0 {
-            next = next.min(self.host.next_announcement());
+        let mut next = Instant::FAR_FUTURE;
+        for port in self.ports.numbers() {
+            next = next.min(self.host_deadline(port));
         }
         if let Some(tick) = self.wheel.next_tick() {
             let ahead = tick.wrapping_sub(tick_of(self.now)) as i32;

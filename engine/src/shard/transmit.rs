@@ -12,7 +12,8 @@ use fourtuple_wire::{
     TcpOptions, emit_tcp, tcp_frame_header_len,
 };
 
-use super::limits::{COPY_UP_TO, SEGMENTS_A_CONNECTION, TX_BACKLOG};
+use super::limits::{COPY_UP_TO, SEGMENTS_A_CONNECTION};
+use super::ports::PortNumber;
 use super::work::Work;
 use crate::buffer::PortBuffers;
 use crate::conn_id::{SlotKind, SlotRef};
@@ -25,72 +26,80 @@ enum Paid {
     All,
     /// It still owes: others first.
     Part,
-    /// There is no frame or no slot: the rest of the list waits for the next turn.
+    /// There is no frame or no slot: the rest of the port's list waits for the next turn.
     NoRoom,
 }
 
 impl<Q: Queue> Work<Q> {
-    /// Pays debts in the order in which they were noted, then hands the frames to the port.
+    /// Pays debts in the order in which they were noted, port by port, and hands the frames over.
     pub(crate) fn transmit(&mut self) {
-        let mut left = self.transmit.len();
+        for port in self.ports.numbers() {
+            self.pay_debtors(port);
+        }
+    }
+
+    /// What one port can't send is left for its next turn; the others' debtors are paid all the same.
+    #[inline]
+    fn pay_debtors(&mut self, port: PortNumber) {
+        let mut left = self.ports[port].transmit.len();
         while left > 0 {
             left -= 1;
-            if self.tx.len() >= TX_BACKLOG {
-                self.flush();
-                if self.tx.len() >= TX_BACKLOG {
+            let attached = &mut self.ports[port];
+            if attached.is_backed_up() {
+                self.busy |= attached.flush();
+                if attached.is_backed_up() {
                     self.counters.tx_deferred += 1;
                     break;
                 }
             }
-            let Some(slot) = self.transmit.pop_front() else {
+            let Some(slot) = attached.transmit.pop_front() else {
                 break;
             };
             let paid = match slot.kind() {
-                SlotKind::Tcb => self.pay_connection(slot),
-                SlotKind::Syn => self.pay_half_open(slot),
+                SlotKind::Tcb => self.pay_connection(slot, port),
+                SlotKind::Syn => self.pay_half_open(slot, port),
                 SlotKind::TimeWait => Paid::All,
             };
             match paid {
                 Paid::All => {}
-                Paid::Part => self.transmit.push_back(slot),
+                Paid::Part => self.ports[port].transmit.push_back(slot),
                 Paid::NoRoom => {
                     self.counters.tx_deferred += 1;
-                    self.transmit.push_front(slot);
+                    self.ports[port].transmit.push_front(slot);
                     break;
                 }
             }
         }
-        self.flush();
+        self.busy |= self.ports[port].flush();
     }
 
-    /// Hands what is built to the port, as far as it takes it.
-    pub(crate) fn flush(&mut self) {
-        if self.tx.is_empty() {
-            return;
-        }
-        let taken = self.queue.tx_burst(&mut self.tx);
-        self.busy |= taken > 0;
-    }
-
-    /// A frame is ready: it leaves with the next burst that the port takes, in order.
-    pub(crate) fn put(&mut self, frame: Q::Tx) {
+    /// A frame is ready: it leaves with the next burst that its port takes, in order.
+    pub(crate) fn put(&mut self, port: PortNumber, frame: Q::Tx) {
         self.counters.tx_packets += 1;
         self.counters.tx_bytes += frame.frame_len() as u64;
-        self.tx.push(frame);
+        self.ports[port].tx.push(frame);
     }
 
-    fn pay_connection(&mut self, slot: SlotRef) -> Paid {
+    fn pay_connection(&mut self, slot: SlotRef, port: PortNumber) -> Paid {
         let Some(tuple) = self.records.tuple(slot) else {
-            self.records.came_off(slot, List::Transmit);
+            self.records.came_off(slot, List::Transmit(port));
             return Paid::All;
         };
+        let Some(conn) = self.records.conn(slot) else {
+            return Paid::All;
+        };
+        if conn.port != port {
+            // The place's next user is another port's debtor, and stands on that one's list if it owes.
+            self.records.came_off(slot, List::Transmit(port));
+            return Paid::All;
+        }
         // A place that was used again since it was noted has taken the entry over.
-        if !self.records.conn(slot).is_some_and(|conn| conn.flags.transmit) {
+        if !conn.flags.transmit {
             return Paid::All;
         }
         let mut sent = 0;
         let paid = loop {
-            if self.tx.len() >= TX_BACKLOG {
+            if self.ports[port].is_backed_up() {
                 break Paid::Part;
             }
             if sent >= SEGMENTS_A_CONNECTION {
@@ -99,10 +108,10 @@ impl<Q: Queue> Work<Q> {
             if !self.records.conn(slot).is_some_and(|conn| conn.tcb.owes()) {
                 break Paid::All;
             }
-            let Some(frame) = self.queue.tx_frame() else {
+            let Some(frame) = self.ports[port].queue.tx_frame() else {
                 break Paid::NoRoom;
             };
-            match self.next_segment(slot, &tuple, frame) {
+            match self.next_segment(slot, port, &tuple, frame) {
                 Some(()) => sent += 1,
                 None => break Paid::All,
             }
@@ -122,8 +131,14 @@ impl<Q: Queue> Work<Q> {
     }
 
     /// Builds the next segment of a connection into `frame`; `None` when it owes nothing.
-    fn next_segment(&mut self, slot: SlotRef, tuple: &FourTuple, frame: Q::Tx) -> Option<()> {
-        let hop = self.next_hop(slot, tuple);
+    fn next_segment(
+        &mut self,
+        slot: SlotRef,
+        port: PortNumber,
+        tuple: &FourTuple,
+        frame: Q::Tx,
+    ) -> Option<()> {
+        let hop = self.next_hop(slot, port, tuple);
         let conn = self.records.conn_mut(slot)?;
         let profile = self.profiles.get(usize::from(conn.profile))?;
         let mut env = Env {
@@ -144,40 +159,46 @@ impl<Q: Queue> Work<Q> {
             traffic_class: profile.dscp << 2,
             identification: 0,
         };
+        let attached = &mut self.ports[port];
         let frame_of = FrameOf {
-            link: self.host.link_to(hop.ether()),
+            link: attached.host.link_to(hop.ether()),
             tuple,
             ip,
-            hardware: self.queue.promises().tx_checksum,
+            hardware: attached.queue.promises().tx_checksum,
         };
         self.counters.resets_sent += u64::from(outgoing.header.flags.contains(TcpFlags::RST));
         let (built, copied) = frame_of.segment(frame, &outgoing, &conn.tcb, &self.pools);
         self.counters.tx_copied_bytes += copied as u64;
         match (built, hop) {
             (None, _) => self.counters.tx_deferred += 1,
-            (Some(frame), NextHop::Known(_)) => self.put(frame),
+            (Some(frame), NextHop::Known(_)) => self.put(port, frame),
             (Some(frame), NextHop::Wait(ip)) => {
                 // What may not wait is lost as on any link; TCP sends it again.
-                let _given_up = self.neighbours.try_wait(ip, frame);
+                let _given_up = attached.neighbours.try_wait(ip, frame);
             }
         }
         Some(())
     }
 
     /// A half-open connection owes a SYN+ACK.
-    fn pay_half_open(&mut self, slot: SlotRef) -> Paid {
+    fn pay_half_open(&mut self, slot: SlotRef, port: PortNumber) -> Paid {
         let Some(tuple) = self.records.tuple(slot) else {
-            self.records.came_off(slot, List::Transmit);
+            self.records.came_off(slot, List::Transmit(port));
             return Paid::All;
         };
         let now = self.now;
         let Some(half_open) = self.records.half_open_mut(slot) else {
             return Paid::All;
         };
+        if half_open.port != port {
+            self.records.came_off(slot, List::Transmit(port));
+            return Paid::All;
+        }
         if !half_open.transmit {
             return Paid::All;
         }
-        let Some(mut frame) = self.queue.tx_frame() else {
+        let attached = &mut self.ports[port];
+        let Some(mut frame) = attached.queue.tx_frame() else {
             return Paid::NoRoom;
         };
         half_open.transmit = false;
@@ -187,40 +208,46 @@ impl<Q: Queue> Work<Q> {
         let profile = &self.profiles[usize::from(listener.profile)];
         let header = half_open.record.syn_ack(profile, now);
         let frame_of = FrameOf {
-            link: self.host.link_to(half_open.ether_source),
+            link: attached.host.link_to(half_open.ether_source),
             tuple: &tuple,
             ip: IpFields {
                 ttl: profile.ttl,
                 traffic_class: profile.dscp << 2,
                 identification: 0,
             },
-            hardware: self.queue.promises().tx_checksum,
+            hardware: attached.queue.promises().tx_checksum,
         };
         if frame_of.headers(&mut frame, &header, 0, Sum::default()) {
             self.counters.syn_acks_sent += 1;
-            self.put(frame);
+            self.put(port, frame);
         }
         Paid::All
     }
 
     /// RST for a half-open connection, whether its peer has our SYN+ACK (RST at RCV.NXT) or not (RST with an acceptable ACK).
-    /// `false`: there is no frame or no slot now.
+    /// `false`: there is no frame or no slot now. Where there are other ports nobody waits for this one: the RST is dropped.
     pub(crate) fn reset_half_open(&mut self, slot: SlotRef) -> bool {
         let Some(tuple) = self.records.tuple(slot) else {
             return true;
         };
-        if self.tx.len() >= TX_BACKLOG {
-            self.flush();
-        }
-        if self.tx.len() >= TX_BACKLOG {
-            return false;
-        }
-        let Some(mut frame) = self.queue.tx_frame() else {
-            return false;
-        };
         let now = self.now;
         let Some(half_open) = self.records.half_open_mut(slot) else {
             return true;
+        };
+        let port = half_open.port;
+        let alone = self.ports.len() == 1;
+        let attached = &mut self.ports[port];
+        if attached.is_backed_up() {
+            self.busy |= attached.flush();
+        }
+        let frame = if attached.is_backed_up() {
+            None
+        } else {
+            attached.queue.tx_frame()
+        };
+        let Some(mut frame) = frame else {
+            self.counters.answers_dropped += u64::from(!alone);
+            return !alone;
         };
         let profile = self
             .listeners
@@ -237,39 +264,40 @@ impl<Q: Queue> Work<Q> {
             options: TcpOptions::default(),
         };
         let frame_of = FrameOf {
-            link: self.host.link_to(half_open.ether_source),
+            link: attached.host.link_to(half_open.ether_source),
             tuple: &tuple,
             ip: IpFields {
                 ttl: profile.ttl,
                 traffic_class: profile.dscp << 2,
                 identification: 0,
             },
-            hardware: self.queue.promises().tx_checksum,
+            hardware: attached.queue.promises().tx_checksum,
         };
         if frame_of.headers(&mut frame, &reset, 0, Sum::default()) {
             self.counters.resets_sent += 1;
-            self.put(frame);
+            self.put(port, frame);
         }
         true
     }
 
     /// Where frames of this connection go, by the hop that it keeps or by asking.
-    fn next_hop(&mut self, slot: SlotRef, tuple: &FourTuple) -> NextHop {
+    fn next_hop(&mut self, slot: SlotRef, port: PortNumber, tuple: &FourTuple) -> NextHop {
         let now = self.now;
+        let port = &mut self.ports[port];
         if let Some(ether) = self
             .records
             .conn(slot)
             .and_then(|conn| conn.hop)
-            .and_then(|hop| self.neighbours.ether(hop, now))
+            .and_then(|hop| port.neighbours.ether(hop, now))
         {
             return NextHop::Known(ether);
         }
         let remote = tuple.remote().ip();
-        let Some(next) = self.host.addresses.next_hop(remote) else {
+        let Some(next) = port.host.addresses.next_hop(remote) else {
             // No gateway of its family: nothing will resolve, and TCP gives up in its own time.
             return NextHop::Wait(remote);
         };
-        match self.neighbours.resolve(next, now) {
+        match port.neighbours.resolve(next, now) {
             Resolution::Known(ether, hop) => {
                 if let Some(conn) = self.records.conn_mut(slot) {
                     conn.hop = Some(hop);

@@ -11,12 +11,12 @@ use crate::ConnId;
 use crate::buffer::PortBuffers;
 use crate::conn_id::SlotRef;
 use crate::handoff::{EndpointIndex, Hub};
-use crate::host::{Host, Neighbours};
 use crate::mesh::Mesh;
 use crate::records::{Conn, Owner, Records};
 use crate::secrets::Secrets;
 use crate::shard::limits::Limits;
 use crate::shard::listeners::Listeners;
+use crate::shard::ports::Ports;
 use crate::shard::scan::Scans;
 use crate::stats::Counters;
 use crate::wheel::Wheel;
@@ -55,7 +55,7 @@ pub(crate) struct Work<Q: Queue> {
     pub(crate) worker: u16,
     pub(crate) workers: u16,
     pub(crate) now: Instant,
-    pub(crate) queue: Q,
+    pub(crate) ports: Ports<Q>,
     pub(crate) limits: Limits,
     pub(crate) records: Records<Q>,
     pub(crate) pools: Pools<PortBuffers<Q>>,
@@ -63,18 +63,10 @@ pub(crate) struct Work<Q: Queue> {
     pub(crate) wheel: Wheel,
     pub(crate) listeners: Listeners,
     pub(crate) hub: Hub<Q>,
-    pub(crate) host: Host,
-    pub(crate) neighbours: Neighbours<Q::Tx>,
-    /// Largest IP packet, in bytes.
-    pub(crate) mtu: u16,
     pub(crate) mesh: Mesh<Q>,
     pub(crate) steering: Arc<Steering>,
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) counters: Counters,
-    /// Frames that wait for the port's descriptor ring.
-    pub(crate) tx: Vec<Q::Tx>,
-    /// Connections and half-open ones that owe something (D1).
-    pub(crate) transmit: VecDeque<SlotRef>,
     /// Connections whose owner is to be told something.
     pub(crate) deliver: VecDeque<SlotRef>,
     /// Connections whose endpoint took no more: tried again when it does. Each that lives stands here once.
@@ -100,10 +92,6 @@ pub(crate) struct Work<Q: Queue> {
     /// New connections are refused silently until then (quiet time).
     pub(crate) quiet_until: Instant,
     pub(crate) draining: bool,
-    /// The pool of receive buffers was under its low-water mark when this turn's burst came.
-    pub(crate) short_of_buffers: bool,
-    /// While less than a quarter of the receive buffers is free: the bytes of them that one connection may pin.
-    pub(crate) share: Option<u32>,
     /// When the application wants `on_turn` at the latest.
     pub(crate) wake_at: Option<Instant>,
     /// Something happened in this turn.
@@ -143,7 +131,7 @@ impl<Q: Queue> Work<Q> {
         if conn.tcb.owes() {
             if !conn.flags.transmit {
                 conn.flags.transmit = true;
-                self.transmit.push_back(slot);
+                self.ports[conn.port].transmit.push_back(slot);
             }
         } else if self.in_hand != Some(slot) {
             self.arm(slot);
@@ -188,11 +176,12 @@ impl<Q: Queue> Work<Q> {
 
     /// RFC 9293 §3.8.3, MUST-20 (a): no answer after R1 retransmissions: is the next hop still there?
     fn doubt_next_hop(&mut self, slot: SlotRef) {
-        let Some(remote) = self.records.tuple(slot).map(|tuple| tuple.remote().ip()) else {
+        let (Some(tuple), Some(conn)) = (self.records.tuple(slot), self.records.conn(slot)) else {
             return;
         };
-        if let Some(next) = self.host.addresses.next_hop(remote) {
-            self.neighbours.on_doubt(next, self.now);
+        let port = &mut self.ports[conn.port];
+        if let Some(next) = port.host.addresses.next_hop(tuple.remote().ip()) {
+            port.neighbours.on_doubt(next, self.now);
         }
     }
 

@@ -20,7 +20,7 @@ use crate::idle::Sleeper;
 use crate::listener::{Listen, ListenerId};
 use crate::records::Owner;
 use crate::shard::listeners::{NewListener, deal};
-use crate::shard::{ConnectOptions, Connection, Control, Done, WorkerCalls};
+use crate::shard::{ConnectOptions, Connection, Control, Done, PortNumber, WorkerCalls};
 
 /// A server, and a peer on its link that says what a test wants.
 pub(super) struct Arena<H: Handler<MemQueue>> {
@@ -55,9 +55,15 @@ impl<H: Handler<MemQueue>> Arena<H> {
             ..plan.clone()
         };
         let mut world = World::new(&plan, server, |_| NoHandler);
-        let station = world.client.shards[0].work.queue.promises().mac.0;
+        let station = world.client.shards[0].work.ports[PortNumber::FIRST]
+            .queue
+            .promises()
+            .mac
+            .0;
         for shard in &mut world.server.shards {
-            shard.work.learn_neighbour("10.0.0.2".parse().unwrap(), station);
+            shard
+                .work
+                .learn_neighbour(PortNumber::FIRST, "10.0.0.2".parse().unwrap(), station);
         }
         Self {
             world,
@@ -81,8 +87,16 @@ impl<H: Handler<MemQueue>> Arena<H> {
             ..TcpHeader::default()
         };
         let link = Link {
-            source: self.world.client.shards[0].work.queue.promises().mac.0,
-            destination: self.world.server.shards[0].work.queue.promises().mac.0,
+            source: self.world.client.shards[0].work.ports[PortNumber::FIRST]
+                .queue
+                .promises()
+                .mac
+                .0,
+            destination: self.world.server.shards[0].work.ports[PortNumber::FIRST]
+                .queue
+                .promises()
+                .mac
+                .0,
             vlan: None,
         };
         let ip = IpFields {
@@ -95,7 +109,11 @@ impl<H: Handler<MemQueue>> Arena<H> {
         frame.extend_from_slice(payload);
         let sum = EmitChecksum::Software(Sum::of(payload));
         emit_tcp(&mut frame[..len], &link, &tuple, &ip, &header, payload.len(), sum);
-        assert!(self.world.client.shards[0].work.queue.send_bytes(&frame));
+        assert!(
+            self.world.client.shards[0].work.ports[PortNumber::FIRST]
+                .queue
+                .send_bytes(&frame)
+        );
     }
 
     /// The server turns, after a while.
@@ -103,7 +121,10 @@ impl<H: Handler<MemQueue>> Arena<H> {
         self.world.clock.advance(after);
         let now = self.world.now();
         self.world.server.turn(now);
-        for frame in self.world.client.shards[0].work.queue.receive_bytes() {
+        for frame in self.world.client.shards[0].work.ports[PortNumber::FIRST]
+            .queue
+            .receive_bytes()
+        {
             if frame[12..14] == [8, 0] && frame[23] == 6 {
                 self.heard.push(Heard {
                     port: u16::from_be_bytes([frame[36], frame[37]]),
@@ -129,11 +150,26 @@ impl<H: Handler<MemQueue>> Arena<H> {
 
     /// Any IPv4 packet.
     fn say_raw(&mut self, packet: &[u8]) {
-        let mut frame = self.world.server.shards[0].work.queue.promises().mac.0.to_vec();
-        frame.extend_from_slice(&self.world.client.shards[0].work.queue.promises().mac.0);
+        let mut frame = self.world.server.shards[0].work.ports[PortNumber::FIRST]
+            .queue
+            .promises()
+            .mac
+            .0
+            .to_vec();
+        frame.extend_from_slice(
+            &self.world.client.shards[0].work.ports[PortNumber::FIRST]
+                .queue
+                .promises()
+                .mac
+                .0,
+        );
         frame.extend_from_slice(&[8, 0]);
         frame.extend_from_slice(packet);
-        assert!(self.world.client.shards[0].work.queue.send_bytes(&frame));
+        assert!(
+            self.world.client.shards[0].work.ports[PortNumber::FIRST]
+                .queue
+                .send_bytes(&frame)
+        );
     }
 
     /// A SYN, and the rest of the handshake if it is answered.
@@ -256,7 +292,10 @@ fn segments_behind_holes_leave_buffers_for_others() {
         }
         arena.soon();
     }
-    let free = arena.world.server.shards[0].work.queue.pool().rx_free;
+    let free = arena.world.server.shards[0].work.ports[PortNumber::FIRST]
+        .queue
+        .pool()
+        .rx_free;
     assert!(free >= 32, "{free} buffers are free");
     arena.heard.clear();
     arena.say(honest.port, TcpFlags::ACK, honest.seq, honest.ack, b"hello");
@@ -297,7 +336,7 @@ fn who_found_no_buffer_to_send_hears_when_there_are_some() {
         greeted: Arc::clone(&greeted),
     });
     arena.world.server.listen(0, &Listen::on(7));
-    let queue = &mut arena.world.server.shards[0].work.queue;
+    let queue = &mut arena.world.server.shards[0].work.ports[PortNumber::FIRST].queue;
     let mut all = Vec::new();
     while let Some(blank) = queue.blank() {
         all.push(blank);
@@ -792,11 +831,20 @@ fn debts_of_records_that_come_and_go_while_nothing_can_be_sent_cost_no_memory() 
     let honest = arena.open(900).unwrap();
     let lists = |arena: &Arena<Echo>| {
         let work = &arena.world.server.shards[0].work;
-        [&work.transmit, &work.deliver, &work.retire, &work.starved].map(|list| list.capacity())
+        [
+            &work.ports[PortNumber::FIRST].transmit,
+            &work.deliver,
+            &work.retire,
+            &work.starved,
+        ]
+        .map(|list| list.capacity())
     };
     let before = lists(&arena);
     let mut frames = Vec::new();
-    while let Some(frame) = arena.world.server.shards[0].work.queue.tx_frame() {
+    while let Some(frame) = arena.world.server.shards[0].work.ports[PortNumber::FIRST]
+        .queue
+        .tx_frame()
+    {
         frames.push(frame);
     }
     arena.say(honest.port, TcpFlags::ACK, honest.seq, honest.ack, b"hello");
@@ -807,7 +855,12 @@ fn debts_of_records_that_come_and_go_while_nothing_can_be_sent_cost_no_memory() 
         arena.turn(Duration::from_micros(5));
     }
     assert_eq!(lists(&arena), before);
-    assert!(arena.world.server.shards[0].work.transmit.len() <= 48);
+    assert!(
+        arena.world.server.shards[0].work.ports[PortNumber::FIRST]
+            .transmit
+            .len()
+            <= 48
+    );
     drop(frames);
     arena.soon();
     arena.soon();

@@ -85,7 +85,7 @@ fn a_syn_beyond_the_connection_limit_is_ignored_and_its_retransmission_gets_in()
         &plan,
         std::mem::take(&mut world.server.shards)
             .into_iter()
-            .map(|shard| shard.work.queue)
+            .flat_map(|shard| shard.work.ports.into_queues())
             .collect(),
         ["10.0.0.1/24", "fd00::1/64"],
         9,

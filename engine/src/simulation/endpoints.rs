@@ -346,13 +346,16 @@ fn an_endpoint_that_does_not_read_closes_the_window_of_its_peer_and_stops_nobody
     settle(&mut world, &mut endpoints);
 }
 
-/// Three clients of an endpoint whose event ring holds two events, and which is not stepped any more.
-fn with_a_stuck_endpoint() -> (
+/// A world, what its clients saw, the endpoints with what they leave behind, and their streams.
+type StuckEndpoint = (
     Endpoints,
     Arc<std::sync::Mutex<super::handlers::Outcome>>,
     Vec<(Endpoint<MemQueue>, Receiver<Estate<MemQueue>>)>,
     Vec<Echoing>,
-) {
+);
+
+/// Three clients of an endpoint whose event ring holds two events, and which is not stepped any more.
+fn with_a_stuck_endpoint() -> StuckEndpoint {
     let (mut world, outcome, listener) = world(&Plan::default(), 3, 2_000, &Listen::on(7).for_endpoints());
     let limits = EndpointLimits {
         events: 2,

@@ -16,7 +16,7 @@ use fourtuple_nic_mem::MemQueue;
 use super::handlers::{Client, Echo, Errand};
 use super::{Plan, Side, World};
 use crate::listener::Listen;
-use crate::shard::{Control, Done};
+use crate::shard::{Control, Done, PortNumber};
 
 /// Plays a script to a server and checks that nothing is left of it.
 ///
@@ -98,7 +98,7 @@ pub(super) fn turn(world: &mut World<Echo, Echo>) {
 }
 
 fn peer(world: &mut World<Echo, Echo>) -> &mut MemQueue {
-    &mut world.client.shards[0].work.queue
+    &mut world.client.shards[0].work.ports[PortNumber::FIRST].queue
 }
 
 /// The frames of a real exchange, both families, made once.

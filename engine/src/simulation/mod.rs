@@ -20,6 +20,8 @@ mod hostile;
 #[cfg(test)]
 mod permutations;
 #[cfg(test)]
+mod several_ports;
+#[cfg(test)]
 mod steering;
 #[cfg(test)]
 mod stopping;
@@ -42,7 +44,8 @@ use crate::listener::ListenerId;
 use crate::mesh::Mesh;
 use crate::secrets::Secrets;
 use crate::shard::listeners::{NewListener, deal};
-use crate::shard::{Control, Done, Limits, Shard, ShardParts, Steering};
+use crate::shard::ports::AttachedPort;
+use crate::shard::{Control, Done, Limits, PortParts, Shard, ShardParts, Steering};
 
 /// All shards of one end.
 pub(crate) struct Side<H: Handler<MemQueue>> {
@@ -99,9 +102,19 @@ impl<H: Handler<MemQueue>> Side<H> {
         queues: Vec<MemQueue>,
         addresses: [&str; 2],
         seed: u64,
+        make: impl FnMut(u16) -> H,
+    ) -> Self {
+        Self::on_ports(plan, vec![(queues, addresses)], seed, make)
+    }
+
+    /// On several ports: the queues and the addresses of each.
+    fn on_ports(
+        plan: &Plan,
+        ports: Vec<(Vec<MemQueue>, [&str; 2])>,
+        seed: u64,
         mut make: impl FnMut(u16) -> H,
     ) -> Self {
-        let workers = queues.len() as u16;
+        let workers = ports[0].0.len() as u16;
         let secrets = Arc::new(Secrets::from_seed(seed));
         let steering = Arc::new(Steering {
             toeplitz: Toeplitz::new(secrets.rss),
@@ -110,25 +123,34 @@ impl<H: Handler<MemQueue>> Side<H> {
         let sleepers: Vec<_> = (0..workers)
             .map(|_| Arc::new(Sleeper::new().expect("a descriptor")))
             .collect();
-        let nets: Vec<ipnet::IpNet> = addresses
+        let mut of_workers: Vec<Vec<PortParts<MemQueue>>> = (0..workers).map(|_| Vec::new()).collect();
+        for (queues, addresses) in ports {
+            let nets: Vec<ipnet::IpNet> = addresses
+                .iter()
+                .map(|net| net.parse().expect("a network"))
+                .collect();
+            for (queue, parts) in queues.into_iter().zip(&mut of_workers) {
+                let mac = queue.promises().mac;
+                parts.push(PortParts {
+                    host: Host::new(Addresses::new(mac.0, &nets, &[]), &Rates::default(), None),
+                    mtu: queue.promises().mtu,
+                    low_water: queue.pool().rx_capacity / 16,
+                    queue,
+                });
+            }
+        }
+        let fresh = of_workers
             .iter()
-            .map(|net| net.parse().expect("a network"))
+            .map(|parts| free(parts.iter().map(|port| &port.queue)))
             .collect();
-        let fresh = queues
-            .iter()
-            .map(|queue| (queue.pool().rx_free, queue.pool().tx_free))
-            .collect();
-        let shards = queues
+        let shards = of_workers
             .into_iter()
             .zip(Mesh::all(&sleepers, plan.mesh_ring))
             .enumerate()
-            .map(|(worker, (queue, mesh))| {
-                let mac = queue.promises().mac;
+            .map(|(worker, (ports, mesh))| {
                 let parts = ShardParts {
                     worker: worker as u16,
                     workers,
-                    host: Host::new(Addresses::new(mac.0, &nets, &[]), &Rates::default(), None),
-                    mtu: queue.promises().mtu,
                     mesh,
                     steering: Arc::clone(&steering),
                     secrets: Arc::clone(&secrets),
@@ -138,9 +160,8 @@ impl<H: Handler<MemQueue>> Side<H> {
                         time_wait: plan.connections,
                         orphans: plan.connections,
                         ephemeral_ports: (49_152, 65_535),
-                        low_water: queue.pool().rx_capacity / 16,
                     },
-                    queue,
+                    ports,
                     v4: true,
                     v6: true,
                     profile: plan.profile.clone(),
@@ -213,13 +234,20 @@ impl<H: Handler<MemQueue>> Side<H> {
                 "TCP's pools"
             );
             assert!(
-                work.transmit.is_empty() && work.deliver.is_empty() && work.tx.is_empty(),
+                work.deliver.is_empty() && !work.ports.iter().any(AttachedPort::has_unsent),
                 "lists"
             );
-            let pool = work.queue.pool();
-            assert_eq!((pool.rx_free, pool.tx_free), (*rx_free, *tx_free), "buffers");
+            let now_free = free(work.ports.iter().map(|port| &port.queue));
+            assert_eq!(now_free, (*rx_free, *tx_free), "buffers");
         }
     }
+}
+
+/// Free receive and transmit buffers of several queues together.
+fn free<'a>(queues: impl Iterator<Item = &'a MemQueue>) -> (u32, u32) {
+    queues.fold((0, 0), |(rx, tx), queue| {
+        (rx + queue.pool().rx_free, tx + queue.pool().tx_free)
+    })
 }
 
 impl<S: Handler<MemQueue>, C: Handler<MemQueue>> World<S, C> {

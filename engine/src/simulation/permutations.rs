@@ -11,7 +11,7 @@ use super::handlers::{Client, Echo, Errand, pattern};
 use super::{Plan, World};
 use crate::handler::{Closed, Handler};
 use crate::listener::Listen;
-use crate::shard::Connection;
+use crate::shard::{Connection, PortNumber};
 
 /// Notes what it is told.
 #[derive(Default)]
@@ -114,7 +114,11 @@ fn play(
         },
     );
     let client = |world: &mut World<Notes, Echo>, frame: &[u8]| {
-        assert!(world.client.shards[0].work.queue.send_bytes(frame));
+        assert!(
+            world.client.shards[0].work.ports[PortNumber::FIRST]
+                .queue
+                .send_bytes(frame)
+        );
     };
     let turn = |world: &mut World<Notes, Echo>| {
         world.clock.advance(Duration::from_micros(10));
@@ -125,7 +129,9 @@ fn play(
     // captured exchange.
     client(&mut world, &frames[0]);
     turn(&mut world);
-    let answers = world.client.shards[0].work.queue.receive_bytes();
+    let answers = world.client.shards[0].work.ports[PortNumber::FIRST]
+        .queue
+        .receive_bytes();
     let syn_ack = answers
         .iter()
         .find(|frame| frame[12..14] == [8, 0])

@@ -74,14 +74,14 @@ fn who_is_left_at_the_end_of_a_drain_hears_of_it_in_every_state() {
     arena.tell(&mut fin_wait_1, TcpFlags::default(), b"c");
     let mut fin_wait_2 = arena.open(1_004).unwrap();
     arena.tell(&mut fin_wait_2, TcpFlags::default(), b"c");
-    fin_wait_2.ack = fin_wait_2.ack + 1;
+    fin_wait_2.ack += 1;
     arena.tell(&mut fin_wait_2, TcpFlags::default(), b"");
     let mut closing = arena.open(1_005).unwrap();
     arena.tell(&mut closing, TcpFlags::default(), b"c");
     arena.tell(&mut closing, TcpFlags::FIN, b"");
     let mut time_wait = arena.open(1_006).unwrap();
     arena.tell(&mut time_wait, TcpFlags::default(), b"c");
-    time_wait.ack = time_wait.ack + 1;
+    time_wait.ack += 1;
     arena.tell(&mut time_wait, TcpFlags::FIN, b"");
     let mut close_wait = arena.open(1_007).unwrap();
     arena.tell(&mut close_wait, TcpFlags::FIN, b"");
@@ -154,7 +154,7 @@ fn a_worker_that_is_stopped_sends_what_it_owes_first() {
     let mut shard = arena.world.server.shards.pop().unwrap();
     shard.work.control(Control::AbortAll(Done::of(1)));
     let (_engine, control) = rtrb::RingBuffer::new(1);
-    let (publisher, _reader) = crate::stats::published();
+    let (publisher, _reader) = crate::stats::published(1);
     let worker = Worker {
         shard,
         clock: arena.world.clock.clone(),

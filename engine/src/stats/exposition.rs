@@ -20,7 +20,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::counters::{Kind, Metric, PLAIN};
 use super::delays::Delays;
-use super::published::{Block, tcp_metrics};
+use super::published::{Block, PORT, tcp_metrics};
 use super::snapshot::{Snapshot, WAKEUP_DELAY};
 
 /// The media type of [`encode`]'s text.
@@ -55,11 +55,15 @@ impl Collector for Exposition {
         self.dropped(&mut encoder)?;
         self.by_state(&mut encoder)?;
         self.wakeup_delay(&mut encoder)?;
-        let port = escape(&self.0.facts.port);
-        for (metric, value) in self.0.totals.each_port() {
+        let ports: Vec<String> = self.0.facts.ports.iter().map(|port| escape(port)).collect();
+        for (at, metric) in PORT.iter().enumerate() {
             let family = Family::of("port_", metric);
             let mut family = family.declare(&mut encoder)?;
-            value_of(metric).put(&mut family, &[("port", port.as_str())], value)?;
+            for (number, port) in ports.iter().enumerate() {
+                let of_port = self.0.totals.each_of_port(number).nth(at);
+                let value = of_port.map_or(0, |(_, value)| value);
+                value_of(metric).put(&mut family, &[("port", port.as_str())], value)?;
+            }
         }
         self.ports(&mut encoder)
     }
@@ -77,7 +81,7 @@ impl Exposition {
         } = &self.0;
         let info = Info::new([
             ("version", facts.version.to_owned()),
-            ("port", escape(&facts.port)),
+            ("port", escape(&facts.ports.join(", "))),
         ]);
         info.encode(encoder.encode_descriptor("engine", "What runs here.", None, MetricType::Info)?)?;
         let help = "Time since the engine's start.";
@@ -306,6 +310,7 @@ mod tests {
             "fourtuple_port_link_up{port=\"mem:\\\"a\\\\b\\\"\"} 1",
             "fourtuple_port_link_bits_per_second{port=\"mem:\\\"a\\\\b\\\"\"} 10000000000",
             "fourtuple_port_xstat_total{port=\"mem:\\\"a\\\\b\\\"\",name=\"rx_q0_packets\"} 21",
+            "fourtuple_port_rx_missed_total{port=\"mem:c\"} 3",
             "fourtuple_last_turn_age_seconds{worker=\"0\"} 1.5",
             "# TYPE fourtuple_worker_wakeup_delay_seconds histogram",
             "fourtuple_worker_wakeup_delay_seconds_bucket{le=\"0.000001024\",worker=\"0\"} 0",
@@ -315,7 +320,7 @@ mod tests {
             "fourtuple_uptime_seconds 3.0",
             "fourtuple_workers 2",
             "fourtuple_draining 0",
-            "fourtuple_engine_info{version=\"1.2.3\",port=\"mem:\\\"a\\\\b\\\"\"} 1",
+            "fourtuple_engine_info{version=\"1.2.3\",port=\"mem:\\\"a\\\\b\\\", mem:c\"} 1",
         ];
         for line in expected {
             assert!(
@@ -339,7 +344,7 @@ mod tests {
         // Buckets, the one without bound, sum and count.
         let of_worker = of_worker + BOUNDS + 3;
         let of_ports = 2 + 2;
-        assert_eq!(samples, 4 + 2 * of_worker + PORT.len() + of_ports);
+        assert_eq!(samples, 4 + 2 * of_worker + 2 * PORT.len() + of_ports);
         assert!(!text.contains("_ns"), "seconds are the base unit");
     }
 }

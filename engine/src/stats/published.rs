@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   word 0        1 …            then              then           then           then             then
-//!   turned_at     plain fields   dropped           by_state       wakeup_delay   tcp              port
-//!                 (PLAIN)        (DropReason::ALL) (State::ALL)   (delays.rs)    (tcp_metrics())  (PORT)
+//!   turned_at     plain fields   dropped           by_state       wakeup_delay   tcp              each port
+//!                 (PLAIN)        (DropReason::ALL) (State::ALL)   (delays.rs)    (tcp_metrics())  (PORT, …)
 //! ```
 //!
 //! Publishing is wait-free and allocates nothing; the worker does not notice who reads. What holds between the numbers of a
@@ -19,9 +19,9 @@ use super::counters::{Counters, Kind, Metric, PLAIN};
 use super::delays::{self, Delays};
 use super::sequence_lock::{SequenceLock, Words};
 
-/// A fresh place for one worker's numbers: the end that writes and one that reads.
-pub(crate) fn published() -> (Publisher, Reader) {
-    let lock = Arc::new(SequenceLock::new(Layout::of_block().len));
+/// A fresh place for the numbers of one worker of so many ports: the end that writes and one that reads.
+pub(crate) fn published(ports: usize) -> (Publisher, Reader) {
+    let lock = Arc::new(SequenceLock::new(Layout::of_block().len(ports)));
     (
         Publisher {
             lock: Arc::clone(&lock),
@@ -37,20 +37,20 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    /// Publishes the numbers as they stand after the turn at `now`. Wait-free.
-    pub(crate) fn publish(&mut self, counters: &Counters, port: &PortStats, now: Instant) {
-        self.lock.write(|words| put(words, counters, port, now));
+    /// Publishes the numbers as they stand after the turn at `now`, with those of each port. Wait-free.
+    pub(crate) fn publish(&mut self, counters: &Counters, ports: &[PortStats], now: Instant) {
+        self.lock.write(|words| put(words, counters, ports, now));
     }
 }
 
-fn put(words: &mut Words<'_>, counters: &Counters, port: &PortStats, now: Instant) {
+fn put(words: &mut Words<'_>, counters: &Counters, ports: &[PortStats], now: Instant) {
     words.put(now.as_nanos());
     words.put_all(&counters.plain());
     words.put_all(counters.dropped.as_slice());
     words.put_all(counters.by_state.as_slice());
     words.put_all(&counters.wakeup_delay.words());
     counters.tcp.each(|_, _, value| words.put(value));
-    words.put_all(&port_values(port));
+    ports.iter().for_each(|port| words.put_all(&port_values(port)));
 }
 
 /// The end that reads.
@@ -75,10 +75,10 @@ pub struct Block {
 }
 
 impl Block {
-    /// All numbers zero: the start of a sum.
-    pub fn zero() -> Self {
+    /// All numbers zero: the start of a sum over workers of so many ports.
+    pub fn zero(ports: usize) -> Self {
         Self {
-            values: vec![0; Layout::of_block().len].into(),
+            values: vec![0; Layout::of_block().len(ports)].into(),
         }
     }
 
@@ -124,22 +124,41 @@ impl Block {
         tcp_metrics().iter().zip(self.part(Part::Tcp).iter().copied())
     }
 
-    /// What the port counted, all queues together, with its values.
+    /// How many ports it tells of.
+    pub fn ports(&self) -> usize {
+        self.part(Part::Ports).len() / PORT.len()
+    }
+
+    /// What a port counted, all its queues together, with its values; nothing for a port that there is not.
+    pub fn each_of_port(&self, port: usize) -> impl Iterator<Item = (&'static Metric, u64)> + Clone + '_ {
+        let values = self.part(Part::Ports).chunks_exact(PORT.len()).nth(port);
+        PORT.iter().zip(values.unwrap_or(&[]).iter().copied())
+    }
+
+    /// What all ports counted together, with its values.
     pub fn each_port(&self) -> impl Iterator<Item = (&'static Metric, u64)> + Clone + '_ {
-        PORT.iter().zip(self.part(Part::Port).iter().copied())
+        let values = self.part(Part::Ports);
+        PORT.iter().enumerate().map(|(at, metric)| {
+            let sum = values
+                .iter()
+                .skip(at)
+                .step_by(PORT.len())
+                .fold(0, |sum: u64, value| sum.wrapping_add(*value));
+            (metric, sum)
+        })
     }
 
     /// Adds another worker's numbers: counters and gauges by sum, peaks by the larger one.
     ///
-    /// What the port counted is the same for all workers and is not summed: the later block's stands.
+    /// What ports counted is the same for all workers and is not summed: the later block's stands.
     pub fn add(&mut self, other: &Self) {
         let later = other.turned_at() > self.turned_at();
         let layout = Layout::of_block();
         for (at, (sum, value)) in self.values.iter_mut().zip(&other.values).enumerate() {
             *sum = match () {
                 () if at == 0 => (*sum).max(*value),
-                () if at >= layout.port && !later => *sum,
-                () if at >= layout.port => *value,
+                () if at >= layout.ports && !later => *sum,
+                () if at >= layout.ports => *value,
                 () if PLAIN.get(at - 1).is_some_and(|metric| metric.kind == Kind::Peak) => (*sum).max(*value),
                 () => sum.wrapping_add(*value),
             };
@@ -152,16 +171,15 @@ impl Block {
             by_state,
             wakeup_delay,
             tcp,
-            port,
-            len,
+            ports,
         } = *Layout::of_block();
         &self.values[match part {
             Part::Plain => 1..dropped,
             Part::Dropped => dropped..by_state,
             Part::ByState => by_state..wakeup_delay,
             Part::WakeupDelay => wakeup_delay..tcp,
-            Part::Tcp => tcp..port,
-            Part::Port => port..len,
+            Part::Tcp => tcp..ports,
+            Part::Ports => ports..self.values.len(),
         }]
     }
 }
@@ -173,7 +191,7 @@ enum Part {
     ByState,
     WakeupDelay,
     Tcp,
-    Port,
+    Ports,
 }
 
 /// Where the parts of a block start.
@@ -182,8 +200,7 @@ struct Layout {
     by_state: usize,
     wakeup_delay: usize,
     tcp: usize,
-    port: usize,
-    len: usize,
+    ports: usize,
 }
 
 impl Layout {
@@ -194,16 +211,20 @@ impl Layout {
             let by_state = dropped + DropReason::ALL.len();
             let wakeup_delay = by_state + State::ALL.len();
             let tcp = wakeup_delay + delays::WORDS;
-            let port = tcp + tcp_metrics().len();
+            let ports = tcp + tcp_metrics().len();
             Layout {
                 dropped,
                 by_state,
                 wakeup_delay,
                 tcp,
-                port,
-                len: port + PORT.len(),
+                ports,
             }
         })
+    }
+
+    /// Words of a block with so many ports.
+    fn len(&self, ports: usize) -> usize {
+        self.ports + ports * PORT.len()
     }
 }
 
@@ -274,23 +295,30 @@ mod tests {
 
     #[test]
     fn a_block_has_room_for_exactly_what_is_published() {
-        let lock = SequenceLock::new(Layout::of_block().len);
-        lock.write(|words| {
-            put(words, &Counters::default(), &PortStats::default(), Instant::ZERO);
-            assert_eq!(words.left(), 0);
-        });
+        for ports in 1..4 {
+            let lock = SequenceLock::new(Layout::of_block().len(ports));
+            lock.write(|words| {
+                let of_ports = vec![PortStats::default(); ports];
+                put(words, &Counters::default(), &of_ports, Instant::ZERO);
+                assert_eq!(words.left(), 0);
+            });
+        }
     }
 
     #[test]
     fn a_block_says_what_the_worker_counted() {
-        let (mut publisher, reader) = published();
-        assert_eq!(reader.read(), Block::zero());
+        let (mut publisher, reader) = published(2);
+        assert_eq!(reader.read(), Block::zero(2));
         let port = PortStats {
             rx_missed: 5,
             tx_linearised: 6,
             ..PortStats::default()
         };
-        publisher.publish(&counters(), &port, Instant::from_millis(3));
+        let other = PortStats {
+            rx_missed: 10,
+            ..PortStats::default()
+        };
+        publisher.publish(&counters(), &[port, other], Instant::from_millis(3));
         let block = reader.clone().read();
         assert_eq!(block.turned_at(), Instant::from_millis(3));
         assert_eq!(block.plain("rx_packets"), Some(50));
@@ -310,7 +338,9 @@ mod tests {
                 .find(|(metric, _)| metric.name == name)
                 .map(|(_, value)| value)
         };
-        assert_eq!((named("rx_missed"), named("tx_linearised")), (Some(5), Some(6)));
+        assert_eq!((named("rx_missed"), named("tx_linearised")), (Some(15), Some(6)));
+        let missed = |port| block.each_of_port(port).map(|(_, value)| value).sum::<u64>();
+        assert_eq!((block.ports(), missed(0), missed(1), missed(2)), (2, 11, 10, 0));
         let dropped: u64 = DropReason::ALL.iter().map(|reason| block.dropped(*reason)).sum();
         let of = |name| block.plain(name).unwrap();
         assert_eq!(
@@ -321,18 +351,18 @@ mod tests {
 
     #[test]
     fn blocks_add_up_but_for_peaks_and_what_the_port_counted() {
-        let (mut publisher, reader) = published();
+        let (mut publisher, reader) = published(1);
         let port = |rx_missed| PortStats {
             rx_missed,
             ..PortStats::default()
         };
-        publisher.publish(&counters(), &port(5), Instant::from_millis(3));
-        let (first, mut sum) = (reader.read(), Block::zero());
+        publisher.publish(&counters(), &[port(5)], Instant::from_millis(3));
+        let (first, mut sum) = (reader.read(), Block::zero(1));
         let other = Counters {
             longest_turn_ns: 800,
             ..counters()
         };
-        publisher.publish(&other, &port(4), Instant::from_millis(2));
+        publisher.publish(&other, &[port(4)], Instant::from_millis(2));
         sum.add(&first);
         sum.add(&reader.read());
         assert_eq!(sum.plain("rx_packets"), Some(100));

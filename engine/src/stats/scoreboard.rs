@@ -79,7 +79,7 @@ impl Scoreboard {
     fn each(&self, snapshot: &Snapshot, mut row: impl FnMut(&str, &str)) {
         let facts = &snapshot.facts;
         row("Version", facts.version);
-        row("Port", &facts.port);
+        facts.ports.iter().for_each(|port| row("Port", port));
         row("Addresses", &list(&facts.addresses));
         row("Listening", &ports(&facts.listening));
         row("Uptime", &format!("{} s", snapshot.uptime.as_secs()));
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn the_last_minute_is_kept_and_the_peaks_with_their_time() {
-        let (mut publisher, reader) = published();
+        let (mut publisher, reader) = published(1);
         let mut board = Scoreboard::default();
         let mut counters = Counters::default();
         for second in 0..=70u64 {
@@ -235,7 +235,7 @@ mod tests {
             counters.connections = if second == 20 { 500 } else { 3 };
             publisher.publish(
                 &counters,
-                &PortStats::default(),
+                &[PortStats::default()],
                 Instant::from_millis(second * 1_000),
             );
             let now = Instant::from_millis(second * 1_000);
@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn the_page_holds_what_the_lines_hold_and_no_foreign_markup() {
         let mut snapshot = snapshot();
-        snapshot.facts.port = "<script>".into();
+        snapshot.facts.ports = vec!["<script>".into()];
         let board = Scoreboard::default();
         let page = board.page(&snapshot);
         assert!(page.contains("&lt;script&gt;") && !page.contains("<script>"));

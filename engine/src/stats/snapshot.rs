@@ -31,8 +31,8 @@ pub const WAKEUP_DELAY: Metric = Metric {
 pub struct Facts {
     /// Version of the library.
     pub version: &'static str,
-    /// What people call the port, as `af_packet:veth0`.
-    pub port: String,
+    /// What people call each port, as `af_packet:veth0`.
+    pub ports: Vec<String>,
     /// The engine's own addresses.
     pub addresses: Vec<IpAddr>,
     /// TCP ports that are listened to.
@@ -62,7 +62,7 @@ impl Snapshot {
     /// Reads all workers of an engine that was `started` by the same clock as `now`.
     pub fn take(facts: Facts, readers: &[Reader], started: Instant, now: Instant) -> Self {
         let workers: Vec<Block> = readers.iter().map(Reader::read).collect();
-        let mut totals = Block::zero();
+        let mut totals = Block::zero(facts.ports.len());
         workers.iter().for_each(|worker| totals.add(worker));
         let silence = workers
             .iter()
@@ -104,7 +104,9 @@ impl Serialize for Snapshot {
         map.serialize_entry("engine", &Engine(self))?;
         map.serialize_entry("totals", &Numbers(&self.totals))?;
         map.serialize_entry("port", &Named(self.totals.each_port()))?;
-        let ports: Vec<_> = self.ports.iter().map(Port).collect();
+        let ports: Vec<_> = (0..self.totals.ports())
+            .map(|number| Port(self, number))
+            .collect();
         map.serialize_entry("ports", &ports)?;
         let workers: Vec<_> = (0..self.workers.len())
             .filter_map(|number| self.worker(number))
@@ -121,7 +123,7 @@ impl Serialize for Engine<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Facts {
             version,
-            port,
+            ports,
             addresses,
             listening,
             draining,
@@ -130,7 +132,7 @@ impl Serialize for Engine<'_> {
         map.serialize_entry("version", version)?;
         map.serialize_entry("uptime_s", &self.0.uptime.as_secs_f64())?;
         map.serialize_entry("workers", &self.0.workers.len())?;
-        map.serialize_entry("port", port)?;
+        map.serialize_entry("port", &ports.join(", "))?;
         map.serialize_entry("addresses", addresses)?;
         map.serialize_entry("listening", listening)?;
         map.serialize_entry("draining", draining)?;
@@ -139,20 +141,27 @@ impl Serialize for Engine<'_> {
 }
 
 /// An object of the `ports` array.
-struct Port<'a>(&'a PortReport);
+struct Port<'a>(&'a Snapshot, usize);
 
 impl Serialize for Port<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let PortReport { name, link, counters } = self.0;
-        let mut map = serializer.serialize_map(Some(4))?;
-        map.serialize_entry("name", name)?;
-        map.serialize_entry("link_up", &link.up)?;
-        map.serialize_entry("link_megabits", &link.megabits)?;
-        let counters: BTreeMap<&str, u64> = counters
-            .iter()
-            .map(|(name, value)| (name.as_str(), *value))
-            .collect();
-        map.serialize_entry("xstats", &counters)?;
+        let Self(snapshot, number) = self;
+        let name = snapshot.facts.ports.get(*number);
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("name", &name)?;
+        for (metric, value) in snapshot.totals.each_of_port(*number) {
+            map.serialize_entry(metric.name, &value)?;
+        }
+        if let Some(report) = snapshot.ports.iter().find(|report| Some(&report.name) == name) {
+            map.serialize_entry("link_up", &report.link.up)?;
+            map.serialize_entry("link_megabits", &report.link.megabits)?;
+            let counters: BTreeMap<&str, u64> = report
+                .counters
+                .iter()
+                .map(|(name, value)| (name.as_str(), *value))
+                .collect();
+            map.serialize_entry("xstats", &counters)?;
+        }
         map.end()
     }
 }
@@ -264,7 +273,7 @@ pub(super) mod tests {
     pub(crate) fn facts() -> Facts {
         Facts {
             version: "1.2.3",
-            port: "mem:\"a\\b\"".into(),
+            ports: vec!["mem:\"a\\b\"".into(), "mem:c".into()],
             addresses: vec!["10.0.0.2".parse().unwrap(), "fd99::2".parse().unwrap()],
             listening: vec![7, 80],
             draining: false,
@@ -273,7 +282,7 @@ pub(super) mod tests {
 
     /// Two workers that turned at the second and third second.
     pub(crate) fn readers() -> (Vec<Publisher>, Vec<Reader>) {
-        let (mut publishers, readers): (Vec<_>, Vec<_>) = [published(), published()].into_iter().unzip();
+        let (mut publishers, readers): (Vec<_>, Vec<_>) = [published(2), published(2)].into_iter().unzip();
         for (number, publisher) in (0..).zip(&mut publishers) {
             let mut counters = Counters {
                 rx_packets: 10 + number,
@@ -289,7 +298,15 @@ pub(super) mod tests {
                 rx_missed: 4,
                 ..PortStats::default()
             };
-            publisher.publish(&counters, &port, Instant::from_millis(2_000 + 1_000 * number));
+            let other = PortStats {
+                rx_missed: 3,
+                ..PortStats::default()
+            };
+            publisher.publish(
+                &counters,
+                &[port, other],
+                Instant::from_millis(2_000 + 1_000 * number),
+            );
         }
         (publishers, readers)
     }
@@ -324,15 +341,23 @@ pub(super) mod tests {
         assert_eq!(json["schema"], SCHEMA);
         assert_eq!(json["engine"]["uptime_s"], 3.0);
         assert_eq!(json["engine"]["addresses"][1], "fd99::2");
-        assert_eq!(json["engine"]["port"], "mem:\"a\\b\"");
+        assert_eq!(json["engine"]["port"], "mem:\"a\\b\", mem:c");
         assert_eq!(json["totals"]["rx_packets"], 21);
-        assert_eq!(json["port"]["rx_missed"], 4, "not summed");
-        let port = &json["ports"][0];
         assert_eq!(
-            (&port["link_up"], &port["link_megabits"]),
+            json["port"]["rx_missed"], 7,
+            "summed over ports, not over workers"
+        );
+        let [first, second] = [0, 1].map(|port| &json["ports"][port]);
+        assert_eq!(
+            (&first["rx_missed"], &second["rx_missed"]),
+            (&4.into(), &3.into())
+        );
+        assert_eq!(second["name"], "mem:c");
+        assert_eq!(
+            (&first["link_up"], &first["link_megabits"]),
             (&true.into(), &10_000.into())
         );
-        assert_eq!(port["xstats"]["rx_missed_errors"], 4);
+        assert_eq!(first["xstats"]["rx_missed_errors"], 4);
         let worker = &json["workers"][1];
         assert_eq!(
             (&worker["worker"], &worker["last_turn_age_s"]),
@@ -437,7 +462,10 @@ pub(super) mod tests {
             ),
             table("`by_state`: connections by TCP state", states.collect()),
             table("`tcp`: what TCP counts", metrics(tcp_metrics())),
-            table("`port`: what the port counts, all queues together", metrics(PORT)),
+            table(
+                "`ports`: what each port counts, all its queues together; `port`: their sum",
+                metrics(PORT),
+            ),
         ]
         .concat()
     }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use fourtuple::attach::{PortQueue, attach_pair};
-use fourtuple::{Config, Engine, Listen};
+use fourtuple::{AtPort, Config, Engine, Listen};
 use fourtuple_loadgen::{Pattern, Plan, Report, Run, ServerCost};
 use ipnet::IpNet;
 
@@ -175,9 +175,9 @@ fn locals(connections: u32, (first_port, last_port): Ports) -> Vec<Ipv4Addr> {
         .collect()
 }
 
-fn net(address: Ipv4Addr) -> IpNet {
+fn net(address: Ipv4Addr) -> AtPort<IpNet> {
     // 16 is a prefix length of IPv4.
-    IpNet::new_assert(address.into(), 16)
+    IpNet::new_assert(address.into(), 16).into()
 }
 
 fn reserved(engine: &Engine<PortQueue>) -> u64 {

@@ -7,7 +7,6 @@ use std::time::Duration;
 use fourtuple::attach::PortQueue;
 use fourtuple::{Config, Engine, KeepAlive, Profile};
 use fourtuple_loadgen::{Close, Ending, Limit, Outcome, Pattern, Plan, Report, Run};
-use ipnet::IpNet;
 
 use crate::args::{CloseWord, Load, PatternWord, RunArgs};
 use crate::attach::config;
@@ -32,10 +31,9 @@ pub(crate) fn run(load: &Load) -> Result<(), Failure> {
         load.run.stats,
         room(load.pattern, load.run.connections),
     )?;
-    let of_its_family = |ip: &IpAddr| ip.is_ipv4() == load.target.is_ipv4();
     let locals = match sources(&load.run, load.target.ip())? {
         Some(sources) => sources,
-        None => config.ip.iter().map(IpNet::addr).filter(of_its_family).collect(),
+        None => config.sources_for(load.target.ip()),
     };
     let plan = plan(load.pattern, load.target, locals, &load.run);
     if plan.locals.is_empty() {
