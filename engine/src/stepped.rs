@@ -24,7 +24,7 @@ use crate::listener::{Listen, ListenerId};
 use crate::mesh::Mesh;
 use crate::secrets::Secrets;
 use crate::shard::listeners::{NewListener, deal};
-use crate::shard::{Connection, Control, Done, Limits, Shard, ShardParts, Steering, WorkerCalls};
+use crate::shard::{Connection, Control, Done, Limits, PortParts, Shard, ShardParts, Steering, WorkerCalls};
 
 /// What a stepped shard is made of.
 #[derive(Clone, Debug)]
@@ -100,8 +100,12 @@ impl<H: Handler<MemQueue>> Stepped<H> {
         let parts = ShardParts {
             worker: 0,
             workers: 1,
-            host: Host::new(addresses, &Rates::default(), None),
-            mtu: options.mtu,
+            ports: vec![PortParts {
+                host: Host::new(addresses, &Rates::default(), None),
+                mtu: options.mtu,
+                low_water: queue.pool().rx_capacity / 16,
+                queue,
+            }],
             mesh,
             steering: Arc::new(Steering {
                 toeplitz: Toeplitz::new(secrets.rss),
@@ -113,10 +117,8 @@ impl<H: Handler<MemQueue>> Stepped<H> {
                 time_wait: CONNECTIONS,
                 orphans: CONNECTIONS,
                 ephemeral_ports: (49_152, 65_535),
-                low_water: queue.pool().rx_capacity / 16,
             },
             secrets,
-            queue,
             v4: true,
             v6: true,
             profile: options.profile.clone(),
@@ -210,8 +212,10 @@ impl<H: Handler<MemQueue>> Stepped<H> {
     /// Everybody is behind the station.
     fn introduce(&mut self, now: Instant) {
         let ether = self.station.promises().mac.0;
-        for gateway in &self.gateways {
-            self.shard.work.neighbours.replicate(*gateway, ether, now);
+        for port in self.shard.work.ports.iter_mut() {
+            for gateway in &self.gateways {
+                port.neighbours.replicate(*gateway, ether, now);
+            }
         }
     }
 }
