@@ -57,6 +57,8 @@ mod secrets;
 mod shard;
 mod slots;
 pub mod stats;
+#[cfg(feature = "stepped")]
+pub mod stepped;
 mod table;
 mod watch;
 mod wheel;

@@ -138,7 +138,13 @@ mod tests {
         assert_eq!(matches.get_one::<u16>("workers"), Some(&3));
         assert_eq!(matches.get_one::<u32>("backlog"), Some(&1_000));
         assert_eq!(matches.get_one::<u32>("syn_queue"), Some(&1_024));
-        assert_eq!(matches.get_many::<ipnet::IpNet>("ip").unwrap().count(), 2);
+        assert_eq!(
+            matches
+                .get_many::<fourtuple::AtPort<ipnet::IpNet>>("ip")
+                .unwrap()
+                .count(),
+            2
+        );
         assert_eq!(
             matches
                 .get_many::<crate::services::Service>("services")

@@ -172,6 +172,12 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
         self.work.hub.has_work() || self.work.mesh.has_work()
     }
 
+    /// The handler, and what its calls act on, between turns.
+    #[cfg(feature = "stepped")]
+    pub(crate) fn parts(&mut self) -> (&mut H, &mut Work<Q>, &mut States<H::State>) {
+        (&mut self.handler, &mut self.work, &mut self.states)
+    }
+
     /// A command waits for room in a connection's queue, which nobody rings for.
     pub(crate) fn has_held_commands(&self) -> bool {
         self.work.hub.has_held()

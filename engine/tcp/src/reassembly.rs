@@ -66,6 +66,10 @@ impl Reassembly {
         mut buffer: Rx,
         pool: &mut Pool<ReceiveNode<Rx>>,
     ) -> Inserted {
+        let arrived = SackBlock {
+            left: seq,
+            right: seq + buffer.bytes().len() as u32,
+        };
         let previous = self.before(seq, pool);
         if let Some(node) = pool.piece(previous) {
             let covered = end_of(node).distance_from(seq) as i32;
@@ -92,6 +96,10 @@ impl Reassembly {
         }
         let len = buffer.bytes().len() as u32;
         if len == 0 {
+            // It is told of first all the same: its sender may not know that it is here.
+            if arrived.left != arrived.right {
+                self.report(arrived);
+            }
             return Inserted::Duplicate;
         }
         let charged = buffer.space();
@@ -298,6 +306,10 @@ mod tests {
         assert_eq!(blocks(&queue), [(20, 22), (10, 12)]);
         insert(&mut queue, 12, b"ef", &mut pool);
         assert_eq!(blocks(&queue), [(10, 14), (20, 22)]);
+        insert(&mut queue, 20, b"cd", &mut pool);
+        assert_eq!(blocks(&queue), [(20, 22), (10, 14)], "a duplicate, too");
+        insert(&mut queue, 11, b"be", &mut pool);
+        assert_eq!(blocks(&queue), [(10, 14), (20, 22)], "and within a block");
         queue.advance(SeqNum(14));
         assert_eq!(blocks(&queue), [(20, 22)]);
     }

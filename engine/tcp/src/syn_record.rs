@@ -39,6 +39,8 @@ const _: () = assert!(size_of::<SynRecord>() <= 40);
 const TIMESTAMPS: u8 = 1;
 const SACK: u8 = 2;
 const WINDOW_SCALE: u8 = 4;
+/// Not an offer: the SYN came again, so the SYN+ACK went out more than once.
+const ANSWERED_AGAIN: u8 = 8;
 
 /// What a SYN record makes of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,6 +147,7 @@ impl SynRecord {
         let is = |flag| header.flags.contains(flag);
         // The SYN once more: its SYN+ACK was lost. (RFC 9293 §3.10.7.4, first: unacceptable, hence an ACK; ours has the SYN.)
         if is(TcpFlags::SYN) && !is(TcpFlags::ACK) && !is(TcpFlags::RST) && header.seq == self.irs {
+            self.offers |= ANSWERED_AGAIN;
             return SynArrival::SynAck;
         }
         // First: PAWS and the window.
@@ -248,6 +251,13 @@ impl SynRecord {
         tcb.flags.insert(Flags::PASSIVE);
         tcb.take_peer_syn(&syn, env);
         tcb.rcv.syn_retransmits = self.retransmits();
+        if self.retransmits() > 0 {
+            tcb.rto.after_lost_syn();
+        } else if !self.offers(ANSWERED_AGAIN) {
+            // RFC 6298 §2.2: the SYN+ACK gives the first sample, unless it went out more than once (§3, Karn).
+            tcb.rto
+                .start(self.iss + 1, Instant::from_millis(u64::from(self.born)));
+        }
         tcb.enter(State::SynReceived, env);
         env.counters.passive_opens += 1;
         tcb.arm_syn_timer(env);

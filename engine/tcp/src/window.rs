@@ -69,8 +69,10 @@ impl<B: Buffers> Tcb<B> {
             return;
         }
         let (standing, step) = (self.rcv.wnd(), self.window_step(env.profile));
-        let grown = self.free_space(env.profile).saturating_sub(standing);
-        let large = (env.profile.receive_buffer / 2).max(step);
+        // Without window scaling a header says less than there is: what can't be said is no news.
+        let most = 65_535 << self.rcv.shift;
+        let grown = self.free_space(env.profile).min(most).saturating_sub(standing);
+        let large = (env.profile.receive_buffer.min(most) / 2).max(step);
         if grown >= large || (standing < step && grown >= step) {
             self.debts.insert(Debts::ACK);
         }

@@ -6,7 +6,7 @@ import time
 import stage
 from stage import ENGINE_V4, ENGINE_V6, expect
 
-TIME_LIMIT_S = 180
+TIME_LIMIT_S = 300
 # What has to be as it was: all that a connection takes while it lives. (Counters only rise; neighbours stay known.)
 GAUGES = (
     "connections", "time_wait", "timers", "syn_queue", "accept_queue", "lent_chunks", "send_chunks", "receive_chunks",
@@ -78,7 +78,8 @@ def churn(mode):
         before = lab.linux_counters()
         one_after_another(lab, CLIENT_FIRST)
         server_first(lab, 10_000 - CLIENT_FIRST)
-        as_at_the_start(lab, start, within_s=10)
+        # An entry of the wheel goes when it comes up, not before: that of a FIN_WAIT_2 which lasted longer than its RTO, in a minute.
+        as_at_the_start(lab, start, within_s=75)
         expect(accepts(lab) - accepted >= 10_000, f"{accepts(lab) - accepted} accepts were counted")
         stage.expect_linux_unharmed(before, lab.linux_counters())
         stage.drain(server)

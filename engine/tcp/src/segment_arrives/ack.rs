@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use fourtuple_wire::{DropReason, TcpFlags, TcpHeader};
+use fourtuple_wire::{DropReason, SeqNum, TcpFlags, TcpHeader};
 
 use super::{Segment, Step, ends};
 use crate::profile::millis;
@@ -25,7 +25,7 @@ impl<B: Buffers> Tcb<B> {
         let ack = header.ack;
         if self.state == State::SynReceived {
             self.ack_of_syn(segment, arrival, env)?;
-        } else if ack.after(self.snd.nxt) || ack.before(self.snd.una.back(self.snd.max_wnd())) {
+        } else if !self.is_ack_acceptable(ack) {
             // RFC 5961 §5.2: of something never sent, or older than the largest window: challenged.
             self.challenge(env);
             return ControlFlow::Break(Err(DropReason::BadAck));
@@ -54,6 +54,11 @@ impl<B: Buffers> Tcb<B> {
             return ControlFlow::Break(Ok(()));
         }
         ControlFlow::Continue(())
+    }
+
+    /// SND.UNA - MAX.SND.WND ≤ SEG.ACK ≤ SND.NXT (RFC 5961 §5.2).
+    pub(super) fn is_ack_acceptable(&self, ack: SeqNum) -> bool {
+        !ack.after(self.snd.nxt) && !ack.before(self.snd.una.back(self.snd.max_wnd()))
     }
 
     /// SYN_RECEIVED: the ACK must be of our SYN; anything else is answered with <SEQ=SEG.ACK><CTL=RST>.

@@ -27,7 +27,7 @@ impl<B: Buffers> Tcb<B> {
             .header
             .options
             .timestamps
-            .filter(|_| self.timestamps.enabled)
+            .filter(|_| self.timestamps.enabled && self.will_be_taken(segment))
         {
             let (seq, last_ack_sent) = (segment.header.seq, self.rcv.last_ack_sent);
             self.timestamps
@@ -35,6 +35,16 @@ impl<B: Buffers> Tcb<B> {
         }
         self.trim(segment);
         ControlFlow::Continue(())
+    }
+
+    /// Neither RST nor SYN, and its ACK would pass the fifth step.
+    // Deviation: RFC 7323 §5.3 R3 takes TS.Recent before the ACK is looked at; so a forged segment that RFC 5961 §5 has dropped
+    // would still have PAWS drop all that the peer sends.
+    fn will_be_taken(&self, segment: &Segment<'_, B::Rx>) -> bool {
+        segment.is(TcpFlags::ACK)
+            && !segment.is(TcpFlags::RST)
+            && (!segment.is(TcpFlags::SYN) || self.state == State::SynReceived)
+            && self.is_ack_acceptable(segment.header.ack)
     }
 
     /// SYN_RECEIVED: the peer's SYN once more, alone (our SYN+ACK was lost) or as the SYN+ACK of a simultaneous open.

@@ -1,6 +1,11 @@
 //! RFC 6298: the retransmission timer.
 
-use crate::support::{ACK, SYN, Setup, seg};
+use std::time::Duration;
+
+use fourtuple_tcp::{SynArrival, SynDeadline, SynRecord};
+use fourtuple_wire::SeqNum;
+
+use crate::support::{ACK, End, SYN, Setup, passive_record, seg};
 use crate::{expect, expect_nothing, send};
 
 // proves: RFC 9293 MUST-19 (exponential backoff)
@@ -99,4 +104,53 @@ fn a_lost_syn_means_three_seconds_for_the_first_data_and_one_segment() {
     end.drain();
     let status = end.tcb.status(&end.profile, end.now);
     assert_eq!((status.rto.as_secs(), status.cwnd), (3, 1_000));
+}
+
+/// A passive open whose handshake's ACK comes so long after the SYN, and what the record went through before.
+fn accepted_after(ms: u64, before: impl FnOnce(&mut SynRecord, &Setup)) -> End {
+    let setup = Setup::default();
+    let mut record = passive_record(&setup);
+    before(&mut record, &setup);
+    let mut end = Setup::default().accepted();
+    end.now = setup.start + Duration::from_millis(ms);
+    end.tcb = end.with(|_, env| record.establish(env));
+    send!(end, seg(ACK).seq(1).ack(1)).verdict.unwrap();
+    end
+}
+
+// proves: RFC 6298 §2.2
+#[test]
+fn the_handshake_is_the_first_sample_of_a_passive_open() {
+    let end = accepted_after(80, |_, _| ());
+    let status = end.tcb.status(&end.profile, end.now);
+    assert_eq!(status.srtt.as_millis(), 80);
+    assert_eq!(status.rto.as_millis(), 240);
+}
+
+// proves: RFC 9293 MUST-18
+#[test]
+fn karn_a_syn_ack_that_went_out_twice_is_no_sample() {
+    let end = accepted_after(80, |record, setup| {
+        let syn =
+            setup
+                .peer_syn
+                .clone()
+                .seq(0)
+                .header(SeqNum(setup.irs), SeqNum(setup.iss), setup.peer_window);
+        let again = record.segment_arrives(&syn, 0, &setup.profile, setup.start);
+        assert_eq!(again, SynArrival::SynAck);
+    });
+    let status = end.tcb.status(&end.profile, end.now);
+    assert_eq!((status.srtt.as_millis(), status.rto.as_millis()), (0, 1_000));
+}
+
+// proves: RFC 6298 §5.7
+#[test]
+fn a_lost_syn_ack_means_three_seconds_for_the_first_data() {
+    let end = accepted_after(1_080, |record, setup| {
+        let due = record.deadline();
+        assert_eq!(record.on_deadline(&setup.profile, due), SynDeadline::Retransmit);
+    });
+    let status = end.tcb.status(&end.profile, end.now);
+    assert_eq!((status.srtt.as_millis(), status.rto.as_secs()), (0, 3));
 }

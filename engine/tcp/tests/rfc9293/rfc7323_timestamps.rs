@@ -127,3 +127,21 @@ fn a_retransmitted_segment_gives_a_sample_by_its_echo() {
         "{before:?} {after:?}"
     );
 }
+
+// proves: RFC 5961 §5, that what it drops leaves nothing behind
+#[test]
+fn a_segment_that_is_dropped_for_its_ack_does_not_move_the_timestamp() {
+    for forged in [
+        seg(ACK).seq(1).ack(9_999).octets(1).timestamps(200_000, 0),
+        seg(SYN).seq(1).timestamps(200_000, 0),
+        seg(RST).seq(2).timestamps(200_000, 0),
+    ] {
+        let mut end = setup().established();
+        assert!(end.arrives(&forged).verdict.is_err());
+        end.drain();
+        send!(end, seg(ACK).seq(1).ack(1).octets(5).timestamps(1_001, 0))
+            .verdict
+            .unwrap();
+        assert_eq!(end.read().len(), 5);
+    }
+}

@@ -135,6 +135,22 @@ fn a_sliver_of_window_is_left_until_the_override() {
 }
 
 #[test]
+fn a_window_beyond_what_a_header_can_say_is_not_told_at_each_reading() {
+    let mut end = Setup::default()
+        .profile(|profile| profile.receive_buffer = 256 * 1024)
+        .established();
+    for round in 0..3 {
+        send!(end, seg(ACK).seq(1 + 5 * round).ack(1).octets(5))
+            .verdict
+            .unwrap();
+        let _ = end.pass(50);
+        end.drain();
+        assert_eq!(end.read().len(), 5);
+        expect_nothing!(end);
+    }
+}
+
+#[test]
 fn an_acknowledgment_lies_inside_a_window_that_has_shrunk() {
     let mut end = Setup::default().established();
     end.write(b"abcdef");

@@ -1,0 +1,158 @@
+//! Socket options: those that this TCP has.
+//!
+//! They are options of the connection's profile and hold from when they are set; what a handshake agrees on is taken from those
+//! that stood then.
+#![forbid(unsafe_code)]
+
+use std::ffi::c_int;
+use std::time::Duration;
+
+use fourtuple::{KeepAlive, Profile};
+use libc::{IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, SOL_SOCKET};
+
+use crate::sockets::{Kind, Socket};
+use crate::stack::{Answer, Stack};
+use crate::tcp_info;
+
+impl Stack {
+    pub(crate) fn set_option(&self, fd: c_int, level: c_int, name: c_int, value: &[u8]) -> Answer<()> {
+        self.now(|state| {
+            let socket = state.at(fd)?;
+            set(socket, level, name, value)?;
+            if let Kind::Stream(id) = socket.kind {
+                let profile = socket.profile.clone();
+                state.with(id, |connection| connection.set_profile(&profile));
+            }
+            Ok(())
+        })
+    }
+
+    pub(crate) fn option(&self, fd: c_int, level: c_int, name: c_int) -> Answer<Vec<u8>> {
+        self.now(|state| {
+            let mtu = state.options.mtu;
+            let socket = state.at(fd)?;
+            let headers = if socket.v6 { 60 } else { 40 };
+            let id = match socket.kind {
+                Kind::Stream(id) => Some(id),
+                Kind::Fresh | Kind::Listening { .. } => None,
+            };
+            match (level, name) {
+                (SOL_SOCKET, libc::SO_ERROR) => {
+                    let end = id.and_then(|id| state.ends.get_mut(&id));
+                    Ok(int(end.and_then(|end| end.error.take()).unwrap_or(0)))
+                }
+                (IPPROTO_TCP, libc::TCP_INFO) => {
+                    let status = id.and_then(|id| state.status(id)).ok_or(libc::ENOTCONN)?;
+                    Ok(tcp_info::encode(&status, mtu.saturating_sub(headers)))
+                }
+                (IPPROTO_TCP, libc::TCP_MAXSEG) => {
+                    let status = id.and_then(|id| state.status(id));
+                    Ok(int(status.map_or(536, |status| c_int::from(status.mss))))
+                }
+                (SOL_SOCKET, libc::SO_ACCEPTCONN) => {
+                    Ok(int(c_int::from(matches!(socket.kind, Kind::Listening { .. }))))
+                }
+                _ => option(socket, level, name),
+            }
+        })
+    }
+}
+
+fn set(socket: &mut Socket, level: c_int, name: c_int, value: &[u8]) -> Answer<()> {
+    let profile = &mut socket.profile;
+    match (level, name) {
+        (SOL_SOCKET, libc::SO_LINGER) => {
+            let on = first(value)? != 0;
+            let seconds = u32::try_from(first(&value[4..])?).map_err(|_| libc::EINVAL)?;
+            socket.linger = on.then_some(seconds);
+        }
+        (SOL_SOCKET, libc::SO_REUSEADDR | libc::SO_REUSEPORT) | (IPPROTO_IPV6, libc::IPV6_V6ONLY) => {
+            first(value)?;
+        }
+        (SOL_SOCKET, libc::SO_RCVBUF) => profile.receive_buffer = positive(value)?,
+        (SOL_SOCKET, libc::SO_SNDBUF) => profile.send_buffer = positive(value)?,
+        (SOL_SOCKET, libc::SO_KEEPALIVE) => {
+            profile.keepalive = (first(value)? != 0).then(|| profile.keepalive.unwrap_or_default());
+        }
+        (IPPROTO_TCP, libc::TCP_NODELAY) => profile.nodelay = first(value)? != 0,
+        (IPPROTO_TCP, libc::TCP_KEEPIDLE) => keep(profile).idle = seconds(value)?,
+        (IPPROTO_TCP, libc::TCP_KEEPINTVL) => keep(profile).interval = seconds(value)?,
+        (IPPROTO_TCP, libc::TCP_KEEPCNT) => {
+            keep(profile).count = u8::try_from(positive(value)?).map_err(|_| libc::EINVAL)?;
+        }
+        (IPPROTO_TCP, libc::TCP_USER_TIMEOUT) => {
+            let ms = u64::try_from(first(value)?).map_err(|_| libc::EINVAL)?;
+            profile.user_timeout = (ms > 0).then(|| Duration::from_millis(ms));
+        }
+        (IPPROTO_TCP, libc::TCP_CONGESTION) if value.starts_with(CONGESTION) => {}
+        (IPPROTO_IP, libc::IP_TTL) | (IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS) => {
+            profile.ttl = u8::try_from(positive(value)?).map_err(|_| libc::EINVAL)?;
+        }
+        (IPPROTO_IP, libc::IP_TOS) | (IPPROTO_IPV6, libc::IPV6_TCLASS) => {
+            profile.dscp = u8::try_from(first(value)?).map_err(|_| libc::EINVAL)? >> 2;
+        }
+        _ => return Err(libc::ENOPROTOOPT),
+    }
+    Ok(())
+}
+
+fn option(socket: &Socket, level: c_int, name: c_int) -> Answer<Vec<u8>> {
+    let profile = &socket.profile;
+    let keep = profile.keepalive.unwrap_or_default();
+    let seconds = |span: Duration| c_int::try_from(span.as_secs()).unwrap_or(c_int::MAX);
+    let size = |octets: u32| c_int::try_from(octets).unwrap_or(c_int::MAX);
+    Ok(int(match (level, name) {
+        (SOL_SOCKET, libc::SO_TYPE) => libc::SOCK_STREAM,
+        (SOL_SOCKET, libc::SO_PROTOCOL) => IPPROTO_TCP,
+        (SOL_SOCKET, libc::SO_DOMAIN) if socket.v6 => libc::AF_INET6,
+        (SOL_SOCKET, libc::SO_DOMAIN) => libc::AF_INET,
+        (SOL_SOCKET, libc::SO_RCVBUF) => size(profile.receive_buffer),
+        (SOL_SOCKET, libc::SO_SNDBUF) => size(profile.send_buffer),
+        (SOL_SOCKET, libc::SO_KEEPALIVE) => c_int::from(profile.keepalive.is_some()),
+        (SOL_SOCKET, libc::SO_LINGER) => {
+            let mut octets = int(c_int::from(socket.linger.is_some()));
+            octets.extend(socket.linger.unwrap_or(0).to_ne_bytes());
+            return Ok(octets);
+        }
+        (IPPROTO_TCP, libc::TCP_NODELAY) => c_int::from(profile.nodelay),
+        (IPPROTO_TCP, libc::TCP_KEEPIDLE) => seconds(keep.idle),
+        (IPPROTO_TCP, libc::TCP_KEEPINTVL) => seconds(keep.interval),
+        (IPPROTO_TCP, libc::TCP_KEEPCNT) => c_int::from(keep.count),
+        (IPPROTO_TCP, libc::TCP_USER_TIMEOUT) => {
+            c_int::try_from(profile.user_timeout.map_or(0, |span| span.as_millis())).unwrap_or(c_int::MAX)
+        }
+        (IPPROTO_TCP, libc::TCP_CONGESTION) => return Ok(CONGESTION.to_vec()),
+        (IPPROTO_IP, libc::IP_TTL) | (IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS) => c_int::from(profile.ttl),
+        (IPPROTO_IP, libc::IP_TOS) | (IPPROTO_IPV6, libc::IPV6_TCLASS) => c_int::from(profile.dscp) << 2,
+        _ => return Err(libc::ENOPROTOOPT),
+    }))
+}
+
+fn keep(profile: &mut Profile) -> &mut KeepAlive {
+    profile.keepalive.get_or_insert_default()
+}
+
+fn first(value: &[u8]) -> Answer<c_int> {
+    value
+        .first_chunk()
+        .map(|octets| c_int::from_ne_bytes(*octets))
+        .ok_or(libc::EINVAL)
+}
+
+fn positive(value: &[u8]) -> Answer<u32> {
+    u32::try_from(first(value)?)
+        .ok()
+        .filter(|value| *value > 0)
+        .ok_or(libc::EINVAL)
+}
+
+fn seconds(value: &[u8]) -> Answer<Duration> {
+    positive(value).map(|seconds| Duration::from_secs(u64::from(seconds)))
+}
+
+fn int(value: c_int) -> Vec<u8> {
+    value.to_ne_bytes().to_vec()
+}
+
+/// The one congestion control, by Linux's name.
+const CONGESTION: &[u8] = b"reno";
