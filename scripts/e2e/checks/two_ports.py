@@ -73,7 +73,7 @@ def exercise(lab, server, second):
     beyond = totals["accepts"] - 2 * CONNECTIONS - 2
     stage.expect(0 <= beyond <= 2 * CONCURRENCY, f"{totals['accepts']} connections were accepted")
     stage.expect(totals["dropped"]["not_our_address"] > 0, "the stray SYN was not counted")
-    stage.expect(len(ports) == 2 and ports[0]["port"] != ports[1]["port"], f"ports are {json.dumps(ports)}")
+    stage.expect(len(ports) == 2 and ports[0]["name"] != ports[1]["name"], f"ports are {json.dumps(ports)}")
     for number in ("rx_packets", "tx_packets", "rx_bytes"):
         sums = [port[number] for port in ports]
         stage.expect(sum(sums) == stats["port"][number], f"{number}: {sums} are not {stats['port'][number]} together")
