@@ -13,7 +13,7 @@ import accounts
 import stage
 from stage import ENGINE_V4, ENGINE_V6, expect
 
-TIME_LIMIT_S = 180
+TIME_LIMIT_S = 240
 LASTS_MINUTES = 10
 GENERATOR = ("--iface", "v1", "--driver", "af_packet", "--mac", "02:00:00:00:09:09", "--ip", "10.99.0.9/24", "--ip", "fd99::9/64")
 # On two cores clients and server wait for each other; wrk counts an answer that took its 2 s as an error.
@@ -103,7 +103,8 @@ def check():
         tell_troubles(lab, before)
         (v4, v4_rate, v4_max), (v6, v6_rate, v6_max) = wrk_result(clients[0].stdout, "v4"), wrk_result(clients[1].stdout, "v6")
         made = crr_result(crr.stdout)
-        end = accounts.nothing_left(lab, within_s=30)
+        # What crr had begun to open when its time was over, nobody knows any more: such a record lives for 75 s.
+        end = accounts.nothing_left(lab, within_s=90)
         frames = sent_to_us(lab) - frames
 
         accounts.connections_add_up(end)
