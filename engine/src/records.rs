@@ -3,6 +3,8 @@
 //! A record begins with its four-tuple, so that a look-up compares the full key in the record's first line. IPv4 and IPv6
 //! records lie in arenas of their own; everything outside this file names them by [`SlotRef`] and sees one kind.
 
+mod listed;
+
 use std::collections::VecDeque;
 
 use fourtuple_nic::{Arena, HugePages, Queue};
@@ -18,6 +20,8 @@ use crate::listener::ListenerId;
 use crate::shard::PortNumber;
 use crate::slots::Slots;
 use crate::table::Table;
+pub(crate) use listed::List;
+use listed::Listed;
 
 /// Who has a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,78 +101,6 @@ pub(crate) struct HalfOpen {
     pub(crate) transmit: bool,
     /// The station that sent the SYN: the SYN+ACK goes back to it until the neighbour is known.
     pub(crate) ether_source: EtherAddr,
-}
-
-/// The shard's lists on which a place still stands that its record has left ([`ConnFlags`] has them while there is one). The
-/// next record of the place takes the entries over, but for those on the lists of debtors of other ports than its own: a place
-/// stands on each list once, however many come and go.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Listed {
-    /// A bit for each list of the worker.
-    lists: u8,
-    /// A bit for each port among whose debtors it stands.
-    owes_at: u8,
-}
-
-impl Listed {
-    const DELIVER: u8 = 1;
-    const RETIRE: u8 = 2;
-    const STARVED: u8 = 4;
-
-    fn of(flags: &ConnFlags, port: PortNumber) -> Self {
-        let ConnFlags {
-            transmit,
-            deliver,
-            retire,
-            starved,
-            ..
-        } = *flags;
-        let bit = |stands, bit| if stands { bit } else { 0 };
-        Self {
-            lists: bit(deliver, Self::DELIVER) | bit(retire, Self::RETIRE) | bit(starved, Self::STARVED),
-            owes_at: bit(transmit, port.bit()),
-        }
-    }
-
-    /// What a new record of this port takes over; the rest stays the place's.
-    fn take_over(&mut self, port: PortNumber) -> Self {
-        let taken = Self {
-            lists: self.lists,
-            owes_at: self.owes_at & port.bit(),
-        };
-        self.lists = 0;
-        self.owes_at &= !port.bit();
-        taken
-    }
-
-    fn hand_over(self, flags: &mut ConnFlags) {
-        flags.transmit |= self.owes_at != 0;
-        flags.deliver |= self.lists & Self::DELIVER != 0;
-        flags.retire |= self.lists & Self::RETIRE != 0;
-        flags.starved |= self.lists & Self::STARVED != 0;
-    }
-}
-
-/// One of the shard's lists.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum List {
-    /// Of a port's debtors.
-    Transmit(PortNumber),
-    Deliver,
-    Retire,
-    Starved,
-}
-
-impl List {
-    const fn bits(self) -> Listed {
-        let (lists, owes_at) = match self {
-            Self::Transmit(port) => (0, port.bit()),
-            Self::Deliver => (Listed::DELIVER, 0),
-            Self::Retire => (Listed::RETIRE, 0),
-            Self::Starved => (Listed::STARVED, 0),
-        };
-        Listed { lists, owes_at }
-    }
 }
 
 /// A key in front of a record.
