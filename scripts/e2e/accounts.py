@@ -5,7 +5,7 @@ import time
 from stage import expect
 
 # All that a connection takes while it lives.
-TAKEN = ("connections", "time_wait", "syn_queue", "accept_queue", "lent_chunks", "send_chunks", "receive_chunks", "scoreboards")
+TAKEN = ("connections", "time_wait", "syn_queue", "accept_queue", "lent_chunks", "send_chunks", "receive_chunks", "flights")
 POOLS = ("rx", "tx")
 # A worker's counters that only rise; peaks and gauges do not.
 RISING = ("rx_packets", "rx_bytes", "tx_packets", "consumed", "accepts", "syns_received", "syn_acks_sent", "turns", "busy_ns")

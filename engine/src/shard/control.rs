@@ -98,7 +98,7 @@ impl<Q: Queue> Work<Q> {
         counters.tx_buffers_free = tx_buffers_free;
         counters.send_chunks = u64::from(in_use.send_chunks);
         counters.receive_chunks = u64::from(in_use.receive_chunks);
-        counters.scoreboards = u64::from(in_use.scoreboards);
+        counters.flights = u64::from(in_use.flights);
         counters.reserved_bytes = (self.records.reserved_bytes()
             + self.wheel.reserved_bytes()
             + self.pools.reserved_bytes()) as u64;

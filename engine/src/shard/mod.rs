@@ -212,6 +212,6 @@ fn pool_sizes(limits: &Limits, buffers: u32) -> PoolSizes {
         send_chunks: buffers.saturating_mul(2).max(1024),
         receive_chunks: buffers,
         reassemblies: (limits.connections / 4).clamp(64, 65_536),
-        scoreboards: (limits.connections / 4).clamp(64, 65_536),
+        flights: (limits.connections / 4).clamp(64, 65_536),
     }
 }

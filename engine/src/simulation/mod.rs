@@ -229,7 +229,7 @@ impl<H: Handler<MemQueue>> Side<H> {
             );
             let in_use = work.pools.in_use();
             assert_eq!(
-                (in_use.send_chunks, in_use.receive_chunks, in_use.scoreboards),
+                (in_use.send_chunks, in_use.receive_chunks, in_use.flights),
                 (0, 0, 0),
                 "TCP's pools"
             );

@@ -165,8 +165,8 @@ counters! {
     send_chunks: Gauge,
     /// Chunks in receive and reassembly queues now.
     receive_chunks: Gauge,
-    /// SACK scoreboards in use now.
-    scoreboards: Gauge,
+    /// Records of what connections have outstanding, in use now.
+    flights: Gauge,
     /// Bytes reserved at start for this worker's tables, records, wheel and queues.
     reserved_bytes: Gauge,
 }

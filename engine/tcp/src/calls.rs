@@ -249,7 +249,7 @@ impl<B: Buffers> Tcb<B> {
         self.queue.clear(&mut env.pools.send);
         self.received.clear(&mut env.pools.receive);
         self.drop_reassembly(env);
-        self.drop_scoreboard(env);
+        self.drop_flight(env);
     }
 
     /// How long nobody's connection may be without progress, by its state.

@@ -33,7 +33,7 @@ impl LastAnswer {
 impl<B: Buffers> Tcb<B> {
     /// An ACK is owed to a doubtful segment, unless this second's are spent (RFC 5961 §7).
     pub(crate) fn challenge(&mut self, env: &mut Env<'_, B>) {
-        let second = (env.now.as_millis() / 1000) as u16;
+        let second = (env.now.as_millis() / 1000) as u8;
         if self.recovery.challenge_second != second {
             self.recovery.challenge_second = second;
             self.snd.challenges = 0;

@@ -2,10 +2,10 @@
 
 use fourtuple_wire::{Instant, Payload, Received};
 
+use crate::flight::Flight;
 use crate::pool::Pool;
 use crate::reassembly::Reassembly;
 use crate::receive_queue::ReceiveNode;
-use crate::sack::Scoreboard;
 use crate::send_queue::SendNode;
 use crate::{Profile, TcpCounters};
 
@@ -42,7 +42,7 @@ pub struct Pools<B: Buffers> {
     pub(crate) send: Pool<SendNode<B::Tx>>,
     pub(crate) receive: Pool<ReceiveNode<B::Rx>>,
     pub(crate) reassemblies: Pool<Reassembly>,
-    pub(crate) scoreboards: Pool<Scoreboard>,
+    pub(crate) flights: Pool<Flight>,
 }
 
 /// How many pieces of each kind.
@@ -54,8 +54,9 @@ pub struct PoolSizes {
     pub receive_chunks: u32,
     /// Connections that may have a hole in what they received; beyond, segments out of order are dropped.
     pub reassemblies: u32,
-    /// Connections that may keep selective acknowledgments; beyond, loss is recovered without (RFC 6582).
-    pub scoreboards: u32,
+    /// Connections of which it may be kept what is outstanding, when it was sent and what of it was SACKed; beyond, loss is
+    /// recovered without (RFC 6582).
+    pub flights: u32,
 }
 
 /// How many pieces are taken.
@@ -67,8 +68,8 @@ pub struct PoolsInUse {
     pub receive_chunks: u32,
     /// Of [`PoolSizes::reassemblies`].
     pub reassemblies: u32,
-    /// Of [`PoolSizes::scoreboards`].
-    pub scoreboards: u32,
+    /// Of [`PoolSizes::flights`].
+    pub flights: u32,
 }
 
 impl<B: Buffers> Pools<B> {
@@ -78,7 +79,7 @@ impl<B: Buffers> Pools<B> {
             send: Pool::new(sizes.send_chunks),
             receive: Pool::new(sizes.receive_chunks),
             reassemblies: Pool::new(sizes.reassemblies),
-            scoreboards: Pool::new(sizes.scoreboards),
+            flights: Pool::new(sizes.flights),
         }
     }
 
@@ -87,7 +88,7 @@ impl<B: Buffers> Pools<B> {
         self.send.reserved_bytes()
             + self.receive.reserved_bytes()
             + self.reassemblies.reserved_bytes()
-            + self.scoreboards.reserved_bytes()
+            + self.flights.reserved_bytes()
     }
 
     /// What is taken now.
@@ -96,7 +97,7 @@ impl<B: Buffers> Pools<B> {
             send_chunks: self.send.in_use(),
             receive_chunks: self.receive.in_use(),
             reassemblies: self.reassemblies.in_use(),
-            scoreboards: self.scoreboards.in_use(),
+            flights: self.flights.in_use(),
         }
     }
 }

@@ -21,6 +21,7 @@ mod counters;
 mod deadlines;
 mod delayed_ack;
 mod env;
+mod flight;
 mod isn;
 mod keepalive;
 mod listen;

@@ -13,8 +13,7 @@
 use fourtuple_wire::{SackBlock, SeqNum, TcpHeader};
 
 use crate::congestion::Algorithm;
-use crate::pool::NIL;
-use crate::sack::{self, DUP_THRESH, Scoreboard};
+use crate::sack::{self, DUP_THRESH};
 use crate::tcb::{Debts, Flags};
 use crate::{Buffers, Env, Pools, Tcb};
 
@@ -25,7 +24,8 @@ pub(crate) struct Recovery {
     pub(crate) recover: SeqNum,
     pub(crate) high_rxt: SeqNum,
     /// Second of the clock in which challenge ACKs were counted last (beside recovery, for the room).
-    pub(crate) challenge_second: u16,
+    pub(crate) challenge_second: u8,
+    pub(crate) marks: Marks,
     pub(crate) phase: Phase,
     pub(crate) duplicate_acks: u8,
 }
@@ -40,12 +40,38 @@ pub(crate) enum Phase {
     Loss,
 }
 
+/// What is so of the flight, for those who need not look at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Marks(u8);
+
+impl Marks {
+    const NONE: Self = Self(0);
+    /// Something is SACKed.
+    pub(crate) const SACKED: Self = Self(1);
+
+    #[inline]
+    pub(crate) const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    #[inline]
+    pub(crate) const fn insert(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
+    #[inline]
+    pub(crate) const fn remove(&mut self, other: Self) {
+        self.0 &= !other.0;
+    }
+}
+
 impl Recovery {
     pub(crate) const fn new(iss: SeqNum) -> Self {
         Self {
             recover: iss,
             high_rxt: iss,
             challenge_second: 0,
+            marks: Marks::NONE,
             phase: Phase::Open,
             duplicate_acks: 0,
         }
@@ -56,9 +82,9 @@ impl<B: Buffers> Tcb<B> {
     /// What the peer reports to hold out of order.
     pub(crate) fn sacked<'a>(&self, pools: &'a Pools<B>) -> &'a [SackBlock] {
         pools
-            .scoreboards
-            .piece(self.scoreboard)
-            .map_or(&[], Scoreboard::ranges)
+            .flights
+            .piece(self.flight)
+            .map_or(&[], |flight| flight.scoreboard.ranges())
     }
 
     /// Everything not SACKed before this is taken for lost.
@@ -124,34 +150,29 @@ impl<B: Buffers> Tcb<B> {
         }
         let mut news = 0;
         for block in &header.options.sack {
-            if self.scoreboard == NIL {
-                let inside = block.left.after(self.snd.una) && block.left.before(self.snd.nxt);
-                if !inside {
-                    continue;
-                }
+            let inside = block.left.after(self.snd.una) && block.left.before(self.snd.nxt);
+            if inside && !self.open_flight(env) {
                 // A pool without room: loss is recovered as if there were no SACK (RFC 6582).
-                let Ok(index) = env.pools.scoreboards.insert(Scoreboard::default()) else {
-                    env.counters.pool_empty += 1;
-                    return true;
-                };
-                self.scoreboard = index;
+                env.counters.pool_empty += 1;
+                return true;
             }
-            if let Some(scoreboard) = env.pools.scoreboards.piece_mut(self.scoreboard) {
-                news += scoreboard.add(*block, self.snd.una, self.snd.nxt);
+            if let Some(flight) = env.pools.flights.piece_mut(self.flight) {
+                news += flight.scoreboard.add(*block, self.snd.una, self.snd.nxt);
             }
         }
-        if self.sacked(env.pools).is_empty() {
-            self.drop_scoreboard(env);
+        if news > 0 {
+            self.recovery.marks.insert(Marks::SACKED);
         }
         env.counters.sack_blocks_in += u64::from(news > 0);
         news > 0
     }
 
-    pub(crate) fn drop_scoreboard(&mut self, env: &mut Env<'_, B>) {
-        if self.scoreboard != NIL {
-            env.pools.scoreboards.remove(self.scoreboard);
-            self.scoreboard = NIL;
+    /// Nothing counts as SACKed any more.
+    fn forget_sacked(&mut self, env: &mut Env<'_, B>) {
+        if let Some(flight) = env.pools.flights.piece_mut(self.flight) {
+            flight.scoreboard.clear();
         }
+        self.recovery.marks.remove(Marks::SACKED);
     }
 
     /// A duplicate ACK (RFC 5681 §2, RFC 6675 §2), perhaps with news of what is SACKed.
@@ -193,14 +214,14 @@ impl<B: Buffers> Tcb<B> {
     #[inline]
     pub(crate) fn on_new_ack(&mut self, acked: u32, flight: u32, env: &mut Env<'_, B>) {
         let mss = u32::from(self.snd.mss);
-        if self.scoreboard != NIL {
+        if self.recovery.marks.contains(Marks::SACKED) {
             let empty = env
                 .pools
-                .scoreboards
-                .piece_mut(self.scoreboard)
-                .is_none_or(|board| board.advance(self.snd.una));
+                .flights
+                .piece_mut(self.flight)
+                .is_none_or(|flight| flight.scoreboard.advance(self.snd.una));
             if empty {
-                self.drop_scoreboard(env);
+                self.recovery.marks.remove(Marks::SACKED);
             }
         }
         self.recovery.duplicate_acks = 0;
@@ -227,7 +248,7 @@ impl<B: Buffers> Tcb<B> {
             Phase::FastSack => {
                 self.recovery.high_rxt = self.recovery.high_rxt.later(self.snd.una);
                 // Its SACKs are gone (reneged upon, or covered): nothing else would fill the first hole.
-                if self.scoreboard == NIL && self.recovery.high_rxt == self.snd.una {
+                if !self.recovery.marks.contains(Marks::SACKED) && self.recovery.high_rxt == self.snd.una {
                     self.debts.insert(Debts::RETRANSMIT);
                 }
             }
@@ -239,6 +260,7 @@ impl<B: Buffers> Tcb<B> {
                 }
             }
         }
+        self.close_flight(env);
     }
 
     /// The retransmission timer ran out with data outstanding (RFC 6298 §5.4–5.6, RFC 5681 §3.1).
@@ -253,7 +275,7 @@ impl<B: Buffers> Tcb<B> {
     /// Everything outstanding is to be sent again, from the first octet on.
     pub(crate) fn go_back(&mut self, env: &mut Env<'_, B>) {
         // RFC 2018 §8: the peer may have reneged; its SACKs no longer count.
-        self.drop_scoreboard(env);
+        self.forget_sacked(env);
         self.recovery.phase = Phase::Loss;
         self.recovery.recover = self.snd.nxt;
         self.recovery.high_rxt = self.snd.una;

@@ -27,8 +27,7 @@ impl Scoreboard {
     /// Adds a block that lies within `una..nxt`; how many octets of it are news.
     pub(crate) fn add(&mut self, block: SackBlock, una: SeqNum, nxt: SeqNum) -> u32 {
         // RFC 2018 §5 and 2883: what lies outside is a duplicate's report, or nonsense.
-        let sane =
-            block.left.at_or_after(una) && block.left.before(block.right) && block.right.at_or_before(nxt);
+        let sane = block.left.after(una) && block.left.before(block.right) && block.right.at_or_before(nxt);
         if !sane {
             return 0;
         }
@@ -60,6 +59,11 @@ impl Scoreboard {
         // A range that is covered in part was reneged upon, or never held: SND.UNA itself is always a hole.
         self.ranges.retain(|range| range.left.after(una));
         self.ranges.is_empty()
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        self.ranges.clear();
     }
 
     fn octets(&self) -> u32 {

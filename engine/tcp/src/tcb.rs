@@ -9,8 +9,8 @@
 //!   queue front = snd.una (+1 while the SYN is not acknowledged); a FIN stands behind the queue's last byte
 //! ```
 //! Hot fields lie in the first two cache lines, what loss, timing and idleness need in the third; sizes are asserted
-//! below for the 16-byte payload of a port. What a connection only has under load (further chunks, holes, selective
-//! acknowledgments) lies in [`Pools`](crate::Pools). The rules are in the other files, by topic.
+//! below for the 16-byte payload of a port. What a connection only has under load (further chunks, holes, the
+//! times of what is outstanding) lies in [`Pools`](crate::Pools). The rules are in the other files, by topic.
 
 use std::fmt;
 
@@ -51,8 +51,8 @@ pub struct Tcb<B: Buffers> {
     pub(crate) congestion: Congestion,
     pub(crate) rto: Rto,
     pub(crate) recovery: Recovery,
-    /// The selective acknowledgments, in a pool.
-    pub(crate) scoreboard: u32,
+    /// What is known of what is outstanding, in a pool ([`Flight`](crate::flight::Flight)).
+    pub(crate) flight: u32,
     /// What waits behind a hole, in a pool.
     pub(crate) reassembly: u32,
     /// Tick since which nothing of what is outstanding was acknowledged.
@@ -257,7 +257,7 @@ impl<B: Buffers> Tcb<B> {
             congestion: Congestion::new(profile.congestion, u32::from(mss)),
             rto: Rto::new(profile),
             recovery: Recovery::new(seeds.iss),
-            scoreboard: NIL,
+            flight: NIL,
             reassembly: NIL,
             progress_at: tick,
             last_sent: tick,

@@ -259,6 +259,9 @@ impl<B: Buffers> Tcb<B> {
                 Phase::Fast | Phase::FastSack => env.counters.retransmits_fast += 1,
             }
         } else {
+            if offset > 2 * u32::from(self.snd.mss) {
+                self.open_flight(env);
+            }
             self.sent_new(offset, end, env);
             if text.fin {
                 self.flags.insert(Flags::FIN_SENT);

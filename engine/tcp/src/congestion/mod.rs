@@ -16,6 +16,23 @@ pub enum CongestionKind {
     NewReno,
 }
 
+/// What an algorithm remembers beyond window and threshold; it lies in the [`Flight`](crate::flight::Flight), if there is one.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Model {
+    /// Nothing.
+    #[default]
+    None,
+}
+
+impl Model {
+    /// It may be forgotten when everything is acknowledged.
+    pub(crate) fn may_go(&self) -> bool {
+        match self {
+            Self::None => true,
+        }
+    }
+}
+
 /// What an algorithm answers to.
 pub(crate) trait Algorithm {
     /// Octets that may be outstanding.

@@ -8,7 +8,7 @@ use fourtuple_wire::{DropReason, Received, TcpFlags};
 
 use super::Segment;
 use crate::pool::NIL;
-use crate::recovery::Phase;
+use crate::recovery::{Marks, Phase};
 use crate::tcb::Flags;
 use crate::{Buffers, Env, Signals, State, Tcb};
 
@@ -33,7 +33,7 @@ impl<B: Buffers> Tcb<B> {
             && timely
             && options.sack.is_empty()
             && self.reassembly == NIL
-            && self.scoreboard == NIL
+            && !self.recovery.marks.contains(Marks::SACKED)
             && self.recovery.phase == Phase::Open
             && !self.flags.contains(Flags::ORPHAN)
     }

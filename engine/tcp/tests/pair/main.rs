@@ -54,7 +54,7 @@ fn setup(seed: u64) -> Setup {
             send_chunks: 2_000,
             receive_chunks: 2_000,
             reassemblies: 4,
-            scoreboards: 4,
+            flights: 4,
         },
     }
 }
@@ -175,7 +175,7 @@ fn empty_pools_slow_a_connection_down_and_never_stop_it() {
             send_chunks: (seed % 3) as u32,
             receive_chunks: 1 + (seed % 4) as u32,
             reassemblies: (seed % 2) as u32,
-            scoreboards: (seed % 2) as u32,
+            flights: (seed % 2) as u32,
         };
         for plan in &mut setup.plans {
             plan.total = 20_000;

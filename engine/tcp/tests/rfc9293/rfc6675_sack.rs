@@ -121,7 +121,6 @@ fn an_ack_of_all_ends_recovery() {
         "more than two segments above the hole are enough"
     );
     send!(end, seg(ACK).seq(1).ack(10_001)).verdict.unwrap();
-    assert_eq!(end.pools.in_use().scoreboards, 0);
     assert!(end.drain().iter().all(|sent| !sent.retransmission));
 }
 
@@ -134,7 +133,6 @@ fn a_timeout_forgets_what_was_sacked() {
         .unwrap();
     end.drain();
     let _ = end.fire();
-    assert_eq!(end.pools.in_use().scoreboards, 0);
     expect!(end, seg(ACK).seq(1).octets(1_000));
     send!(end, seg(ACK).seq(1).ack(1_001)).verdict.unwrap();
     expect!(end, seg(ACK).seq(1_001).octets(1_000));
@@ -142,10 +140,7 @@ fn a_timeout_forgets_what_was_sacked() {
 
 #[test]
 fn without_room_for_a_scoreboard_new_reno_recovers() {
-    let pools = PoolSizes {
-        scoreboards: 0,
-        ..POOLS
-    };
+    let pools = PoolSizes { flights: 0, ..POOLS };
     let mut end = outstanding(Setup { pools, ..setup() });
     for right in [2_001, 3_001, 4_001] {
         // The peer's SACKs find no room; its ACKs still repeat.
@@ -164,8 +159,21 @@ fn blocks_of_nonsense_are_harmless() {
     for block in [(0, 1), (5_001, 4_001), (9_001, 50_000), (1, 2), (0, u32::MAX)] {
         send!(end, seg(ACK).seq(1).ack(1).sack(&[block])).verdict.unwrap();
     }
-    assert_eq!(
-        (end.counters.sack_blocks_in, end.pools.in_use().scoreboards),
-        (0, 0)
-    );
+    assert_eq!(end.counters.sack_blocks_in, 0);
+}
+
+#[test]
+fn a_flight_is_kept_while_more_than_two_segments_are_outstanding_or_queued() {
+    let mut end = setup().established();
+    end.write_octets(1, 2_000);
+    end.drain();
+    assert_eq!(end.pools.in_use().flights, 0, "a small flight needs none");
+    send!(end, seg(ACK).seq(1).ack(2_001)).verdict.unwrap();
+    end.write_octets(2_001, 4_000);
+    end.drain();
+    assert_eq!(end.pools.in_use().flights, 1);
+    send!(end, seg(ACK).seq(1).ack(5_001)).verdict.unwrap();
+    assert_eq!(end.pools.in_use().flights, 1);
+    send!(end, seg(ACK).seq(1).ack(6_001)).verdict.unwrap();
+    assert_eq!(end.pools.in_use().flights, 0, "all is acknowledged");
 }

@@ -14,7 +14,7 @@ pub const POOLS: PoolSizes = PoolSizes {
     send_chunks: 256,
     receive_chunks: 1024,
     reassemblies: 4,
-    scoreboards: 4,
+    flights: 4,
 };
 
 /// How a test's connection begins.
