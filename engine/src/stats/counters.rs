@@ -83,13 +83,13 @@ counters! {
     turns: Counter,
     /// Turns in which something was received, commanded, due or sent.
     busy_turns: Counter,
-    /// Nanoseconds spent in busy turns.
+    /// Time spent in busy turns.
     busy_ns: Counter,
-    /// Nanoseconds asleep.
+    /// Time asleep.
     idle_ns: Counter,
     /// Times the worker slept.
     sleeps: Counter,
-    /// Nanoseconds of the longest turn.
+    /// The longest turn.
     longest_turn_ns: Peak,
     /// Connections accepted: handshakes completed on the listening side.
     accepts: Counter,

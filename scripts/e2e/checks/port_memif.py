@@ -1,6 +1,5 @@
 """Two processes over memif, either role on either side, 1 and 2 queues: 100 MiB verified, 1,000 connections, kills and returns."""
 
-import json
 import os
 import pathlib
 import signal
@@ -8,12 +7,10 @@ import tempfile
 import time
 
 import stage
+import two_processes
 from stage import expect
 
 TIME_LIMIT_S = 90
-SERVER_IP, CLIENT_IP = "10.98.0.1", "10.98.0.2"
-REQUEST, REQUESTS = 65536, 1600  # 100 MiB
-CONNECTIONS, CONCURRENT = 1000, 20
 
 
 def port(role, path):
@@ -25,59 +22,25 @@ def other(role):
 
 
 def serve(lab, role, path, workers, name):
-    server = lab.start("engine", name, [
-        stage.fourtuple(), "serve", "echo:7", "--ip", f"{SERVER_IP}/24", "--workers", workers, "--idle", "adaptive",
-        "--port", port(role, path),
-    ])
-    server.wait_for_line(rf"^listening echo {SERVER_IP}:7", 20)
+    server = two_processes.serve(lab, port(role, path), workers, name)
+    two_processes.await_listening(server)
     return server
-
-
-def load_words(role, path, workers, *words):
-    return [
-        stage.fourtuple(), "load", *words, "--ip", f"{CLIENT_IP}/24", "--workers", workers, "--idle", "adaptive",
-        "--port", port(role, path), "--timeout", "5s", "--json",
-    ]
-
-
-def load(lab, role, path, workers, *words):
-    done = lab.run("engine", load_words(role, path, workers, *words), within_s=30)
-    found = json.loads(done.stdout)
-    expect(not any(found["errors"].values()), f"{words[0]}: errors {found['errors']}")
-    return found
-
-
-def expect_sums(lab, accepts):
-    """Every frame has one verdict, and every connection was counted."""
-    snapshot = lab.stats()
-    for worker in snapshot["workers"]:
-        told = worker["consumed"] + worker["steered_out"] + sum(worker["dropped"].values())
-        expect(worker["rx_packets"] + worker["steered_in"] == told, f"a frame without a verdict: {worker}")
-    totals = snapshot["totals"]
-    # A run that counts operations may have opened the next ones when the last is done.
-    beyond = totals["accepts"] - accepts
-    expect(0 <= beyond <= CONCURRENT, f"{totals['accepts']} connections were accepted, not {accepts}")
-    expect(totals["dropped"]["bad_tcp_checksum"] == 0, "frames were damaged on the way")
 
 
 def transfers(lab, role, path, workers):
     server = serve(lab, role, path, workers, f"serve_{role}_{workers}")
-    bulk = load(lab, other(role), path, workers, "rr", f"{SERVER_IP}:7", "-c", "4", "-n", REQUESTS, "-s", REQUEST, "--verify")
-    expect(bulk["operations"] == REQUESTS, f"{bulk['operations']} of {REQUESTS} requests")
-    opened = load(lab, other(role), path, workers, "crr", f"{SERVER_IP}:7", "-c", CONCURRENT, "-n", CONNECTIONS)
-    expect(opened["operations"] == CONNECTIONS, f"{opened['operations']} of {CONNECTIONS} connections")
-    stage.progress(
-        f"serve is {role}, {workers} queues: 100 MiB {bulk['duration_s']:.2f} s, "
-        f"{CONNECTIONS} connections {opened['duration_s']:.2f} s"
-    )
-    expect_sums(lab, 4 + CONNECTIONS)
+    two_processes.transfer(lab, port(other(role), path), workers, f"serve is {role}, {workers} queues")
     stage.drain(server)
 
 
 def kills(lab, role, path):
     """The peer is killed in the middle, then the server; who stays is neither hurt nor stuck."""
+    def all_come():
+        back = two_processes.load(lab, port(other(role), path), 1, "crr", "-c", "8", "-n", 200)
+        expect(back["operations"] == 200, "not all came back")
+
     server = serve(lab, role, path, 1, f"killed_{role}")
-    words = load_words(other(role), path, 1, "rr", f"{SERVER_IP}:7", "-c", "8", "-d", "20s")
+    words = two_processes.load_words(port(other(role), path), 1, "rr", "-c", "8", "-d", "20s")
     peer = lab.start("engine", f"killed_peer_{role}", words)
     # Frames are on their way as soon as connections are there.
     deadline = time.monotonic() + 10
@@ -86,20 +49,13 @@ def kills(lab, role, path):
         time.sleep(0.05)
     peer.signal(signal.SIGKILL)
     peer.wait(5)
-    back = load(lab, other(role), path, 1, "crr", f"{SERVER_IP}:7", "-c", "8", "-n", 200)
-    expect(back["operations"] == 200, "not all came back")
+    all_come()
     server.expect_running()
     server.signal(signal.SIGKILL)
     server.wait(5)
     again = serve(lab, role, path, 1, f"again_{role}")
-    back = load(lab, other(role), path, 1, "crr", f"{SERVER_IP}:7", "-c", "8", "-n", 200)
-    expect(back["operations"] == 200, "not all after the restart")
+    all_come()
     stage.drain(again)
-
-
-def free_huge_pages():
-    found = pathlib.Path("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages")
-    return int(found.read_text()) if found.exists() else 0
 
 
 def leftovers():
@@ -117,7 +73,6 @@ def check():
             kills(lab, role, path)
         expect(not os.path.exists(path), "a socket's file was left behind by a server that ended well")
     expect(leftovers() == before, f"hugepage files were left behind: {leftovers()}")
-    stage.note(f"free huge pages: {free_huge_pages()}")
 
 
 stage.main(check)
