@@ -3,7 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path as FilePath;
+use std::path::{Path as FilePath, PathBuf};
 use std::time::Duration;
 
 use fourtuple_nic::MacAddr;
@@ -74,6 +74,10 @@ pub struct Config {
     pub msl: Duration,
     /// Stay silent for one MSL after start (RFC 9293 §3.4.3).
     pub quiet_time: bool,
+    /// A file that only its owner can read, in which the keys of sequence numbers and timestamps are kept for the next engine of
+    /// this boot: a peer that has connections of this one in TIME_WAIT then takes those of the next. Where it can't be kept, and when
+    /// `None`, each engine begins anew.
+    pub secrets: Option<PathBuf>,
     /// Where the stats endpoint listens; none when `None`.
     pub stats: Option<SocketAddr>,
     /// Bytes of buffer space a connection may hold for the application (receive window).
@@ -128,6 +132,7 @@ impl Default for Config {
             source_range: None,
             msl: Duration::from_secs(30),
             quiet_time: false,
+            secrets: None,
             stats: None,
             receive_buffer: 256 * 1024,
             send_buffer: 256 * 1024,

@@ -74,9 +74,9 @@ pub use fourtuple_tcp::{KeepAlive, Profile, State, Status};
 pub use fourtuple_wire::{DropReason, FourTuple, Instant};
 pub use handler::{Closed, Handler, NoHandler};
 pub use handoff::{Chunk, Connecting, Endpoint, EndpointLimits, Listener, Stream, StreamError, Unsent};
-pub use listener::{Delivery, Listen, ListenerId};
+pub use listener::{Delivery, Listen, ListenerId, SynCookies};
 pub use port_name::PortName;
-pub use secrets::Secrets;
+pub use secrets::{HandedDown, Secrets};
 pub use shard::{ConnectOptions, Connection, ReceivedBytes, SharedBytes, WorkerCalls};
 
 #[cfg(any(test, fuzzing))]

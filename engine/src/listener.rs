@@ -23,6 +23,18 @@ pub enum Delivery {
     Endpoints,
 }
 
+/// When a SYN is answered with a cookie in place of a record (RFC 4987 §3.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum SynCookies {
+    /// When the SYN queue has no room for a record.
+    #[default]
+    Auto,
+    /// Always: no handshake costs memory, and none keeps more than a cookie can.
+    Always,
+    /// Never: a SYN that finds the SYN queue full is ignored.
+    Off,
+}
+
 /// What to listen on and how.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listen {
@@ -36,6 +48,8 @@ pub struct Listen {
     pub backlog: u32,
     /// Half-open connections, all workers together.
     pub syn_queue: u32,
+    /// When a SYN gets a cookie in place of a record.
+    pub syn_cookies: SynCookies,
     /// Who takes the connections.
     pub delivery: Delivery,
     /// Options of its connections.
@@ -51,6 +65,7 @@ impl Listen {
             address: None,
             backlog: 128,
             syn_queue: 1024,
+            syn_cookies: SynCookies::default(),
             delivery: Delivery::Handler,
             profile: fourtuple_tcp::Profile::default(),
         }

@@ -1,12 +1,21 @@
-//! Every secret of an engine in one place, so that a successor process could be given them (D8).
+//! Every secret of an engine in one place, so that a successor process can be given them (D8).
+//!
+//! Those that peers meet again in a successor are [`HandedDown`]: with them, and with clocks that count from the machine's boot,
+//! its sequence numbers and timestamps go on where this process leaves off. The others are fresh for each engine.
+
+mod kept;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use fourtuple_nic::RSS_KEY_LEN;
-use fourtuple_tcp::{Seeds, isn};
+use fourtuple_tcp::{Seeds, isn, period};
 use fourtuple_wire::{FourTuple, Instant};
 use rustix::rand::{GetRandomFlags, getrandom};
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::error::StartError;
-use crate::table::hash_tuple;
+use crate::table::{hash_tuple, hash_tuple_and};
 
 /// Keys of the hashes that a peer must not be able to compute.
 #[derive(Clone)]
@@ -15,12 +24,25 @@ pub struct Secrets {
     pub rss: [u8; RSS_KEY_LEN],
     /// Places in the table.
     pub table: (u64, u64),
+    /// Ephemeral ports (RFC 6056).
+    pub ports: (u64, u64),
+    /// What a successor goes on with.
+    pub handed_down: HandedDown,
+    /// From the machine's boot to the zero of the engine's clock.
+    epoch: Duration,
+}
+
+/// The keys that a successor needs in order that its connections follow those of its predecessor (RFC 6191, RFC 6528).
+#[derive(Clone, PartialEq, Eq)]
+pub struct HandedDown {
     /// Initial sequence numbers (RFC 6528).
     pub isn: (u64, u64),
     /// Offsets of the timestamp clock (RFC 7323 §5.4).
     pub timestamps: (u64, u64),
-    /// Ephemeral ports (RFC 6056).
-    pub ports: (u64, u64),
+    /// SYN cookies (RFC 4987 §3.6).
+    pub cookies: (u64, u64),
+    /// Cookies of TCP Fast Open (RFC 7413 §4.1.2).
+    pub fast_open: (u64, u64),
 }
 
 impl std::fmt::Debug for Secrets {
@@ -29,13 +51,25 @@ impl std::fmt::Debug for Secrets {
     }
 }
 
+impl std::fmt::Debug for HandedDown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HandedDown { .. }")
+    }
+}
+
+/// Keys of two words each, beside that of RSS.
+const KEYS: usize = 6;
+
+/// Octets of all of them.
+const OCTETS: usize = RSS_KEY_LEN + KEYS * 16;
+
 impl Secrets {
     /// Fresh ones from the operating system.
     ///
     /// # Errors
     /// [`StartError::System`] when the system has no randomness to give.
     pub fn fresh() -> Result<Self, StartError> {
-        let mut octets = [0u8; RSS_KEY_LEN + 64];
+        let mut octets = [0u8; OCTETS];
         let mut filled = 0;
         while filled < octets.len() {
             filled += getrandom(&mut octets[filled..], GetRandomFlags::empty()).map_err(|error| {
@@ -50,7 +84,7 @@ impl Secrets {
 
     /// The same ones for every run of a test.
     pub fn from_seed(seed: u64) -> Self {
-        let mut octets = [0u8; RSS_KEY_LEN + 64];
+        let mut octets = [0u8; OCTETS];
         for (at, chunk) in octets.chunks_mut(8).enumerate() {
             let tuple = hash_octets((seed, 0x5eed), at as u64).to_le_bytes();
             chunk.copy_from_slice(&tuple[..chunk.len()]);
@@ -58,7 +92,7 @@ impl Secrets {
         Self::from_octets(&octets)
     }
 
-    fn from_octets(octets: &[u8; RSS_KEY_LEN + 64]) -> Self {
+    fn from_octets(octets: &[u8; OCTETS]) -> Self {
         let mut rss = [0u8; RSS_KEY_LEN];
         rss.copy_from_slice(&octets[..RSS_KEY_LEN]);
         let word = |n: usize| {
@@ -69,21 +103,124 @@ impl Secrets {
         Self {
             rss,
             table: (word(0), word(1)),
-            isn: (word(2), word(3)),
-            timestamps: (word(4), word(5)),
             ports: (word(6), word(7)),
+            handed_down: HandedDown {
+                isn: (word(2), word(3)),
+                timestamps: (word(4), word(5)),
+                cookies: (word(8), word(9)),
+                fast_open: (word(10), word(11)),
+            },
+            epoch: Duration::ZERO,
         }
+    }
+
+    /// Where this system keeps what lasts until it boots: `/run/fourtuple/secrets` for root, for others the same name in
+    /// `$XDG_RUNTIME_DIR`, if there is one.
+    pub fn usual_file() -> Option<PathBuf> {
+        let folder = if rustix::process::geteuid().is_root() {
+            PathBuf::from("/run")
+        } else {
+            std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from)?
+        };
+        folder.is_absolute().then(|| folder.join("fourtuple/secrets"))
+    }
+
+    /// Goes on with the keys that an engine before this one left in a file, or leaves its own there. A file that can't be used is
+    /// no reason not to start: peers then wait for as long as their TIME_WAIT records live.
+    pub(crate) fn keep_in(&mut self, file: &Path) {
+        match kept::kept_or(file, &self.handed_down) {
+            Ok(kept) => self.handed_down = kept,
+            Err(error) => tracing::warn!(
+                "{}: {error}; a successor of this process may be refused by peers that keep its connections in TIME_WAIT",
+                file.display()
+            ),
+        }
+    }
+
+    /// Lets the clocks of sequence numbers, timestamps and cookies count from the machine's boot. `now` is the engine's clock.
+    pub(crate) fn count_from_boot(&mut self, now: Instant) {
+        let boot = clock_gettime(ClockId::Boottime);
+        let seconds = Duration::from_secs(boot.tv_sec.max(0) as u64);
+        let since = seconds + Duration::from_nanos(boot.tv_nsec.max(0) as u64);
+        self.epoch = since.saturating_sub(now.since(Instant::ZERO));
     }
 
     /// What a new connection with this four-tuple starts from.
     pub(crate) fn seeds(&self, tuple: &FourTuple, now: Instant) -> Seeds {
+        let HandedDown {
+            isn: sequence,
+            timestamps,
+            ..
+        } = self.handed_down;
+        let clock = (self.epoch.as_millis() as u32).wrapping_add(hash_tuple(timestamps, tuple) as u32);
         Seeds {
-            iss: isn(hash_tuple(self.isn, tuple) as u32, now),
-            timestamp_offset: hash_tuple(self.timestamps, tuple) as u32,
+            iss: isn(hash_tuple(sequence, tuple) as u32, now + self.epoch),
+            timestamp_offset: clock,
         }
+    }
+
+    /// The period of SYN cookies that are made now.
+    pub(crate) fn cookie_period(&self, now: Instant) -> u32 {
+        period(self.epoch + now.since(Instant::ZERO))
+    }
+
+    /// The keyed hash of SYN cookies.
+    pub(crate) fn cookie_hash(&self, tuple: &FourTuple, number: u64) -> u64 {
+        hash_tuple_and(self.handed_down.cookies, tuple, number)
+    }
+
+    /// Where a worker begins to look for ephemeral ports.
+    pub(crate) fn first_port(&self) -> u32 {
+        hash_octets(self.ports, 0) as u32
     }
 }
 
 fn hash_octets(keys: (u64, u64), n: u64) -> u64 {
     siphasher::sip::SipHasher13::new_with_keys(keys.0, keys.1).hash(&n.to_le_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tuple() -> FourTuple {
+        FourTuple::new("10.0.0.1:80".parse().unwrap(), "10.0.0.2:1024".parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_successor_goes_on_behind_its_predecessor() {
+        let mut first = Secrets::fresh().unwrap();
+        // Both clocks start at zero, whenever that is.
+        first.count_from_boot(Instant::ZERO);
+        let lived = Duration::from_millis(20);
+        std::thread::sleep(lived);
+        let mut next = Secrets {
+            handed_down: first.handed_down.clone(),
+            ..Secrets::fresh().unwrap()
+        };
+        next.count_from_boot(Instant::ZERO);
+        let end = Instant::ZERO + lived;
+        let (before, after) = (first.seeds(&tuple(), end), next.seeds(&tuple(), Instant::ZERO));
+        assert!(after.iss.at_or_after(before.iss), "{before:?} {after:?}");
+        let timestamp =
+            |seeds: &Seeds, now: Instant| seeds.timestamp_offset.wrapping_add(now.as_millis() as u32);
+        let ahead = timestamp(&after, Instant::ZERO).wrapping_sub(timestamp(&before, end));
+        assert!(ahead < 10_000, "{ahead} ms");
+    }
+
+    #[test]
+    fn without_it_they_begin_anywhere() {
+        let [one, other] = [1, 2].map(|seed| Secrets::from_seed(seed).seeds(&tuple(), Instant::ZERO));
+        assert_ne!(
+            (one.iss, one.timestamp_offset),
+            (other.iss, other.timestamp_offset)
+        );
+    }
+
+    #[test]
+    fn nothing_prints_a_secret() {
+        let secrets = Secrets::from_seed(1);
+        let text = format!("{secrets:?} {:?}", secrets.handed_down);
+        assert_eq!(text, "Secrets { .. } HandedDown { .. }");
+    }
 }

@@ -104,6 +104,29 @@ impl Table {
     }
 }
 
+/// SipHash-1-3 of a four-tuple and a number under `keys`.
+pub(crate) fn hash_tuple_and(keys: (u64, u64), tuple: &FourTuple, number: u64) -> u64 {
+    let mut hasher = SipHasher13::new_with_keys(keys.0, keys.1);
+    match tuple {
+        FourTuple::V4(t) => {
+            let mut octets = [0u8; 20];
+            octets[..4].copy_from_slice(&t.local.octets());
+            octets[4..8].copy_from_slice(&t.remote.octets());
+            octets[8..10].copy_from_slice(&t.local_port.to_be_bytes());
+            octets[10..12].copy_from_slice(&t.remote_port.to_be_bytes());
+            octets[12..].copy_from_slice(&number.to_be_bytes());
+            hasher.hash(&octets)
+        }
+        FourTuple::V6(t) => {
+            hasher.write(&t.local.octets());
+            hasher.write(&t.remote.octets());
+            hasher.write_u32(u32::from(t.local_port) << 16 | u32::from(t.remote_port));
+            hasher.write_u64(number);
+            hasher.finish()
+        }
+    }
+}
+
 /// SipHash-1-3 of a four-tuple under `keys`.
 pub(crate) fn hash_tuple(keys: (u64, u64), tuple: &FourTuple) -> u64 {
     let hasher = SipHasher13::new_with_keys(keys.0, keys.1);

@@ -10,7 +10,7 @@ use fourtuple_wire::Instant;
 
 use crate::attach::Reports;
 use crate::listener::ListenerId;
-use crate::stats::{Facts, Reader, Snapshot};
+use crate::stats::{Facts, PortRange, Reader, Snapshot};
 
 /// Where a listener listens: one address or all, and its ports.
 type Bound = (Option<IpAddr>, RangeInclusive<u16>);
@@ -32,10 +32,8 @@ impl Watch {
     /// The numbers now.
     pub(crate) fn snapshot(&self) -> Snapshot {
         let listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut ports: Vec<u16> = listening.values().flat_map(|(_, ports)| ports.clone()).collect();
+        let ports = PortRange::union(listening.values().map(|(_, ports)| ports.clone()));
         drop(listening);
-        ports.sort_unstable();
-        ports.dedup();
         let facts = Facts {
             version: env!("CARGO_PKG_VERSION"),
             ports: self.ports.clone(),

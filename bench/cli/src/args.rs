@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use fourtuple::{AtPort, Driver, Idle, KeepAlive, MacAddr, PortName};
+use fourtuple::{AtPort, Driver, Idle, KeepAlive, MacAddr, PortName, SynCookies};
 use ipnet::IpNet;
 
 use crate::services::Service;
@@ -74,6 +74,10 @@ pub(crate) struct Attach {
     /// VLAN tag of all frames, 1-4094
     #[arg(long)]
     pub(crate) vlan: Option<u16>,
+    /// Where the keys of sequence numbers and timestamps are kept for the next process of this boot, or off; a file that only its
+    /// owner can read [default: /run/fourtuple/secrets for root, else $XDG_RUNTIME_DIR/fourtuple/secrets]
+    #[arg(long, value_parser = secrets, value_name = "FILE", help_heading = "Engine")]
+    pub(crate) secrets: Option<SecretsFile>,
 }
 
 /// How the engine runs.
@@ -134,6 +138,9 @@ pub(crate) struct Serve {
     /// Half-open connections, each service
     #[arg(long, value_parser = units::count_u32, value_name = "N", default_value = "1024", help_heading = "Services")]
     pub(crate) syn_queue: u32,
+    /// Handshakes without memory (SYN cookies): auto when --syn-queue is full
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Services")]
+    pub(crate) syn_cookies: SynCookiesWord,
     /// Probe idle connections: after this time, in this interval, so many times; as 60s,10s,6 [default: off]
     #[arg(long, value_parser = keepalive, value_name = "IDLE,INTERVAL,COUNT", help_heading = "Services")]
     pub(crate) keepalive: Option<KeepAlive>,
@@ -292,6 +299,23 @@ impl From<IdleWord> for Idle {
     }
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SynCookiesWord {
+    Auto,
+    Always,
+    Off,
+}
+
+impl From<SynCookiesWord> for SynCookies {
+    fn from(word: SynCookiesWord) -> Self {
+        match word {
+            SynCookiesWord::Auto => Self::Auto,
+            SynCookiesWord::Always => Self::Always,
+            SynCookiesWord::Off => Self::Off,
+        }
+    }
+}
+
 /// Where services run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -326,6 +350,18 @@ fn stats(text: &str) -> Result<Stats, String> {
     text.parse()
         .map(|address| Stats(Some(address)))
         .map_err(|_| format!("`{text}` is not an address and port: write 127.0.0.1:9464, [::1]:9464 or off"))
+}
+
+/// A file in which secrets are kept, or none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SecretsFile(pub(crate) Option<PathBuf>);
+
+fn secrets(text: &str) -> Result<SecretsFile, String> {
+    match text {
+        "" => Err("name a file, or write off".into()),
+        "off" => Ok(SecretsFile(None)),
+        file => Ok(SecretsFile(Some(file.into()))),
+    }
 }
 
 fn target(text: &str) -> Result<SocketAddr, String> {
@@ -401,6 +437,10 @@ mod tests {
         assert_eq!(
             (serve.mode, serve.backlog, serve.syn_queue),
             (Mode::Handler, 128, 1024)
+        );
+        assert_eq!(
+            (serve.syn_cookies, serve.attach.secrets),
+            (SynCookiesWord::Auto, None)
         );
         assert_eq!(
             (serve.max_connections, serve.keepalive, serve.body_size),

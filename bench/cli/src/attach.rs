@@ -1,6 +1,6 @@
 //! From flags to an engine's configuration, and what is refused before anything is touched.
 
-use fourtuple::{Config, StartError};
+use fourtuple::{Config, Secrets, StartError};
 
 use crate::args;
 use crate::default_route;
@@ -21,6 +21,10 @@ pub(crate) fn config(
         gateway: attach.gateway.clone(),
         mac: attach.mac.clone(),
         vlan: attach.vlan,
+        secrets: match &attach.secrets {
+            Some(asked) => asked.0.clone(),
+            None => Secrets::usual_file(),
+        },
         stats: stats.0,
         ..engine_config(engine, max_connections)?
     };

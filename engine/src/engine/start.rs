@@ -90,7 +90,12 @@ impl<Q: Queue> Engine<Q> {
         mut make: impl FnMut(u16) -> H,
         cores: Vec<Option<usize>>,
     ) -> Result<Self, StartError> {
-        let secrets = Arc::new(Secrets::fresh()?);
+        let mut secrets = Secrets::fresh()?;
+        secrets.count_from_boot(Instant::from_nanos(attachment.clock.now_ns()));
+        if let Some(file) = &config.secrets {
+            secrets.keep_in(file);
+        }
+        let secrets = Arc::new(secrets);
         let names: Vec<String> = attachment.ports.iter().map(|port| port.name.clone()).collect();
         let plans = config.plan_ports(&names)?;
         let count = workers_of(&attachment.ports)?;

@@ -64,12 +64,15 @@ pub(crate) struct Rates {
     pub(crate) echoes: Rate,
     /// ARP replies and neighbour advertisements.
     pub(crate) neighbour_answers: Rate,
+    /// ACKs that are looked at for a cookie.
+    pub(crate) cookie_checks: Rate,
 }
 
 impl Default for Rates {
     /// RFC 1122 and RFC 4443 §2.4(f) ask for limits and leave the figures open. ICMP errors: those of Linux
     /// (`icmp_msgs_per_sec`, `icmp_msgs_burst`). RSTs, ARP: one a millisecond answers every honest peer and is less than a
-    /// thousandth of what a worker can send. Echoes: enough for a flood ping to measure loss.
+    /// thousandth of what a worker can send. Echoes: enough for a flood ping to measure loss. Cookies: more than a worker could
+    /// make connections of, and few enough that guesses, one in 2²⁸ of which is right, get one connection in some minutes.
     fn default() -> Self {
         Self {
             resets: Rate {
@@ -88,6 +91,10 @@ impl Default for Rates {
                 per_second: 1_000,
                 burst: 1_000,
             },
+            cookie_checks: Rate {
+                per_second: 1_000_000,
+                burst: 10_000,
+            },
         }
     }
 }
@@ -103,6 +110,8 @@ pub(crate) struct RateLimits {
     pub(crate) echoes: TokenBucket,
     /// ARP replies and neighbour advertisements.
     pub(crate) neighbour_answers: TokenBucket,
+    /// ACKs that are looked at for a cookie.
+    pub(crate) cookie_checks: TokenBucket,
 }
 
 impl RateLimits {
@@ -113,6 +122,7 @@ impl RateLimits {
             icmp_errors: TokenBucket::new(rates.icmp_errors),
             echoes: TokenBucket::new(rates.echoes),
             neighbour_answers: TokenBucket::new(rates.neighbour_answers),
+            cookie_checks: TokenBucket::new(rates.cookie_checks),
         }
     }
 }

@@ -684,6 +684,7 @@ fn answers_have_their_rates() {
         icmp_errors: none,
         echoes: none,
         neighbour_answers: none,
+        cookie_checks: none,
     };
     let mut host = Host::new(addresses(), &rates, None);
     let echo = v4_to(OUR_MAC, PEER_V4, OUR_V4, 1, &icmpv4(8, 0, &[0; 8]));

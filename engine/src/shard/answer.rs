@@ -20,16 +20,16 @@ use crate::mesh::MeshMessage;
 const ANSWER_ROOM: usize = 9216;
 
 impl<Q: Queue> Work<Q> {
-    /// Sends a bare segment back to where `packet` came from.
+    /// Sends a bare segment back to where `packet` came from; `false` when there was no slot for it.
     pub(crate) fn answer_segment(
         &mut self,
         port: PortNumber,
         packet: &Packet,
         tuple: &FourTuple,
         header: &TcpHeader,
-    ) {
+    ) -> bool {
         let Some(mut frame) = self.answer_frame(port) else {
-            return;
+            return false;
         };
         let link = self.ports[port].host.link_to(packet.ether_source);
         let len = tcp_frame_header_len(tuple.family(), link.vlan, &header.options);
@@ -41,7 +41,7 @@ impl<Q: Queue> Work<Q> {
         };
         let Some(room) = frame.append(len) else {
             self.counters.answers_dropped += 1;
-            return;
+            return false;
         };
         emit_tcp(
             room,
@@ -56,6 +56,7 @@ impl<Q: Queue> Work<Q> {
             self.counters.resets_sent += 1;
         }
         self.put(port, frame);
+        true
     }
 
     /// ARP, neighbour discovery, ICMP, UDP: what is not TCP. Worker 0 only, but for ICMP errors about a

@@ -8,10 +8,11 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use fourtuple_nic::Queue;
+use fourtuple_tcp::COOKIE_LIFETIME;
 use fourtuple_wire::Instant;
 
 use crate::conn_id::ConnId;
-use crate::listener::{Delivery, ListenerId};
+use crate::listener::{Delivery, ListenerId, SynCookies};
 use crate::records::Records;
 
 /// A listener as one worker has it.
@@ -28,6 +29,9 @@ pub(crate) struct Listener {
     /// Half-open connections that it may have here.
     pub(crate) syn_share: u32,
     pub(crate) half_open: u32,
+    pub(crate) syn_cookies: SynCookies,
+    /// When a cookie was sent last: those of before are too old when it is.
+    pub(crate) cookie_sent: Option<Instant>,
     /// Done with the handshake, waiting for an accept; oldest first. Names that went stale are skipped.
     pub(crate) accept_queue: VecDeque<ConnId>,
     /// How many of them are alive.
@@ -43,6 +47,17 @@ impl Listener {
             Delivery::Handler => true,
             Delivery::Endpoints => self.waiting < self.share || (endpoint_waits && self.waiting == 0),
         }
+    }
+
+    /// There is room for one more half-open connection.
+    pub(crate) fn has_syn_room(&self) -> bool {
+        self.half_open < self.syn_share
+    }
+
+    /// An ACK may be of a cookie that was sent here.
+    pub(crate) fn cookies_are_about(&self, now: Instant) -> bool {
+        self.cookie_sent
+            .is_some_and(|sent| now.since(sent) <= COOKIE_LIFETIME)
     }
 
     /// A connection waits here from now on.
@@ -102,6 +117,8 @@ impl Listeners {
             share: new.share,
             syn_share: new.syn_share,
             half_open: 0,
+            syn_cookies: new.listen.syn_cookies,
+            cookie_sent: None,
             accept_queue: VecDeque::with_capacity((new.listen.backlog.min(65_536) as usize + 1) * 2),
             waiting: 0,
             asked_until: Instant::ZERO,

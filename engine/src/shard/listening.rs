@@ -1,23 +1,26 @@
-//! The listening side (RFC 9293 §3.10.7.2 and the handshake's end): SYN → record → TCB → accept queue.
+//! The listening side (RFC 9293 §3.10.7.2): what becomes of a SYN, and who may come in.
 //!
+//! ```text
+//!   SYN ─► admitted? ─► SYN queue has room ─► record (half_open.rs) ─┐
+//!                     └ no, or --syn-cookies ─► cookie (cookies.rs) ─┴─ ACK ─► TCB ─► accept queue
+//! ```
 //! A full accept queue means silence: the SYN is ignored, and so is the final ACK that meets one. No RST, so that the client's
 //! retransmission can succeed a moment later. Every refusal has a reason and is counted.
 
 use std::time::Duration;
 
 use fourtuple_nic::Queue;
-use fourtuple_tcp::{
-    Env, ListenArrival, Path, Signals, State, SynArrival, SynRecord, TimeWaitArrival, listen_segment_arrives,
-};
-use fourtuple_wire::{DropReason, FourTuple, Packet, SeqNum, TcpFlags, TcpPacket};
+use fourtuple_tcp::{ListenArrival, Path, SynRecord, TimeWaitArrival, listen_segment_arrives};
+use fourtuple_wire::{DropReason, FourTuple, Packet, SeqNum, TcpPacket};
 
+use super::listeners::Listener;
 use super::ports::PortNumber;
 use super::receive::Verdict;
 use super::work::Work;
 use crate::conn_id::SlotRef;
-use crate::listener::{Delivery, ListenerId};
+use crate::listener::{ListenerId, SynCookies};
 use crate::mesh::MeshMessage;
-use crate::records::{Conn, ConnFlags, HalfOpen, Owner};
+use crate::records::HalfOpen;
 
 /// How long a worker that asked for backlog waits before it asks again: a message may be lost, and who has none to give now
 /// may have some by then. Far below a SYN's retransmission.
@@ -31,25 +34,30 @@ impl<Q: Queue> Work<Q> {
         port: PortNumber,
         packet: &Packet,
         segment: &TcpPacket,
+        frame: Q::Rx,
     ) -> Verdict {
         match listen_segment_arrives(&segment.header, usize::from(segment.payload.len)) {
             ListenArrival::Syn => {
                 self.counters.syns_received += 1;
                 self.syn(listener, port, packet, segment, None)
             }
-            ListenArrival::Reply(_) if !self.ports[port].host.limits.resets.try_take(self.now) => {
-                Verdict::Dropped(DropReason::RateLimited)
-            }
-            ListenArrival::Reply(reset) => {
-                self.answer_segment(port, packet, &segment.tuple, &reset);
-                Verdict::Dropped(DropReason::BadListenSegment)
-            }
+            ListenArrival::Reply(reset) => match self.cookie_of(listener, port, segment) {
+                Some(Ok(record)) => self.finish_cookie(listener, record, port, packet, segment, frame),
+                Some(Err(reason)) => Verdict::Dropped(reason),
+                None if !self.ports[port].host.limits.resets.try_take(self.now) => {
+                    Verdict::Dropped(DropReason::RateLimited)
+                }
+                None => {
+                    self.answer_segment(port, packet, &segment.tuple, &reset);
+                    Verdict::Dropped(DropReason::BadListenSegment)
+                }
+            },
             ListenArrival::Drop(reason) => Verdict::Dropped(reason),
         }
     }
 
-    /// A SYN becomes a record that owes a SYN+ACK, or silence. `beyond`: the new connection's sequence numbers begin behind this
-    /// one's, when it reopens a TIME_WAIT record.
+    /// A SYN becomes a record that owes a SYN+ACK, a SYN+ACK with a cookie, or silence. `beyond`: the new connection's sequence
+    /// numbers begin behind this one's, when it reopens a TIME_WAIT record.
     fn syn(
         &mut self,
         id: ListenerId,
@@ -59,18 +67,41 @@ impl<Q: Queue> Work<Q> {
         beyond: Option<SeqNum>,
     ) -> Verdict {
         if let Err(reason) = self.admit_syn(id, port, &segment.tuple) {
-            self.counters.listen_drops += 1;
-            return Verdict::Dropped(reason);
+            return self.refuse(reason);
         }
         let (tuple, now) = (segment.tuple, self.now);
         let path = self.path(port, &tuple);
         let mut seeds = self.secrets.seeds(&tuple, now);
         seeds.iss = beyond.unwrap_or(seeds.iss);
         let Some(listener) = self.listeners.at_mut(id) else {
-            return Verdict::Dropped(DropReason::NotAccepting);
+            return self.refuse(DropReason::NotAccepting);
         };
+        let (cookies, has_room) = (listener.syn_cookies, listener.has_syn_room());
         let profile = &self.profiles[usize::from(listener.profile)];
         let record = SynRecord::from_syn(&segment.header, seeds, &path, profile, now);
+        // A cookie is no number beyond the old connection's: what reopens TIME_WAIT gets a record or nothing.
+        let may_be_cookie = cookies != SynCookies::Off && beyond.is_none();
+        let always = cookies == SynCookies::Always && may_be_cookie;
+        if has_room && !always && self.remember_half_open(id, port, packet, &tuple, record.clone()) {
+            return Verdict::Consumed;
+        }
+        self.counters.syn_queue_overflows += u64::from(!always);
+        if may_be_cookie {
+            self.send_cookie(id, port, packet, &tuple, record)
+        } else {
+            self.refuse(DropReason::SynQueueFull)
+        }
+    }
+
+    /// Enters a half-open connection that owes its SYN+ACK; `false` when there is no place, or nothing to wake it.
+    fn remember_half_open(
+        &mut self,
+        id: ListenerId,
+        port: PortNumber,
+        packet: &Packet,
+        tuple: &FourTuple,
+        record: SynRecord,
+    ) -> bool {
         let half_open = HalfOpen {
             record,
             listener: id,
@@ -78,19 +109,25 @@ impl<Q: Queue> Work<Q> {
             transmit: true,
             ether_source: packet.ether_source,
         };
-        let Some((slot, listed)) = self.records.insert_half_open(&tuple, half_open) else {
-            self.counters.listen_drops += 1;
-            return Verdict::Dropped(DropReason::SynQueueFull);
+        let Some((slot, listed)) = self.records.insert_half_open(tuple, half_open) else {
+            return false;
         };
-        listener.half_open += 1;
+        if let Some(listener) = self.listeners.at_mut(id) {
+            listener.half_open += 1;
+        }
         if !listed {
             self.ports[port].transmit.push_back(slot);
         }
-        self.arm_half_open(slot);
-        Verdict::Consumed
+        self.arm_half_open(slot)
     }
 
-    /// Whether a SYN may become a record now.
+    /// A SYN, or the ACK that ends a handshake, is ignored.
+    pub(super) fn refuse(&mut self, reason: DropReason) -> Verdict {
+        self.counters.listen_drops += 1;
+        Verdict::Dropped(reason)
+    }
+
+    /// Whether a SYN may become a connection now, however it is remembered.
     fn admit_syn(&mut self, id: ListenerId, port: PortNumber, tuple: &FourTuple) -> Result<(), DropReason> {
         if self.draining || self.now < self.quiet_until {
             return Err(DropReason::NotAccepting);
@@ -99,25 +136,18 @@ impl<Q: Queue> Work<Q> {
             self.counters.listen_overflows += 1;
             return Err(DropReason::AcceptQueueFull);
         }
-        if self
-            .listeners
-            .at(id)
-            .is_none_or(|listener| listener.half_open >= listener.syn_share)
-        {
-            return Err(DropReason::SynQueueFull);
-        }
         if !self.records.has_room(tuple.family()) {
             return Err(DropReason::ConnectionLimit);
         }
         // Established connections keep the buffers they need: new ones are refused before the pool runs out.
         if self.ports[port].short_of_buffers {
-            return Err(DropReason::NoRoom);
+            return Err(DropReason::SynBuffersShort);
         }
         Ok(())
     }
 
     /// The accept queue has room, or an accept waits. Asks the other workers for share when not.
-    fn accept_room(&mut self, id: ListenerId) -> bool {
+    pub(super) fn accept_room(&mut self, id: ListenerId) -> bool {
         let waits = self.hub.has_credit(id);
         let Some(listener) = self.listeners.at_mut(id) else {
             return false;
@@ -157,141 +187,6 @@ impl<Q: Queue> Work<Q> {
         }
     }
 
-    /// A segment for a half-open connection.
-    pub(crate) fn segment_of_half_open(
-        &mut self,
-        slot: SlotRef,
-        port: PortNumber,
-        packet: &Packet,
-        segment: &TcpPacket,
-        frame: Q::Rx,
-    ) -> Verdict {
-        let now = self.now;
-        let Some(half_open) = self.records.half_open_mut(slot) else {
-            return Verdict::Dropped(DropReason::NoConnection);
-        };
-        let Some(listener) = self.listeners.at(half_open.listener) else {
-            self.end_half_open(slot);
-            return Verdict::Dropped(DropReason::NotAccepting);
-        };
-        let profile = &self.profiles[usize::from(listener.profile)];
-        let payload_len = usize::from(segment.payload.len);
-        match half_open
-            .record
-            .segment_arrives(&segment.header, payload_len, profile, now)
-        {
-            SynArrival::Establish => self.establish(slot, port, packet, segment, frame),
-            SynArrival::SynAck => {
-                if !std::mem::replace(&mut half_open.transmit, true) {
-                    self.ports[port].transmit.push_back(slot);
-                }
-                Verdict::Consumed
-            }
-            SynArrival::Reply(reply)
-                if reply.flags.contains(TcpFlags::RST)
-                    && !self.ports[port].host.limits.resets.try_take(now) =>
-            {
-                Verdict::Dropped(DropReason::RateLimited)
-            }
-            SynArrival::Reply(reply) => {
-                self.answer_segment(port, packet, &segment.tuple, &reply);
-                Verdict::Dropped(DropReason::OutOfWindow)
-            }
-            SynArrival::Remove => {
-                self.counters.resets_received += 1;
-                self.end_half_open(slot);
-                Verdict::Consumed
-            }
-            SynArrival::Drop(reason) => Verdict::Dropped(reason),
-        }
-    }
-
-    /// The handshake's final ACK: the record becomes a TCB, and the segment is the TCB's first.
-    fn establish(
-        &mut self,
-        slot: SlotRef,
-        port: PortNumber,
-        packet: &Packet,
-        segment: &TcpPacket,
-        frame: Q::Rx,
-    ) -> Verdict {
-        let tuple = segment.tuple;
-        let Some(id) = self
-            .records
-            .half_open_mut(slot)
-            .map(|half_open| half_open.listener)
-        else {
-            return Verdict::Dropped(DropReason::NoConnection);
-        };
-        if !self.accept_room(id) {
-            self.counters.listen_overflows += 1;
-            return Verdict::Dropped(DropReason::AcceptQueueFullAck);
-        }
-        if !self.records.has_room(tuple.family()) {
-            return Verdict::Dropped(DropReason::ConnectionLimit);
-        }
-        let Some(half_open) = self.end_half_open(slot) else {
-            return Verdict::Dropped(DropReason::NoConnection);
-        };
-        let Some(listener) = self.listeners.at_mut(id) else {
-            return Verdict::Dropped(DropReason::NotAccepting);
-        };
-        let (profile, delivery) = (listener.profile, listener.delivery);
-        let mut env = Env {
-            now: self.now,
-            profile: &self.profiles[usize::from(profile)],
-            pools: &mut self.pools,
-            counters: &mut self.counters.tcp,
-        };
-        let tcb = half_open.record.establish(&mut env);
-        let owner = match delivery {
-            Delivery::Handler => Owner::Handler,
-            Delivery::Endpoints => Owner::Queue,
-        };
-        let conn = Conn {
-            tcb,
-            owner,
-            listener: Some(id),
-            port,
-            profile,
-            hop: None,
-            signals: Signals::default(),
-            ended: None,
-            flags: ConnFlags::default(),
-            armed: 0,
-            armed_far: 0,
-            token: 0,
-            freed: 0,
-        };
-        let Some(slot) = self.enter(&tuple, conn) else {
-            return Verdict::Dropped(DropReason::ConnectionLimit);
-        };
-        if owner == Owner::Queue {
-            let name = self.name(slot);
-            if let Some(listener) = self.listeners.at_mut(id) {
-                listener.queue(name, &self.records);
-            }
-        }
-        let verdict = self.segment_of_connection(slot, port, packet, segment, frame);
-        if self
-            .records
-            .conn(slot)
-            .is_some_and(|conn| conn.tcb.state() != State::SynReceived)
-        {
-            self.counters.accepts += 1;
-        }
-        verdict
-    }
-
-    /// A half-open connection is over, whether it became one or not.
-    pub(crate) fn end_half_open(&mut self, slot: SlotRef) -> Option<HalfOpen> {
-        let half_open = self.records.remove_half_open(slot)?;
-        if let Some(listener) = self.listeners.at_mut(half_open.listener) {
-            listener.half_open = listener.half_open.saturating_sub(1);
-        }
-        Some(half_open)
-    }
-
     /// A segment for a TIME_WAIT record: answered, or a new connection in its place (RFC 6191).
     pub(crate) fn segment_of_time_wait(
         &mut self,
@@ -323,8 +218,11 @@ impl<Q: Queue> Work<Q> {
                 };
                 self.counters.syns_received += 1;
                 if let Err(reason) = self.admit_syn(id, port, &segment.tuple) {
-                    self.counters.listen_drops += 1;
-                    return Verdict::Dropped(reason);
+                    return self.refuse(reason);
+                }
+                if !self.listeners.at(id).is_some_and(Listener::has_syn_room) {
+                    self.counters.syn_queue_overflows += 1;
+                    return self.refuse(DropReason::SynQueueFull);
                 }
                 self.records.remove_time_wait(slot);
                 self.counters.time_wait_reopened += 1;

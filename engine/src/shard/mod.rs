@@ -8,7 +8,9 @@ mod calls;
 mod commands;
 mod connection;
 mod control;
+mod cookies;
 mod deliver;
+mod half_open;
 pub(crate) mod limits;
 pub(crate) mod listeners;
 mod listening;
@@ -113,7 +115,7 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
             limits,
             mesh: parts.mesh,
             steering: parts.steering,
-            port_cursor: parts.secrets.isn.0 as u32,
+            port_cursor: parts.secrets.first_port(),
             secrets: parts.secrets,
             counters: Counters::default(),
             deliver: VecDeque::with_capacity(list),

@@ -253,7 +253,7 @@ impl<Q: Queue> Work<Q> {
     ) -> Verdict {
         let port = arrived.port;
         let Some(slot) = self.records.find_hashed(arrived.hash, &segment.tuple) else {
-            return self.segment_without_record(port, packet, segment);
+            return self.segment_without_record(port, packet, segment, frame);
         };
         match slot.kind() {
             SlotKind::Tcb => self.segment_of_connection(slot, port, packet, segment, frame),
@@ -333,10 +333,16 @@ impl<Q: Queue> Work<Q> {
     }
 
     /// No record: a listener's business (§3.10.7.2), or nobody's (§3.10.7.1).
-    fn segment_without_record(&mut self, port: PortNumber, packet: &Packet, segment: &TcpPacket) -> Verdict {
+    fn segment_without_record(
+        &mut self,
+        port: PortNumber,
+        packet: &Packet,
+        segment: &TcpPacket,
+        frame: Q::Rx,
+    ) -> Verdict {
         let local = segment.tuple.local();
         match self.listeners.find(local.ip(), local.port()) {
-            Some(listener) => self.segment_of_listener(listener, port, packet, segment),
+            Some(listener) => self.segment_of_listener(listener, port, packet, segment, frame),
             None => self.segment_of_nobody(port, packet, segment),
         }
     }

@@ -74,38 +74,42 @@ impl<Q: Queue> Work<Q> {
                 if !std::mem::replace(&mut half_open.transmit, true) {
                     self.ports[half_open.port].transmit.push_back(slot);
                 }
-                self.arm_half_open(slot);
+                self.arm_half_open_again(slot);
             }
             SynDeadline::GiveUp => {
                 self.busy = true;
                 self.counters.timeouts += 1;
                 self.end_half_open(slot);
             }
-            SynDeadline::NotYet => self.arm_half_open(slot),
+            SynDeadline::NotYet => self.arm_half_open_again(slot),
         }
     }
 
-    /// Lets the wheel look at a half-open connection at its deadline.
-    pub(crate) fn arm_half_open(&mut self, slot: SlotRef) {
+    fn arm_half_open_again(&mut self, slot: SlotRef) {
+        self.counters.listen_drops += u64::from(!self.arm_half_open(slot));
+    }
+
+    /// Lets the wheel look at a half-open connection at its deadline; `false` when it can't, and the connection is gone.
+    pub(crate) fn arm_half_open(&mut self, slot: SlotRef) -> bool {
         let Some(deadline) = self
             .records
             .half_open_mut(slot)
             .map(|half_open| half_open.record.deadline())
         else {
-            return;
+            return false;
         };
         let tick = tick_at_or_after(deadline);
         if self.records.entry(slot).is_some_and(|at| !before(tick, at)) {
             // One that stands there already, perhaps of an earlier user of the place, will do.
-            return;
+            return true;
         }
         let Some(looked_at) = self.wheel.arm(slot.as_u32(), tick) else {
             // Without a deadline it would stay for ever: the client will ask again.
-            self.counters.listen_drops += 1;
             self.end_half_open(slot);
-            return;
+            return false;
         };
         self.records.set_entry(slot, Some(looked_at));
+        true
     }
 
     fn time_waits_due(&mut self) {

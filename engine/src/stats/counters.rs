@@ -109,8 +109,16 @@ counters! {
     syn_acks_sent: Counter,
     /// SYNs and final ACKs ignored because the accept queue was full.
     listen_overflows: Counter,
-    /// SYNs ignored for any reason.
+    /// SYNs that found the SYN queue full, whether a cookie answered them or nothing did.
+    syn_queue_overflows: Counter,
+    /// SYNs and final ACKs ignored for any reason; the reasons stand in `dropped`.
     listen_drops: Counter,
+    /// SYN+ACKs sent with a cookie in place of a record.
+    cookies_sent: Counter,
+    /// Handshakes that a cookie completed.
+    cookies_accepted: Counter,
+    /// ACKs to a listener that brought back no cookie of its, while some were about.
+    cookies_failed: Counter,
     /// Connections ended by a time limit.
     timeouts: Counter,
     /// Handler calls that panicked; their connections were aborted.

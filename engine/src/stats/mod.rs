@@ -9,6 +9,7 @@ mod counters;
 mod delays;
 #[cfg(feature = "stats-server")]
 mod exposition;
+mod port_range;
 mod published;
 #[cfg(feature = "stats-server")]
 mod scoreboard;
@@ -19,6 +20,7 @@ mod snapshot;
 
 pub use counters::{ByState, Counters, Dropped, Kind, Metric, PLAIN};
 pub use delays::{BOUNDS, Delays};
+pub use port_range::PortRange;
 pub use published::{Block, PORT, Reader, tcp_metrics};
 pub(crate) use published::{Publisher, published};
 #[cfg(feature = "stats-server")]

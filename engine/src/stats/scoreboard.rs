@@ -81,7 +81,7 @@ impl Scoreboard {
         row("Version", facts.version);
         facts.ports.iter().for_each(|port| row("Port", port));
         row("Addresses", &list(&facts.addresses));
-        row("Listening", &ports(&facts.listening));
+        row("Listening", &list(&facts.listening));
         row("Uptime", &format!("{} s", snapshot.uptime.as_secs()));
         row("State", if facts.draining { "draining" } else { "serving" });
         for (number, silence) in snapshot.silence.iter().enumerate() {
@@ -154,17 +154,6 @@ fn list(items: &[impl ToString]) -> String {
         .join(" ")
 }
 
-/// Ports in order, those in a row as `7000-7999`.
-fn ports(ports: &[u16]) -> String {
-    let rows = ports.chunk_by(|one, next| one.checked_add(1) == Some(*next));
-    let words = rows.filter_map(|row| match *row {
-        [] => None,
-        [only] => Some(only.to_string()),
-        [first, .., last] => Some(format!("{first}-{last}")),
-    });
-    words.collect::<Vec<_>>().join(" ")
-}
-
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
@@ -197,15 +186,6 @@ mod tests {
     use super::super::snapshot::tests::{facts, snapshot};
     use super::super::{Counters, published};
     use super::*;
-
-    #[test]
-    fn ports_in_a_row_are_one_word() {
-        assert_eq!(
-            ports(&[7, 80, 7_000, 7_001, 7_002, 65_535]),
-            "7 80 7000-7002 65535"
-        );
-        assert_eq!(ports(&[]), "");
-    }
 
     #[test]
     fn a_second_is_one_character() {

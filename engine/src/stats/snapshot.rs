@@ -14,6 +14,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::counters::{Kind, Metric};
 use super::delays::Delays;
+use super::port_range::PortRange;
 use super::published::{Block, Reader};
 
 /// Name and version of the JSON. Fields are added under the same version; none changes its meaning.
@@ -36,7 +37,7 @@ pub struct Facts {
     /// The engine's own addresses.
     pub addresses: Vec<IpAddr>,
     /// TCP ports that are listened to.
-    pub listening: Vec<u16>,
+    pub listening: Vec<PortRange>,
     /// The engine takes no new connections any more.
     pub draining: bool,
 }
@@ -275,7 +276,7 @@ pub(super) mod tests {
             version: "1.2.3",
             ports: vec!["mem:\"a\\b\"".into(), "mem:c".into()],
             addresses: vec!["10.0.0.2".parse().unwrap(), "fd99::2".parse().unwrap()],
-            listening: vec![7, 80],
+            listening: PortRange::union([7..=7, 80..=80, 7_000..=7_999]),
             draining: false,
         }
     }
@@ -341,6 +342,10 @@ pub(super) mod tests {
         assert_eq!(json["schema"], SCHEMA);
         assert_eq!(json["engine"]["uptime_s"], 3.0);
         assert_eq!(json["engine"]["addresses"][1], "fd99::2");
+        assert_eq!(
+            json["engine"]["listening"],
+            serde_json::json!([7, 80, "7000-7999"])
+        );
         assert_eq!(json["engine"]["port"], "mem:\"a\\b\", mem:c");
         assert_eq!(json["totals"]["rx_packets"], 21);
         assert_eq!(

@@ -16,31 +16,31 @@ use crate::{Buffers, Env, Path, Profile, Seeds, State, Tcb, timestamps};
 /// A half-open connection of the listening side.
 #[derive(Clone, Debug)]
 pub struct SynRecord {
-    deadline_ms: u64,
-    iss: SeqNum,
-    irs: SeqNum,
-    timestamp_offset: u32,
+    pub(crate) deadline_ms: u64,
+    pub(crate) iss: SeqNum,
+    pub(crate) irs: SeqNum,
+    pub(crate) timestamp_offset: u32,
     /// TS.Recent, if the peer offered timestamps.
-    recent: u32,
+    pub(crate) recent: u32,
     /// Tick of the SYN.
-    born: u32,
+    pub(crate) born: u32,
     /// The peer's window field, which is never scaled in a SYN.
-    window: u16,
-    send_mss: u16,
-    receive_mss: u16,
-    offers: u8,
+    pub(crate) window: u16,
+    pub(crate) send_mss: u16,
+    pub(crate) receive_mss: u16,
+    pub(crate) offers: u8,
     /// Bits 0–3 the peer's shift, 4–7 retransmissions of the SYN+ACK, which stop at 15.
-    shift_and_retransmits: u8,
-    answered: LastAnswer,
+    pub(crate) shift_and_retransmits: u8,
+    pub(crate) answered: LastAnswer,
 }
 
 const _: () = assert!(size_of::<SynRecord>() <= 40);
 
-const TIMESTAMPS: u8 = 1;
-const SACK: u8 = 2;
-const WINDOW_SCALE: u8 = 4;
+pub(crate) const TIMESTAMPS: u8 = 1;
+pub(crate) const SACK: u8 = 2;
+pub(crate) const WINDOW_SCALE: u8 = 4;
 /// Not an offer: the SYN came again, so the SYN+ACK went out more than once.
-const ANSWERED_AGAIN: u8 = 8;
+pub(crate) const ANSWERED_AGAIN: u8 = 8;
 
 /// What a SYN record makes of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +102,7 @@ impl SynRecord {
         }
     }
 
-    fn offers(&self, what: u8) -> bool {
+    pub(crate) fn offers(&self, what: u8) -> bool {
         self.offers & what != 0
     }
 

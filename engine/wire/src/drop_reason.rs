@@ -86,12 +86,16 @@ drop_reasons! {
     AcceptQueueFull => "accept_queue_full",
     /// The final ACK of a handshake while the accept queue is full.
     AcceptQueueFullAck => "accept_queue_full_ack",
-    /// A SYN while the SYN queue is full.
+    /// A SYN while the SYN queue is full, and no cookie could be sent.
     SynQueueFull => "syn_queue_full",
     /// A SYN while the worker holds as many connections as it may.
     ConnectionLimit => "connection_limit",
     /// A SYN while the engine drains or stays quiet.
     NotAccepting => "not_accepting",
+    /// A SYN while receive buffers are short: connections that are there need them.
+    SynBuffersShort => "syn_buffers_short",
+    /// A segment behind the final ACK of a handshake with a cookie, which was lost: the client sends its text again.
+    CookieAstray => "cookie_astray",
     /// A segment to a listener that is neither SYN, ACK nor RST, or a SYN with FIN.
     BadListenSegment => "bad_listen_segment",
     // TCP, established side

@@ -110,6 +110,7 @@ fn listen(serve: &Serve, engine: &Engine<PortQueue>) -> Result<Vec<(Listener, Ki
         let listen = Listen {
             backlog: serve.backlog,
             syn_queue: serve.syn_queue,
+            syn_cookies: serve.syn_cookies.into(),
             profile: profile.clone(),
             ..Listen::on_ports(service.first..=service.last)
         };

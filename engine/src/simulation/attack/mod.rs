@@ -2,6 +2,7 @@
 
 mod bounds;
 mod buffers;
+mod cookies;
 mod endpoints;
 mod listeners;
 mod path;
@@ -14,8 +15,8 @@ use std::time::Duration;
 use fourtuple_nic::Queue;
 use fourtuple_nic_mem::MemQueue;
 use fourtuple_wire::{
-    EmitChecksum, FourTuple, IpFields, Link, SeqNum, Sum, TcpFlags, TcpHeader, TcpOptions, emit_tcp,
-    tcp_frame_header_len,
+    ChecksumCheck, EmitChecksum, Expect, FourTuple, IpFields, Link, PacketKind, SeqNum, Sum, TcpFlags,
+    TcpHeader, TcpOptions, TcpPacket, emit_tcp, parse, tcp_frame_header_len,
 };
 
 use super::{Plan, Side, World};
@@ -88,6 +89,11 @@ impl<H: Handler<MemQueue>> Arena<H> {
             },
             ..TcpHeader::default()
         };
+        self.put(&tuple, &header, payload);
+    }
+
+    /// One segment as its sender sees it, from any address to any port.
+    pub(super) fn put(&mut self, tuple: &FourTuple, header: &TcpHeader, payload: &[u8]) {
         let link = Link {
             source: self.world.client.shards[0].work.ports[PortNumber::FIRST]
                 .queue
@@ -110,12 +116,32 @@ impl<H: Handler<MemQueue>> Arena<H> {
         let mut frame = vec![0; len];
         frame.extend_from_slice(payload);
         let sum = EmitChecksum::Software(Sum::of(payload));
-        emit_tcp(&mut frame[..len], &link, &tuple, &ip, &header, payload.len(), sum);
+        emit_tcp(&mut frame[..len], &link, tuple, &ip, header, payload.len(), sum);
         assert!(
             self.world.client.shards[0].work.ports[PortNumber::FIRST]
                 .queue
                 .send_bytes(&frame)
         );
+    }
+
+    /// The server turns, after a while; what it says, whole.
+    pub(super) fn answers(&mut self, after: Duration) -> Vec<(TcpPacket, Vec<u8>)> {
+        self.world.clock.advance(after);
+        let now = self.world.now();
+        self.world.server.turn(now);
+        let expect = Expect {
+            checksum: ChecksumCheck::Verify,
+            vlan: None,
+        };
+        let port = &mut self.world.client.shards[0].work.ports[PortNumber::FIRST];
+        let segment = |frame: &Vec<u8>| match parse(frame, &expect).expect("what we send is right").kind {
+            PacketKind::Tcp(segment) => {
+                let payload = frame[segment.payload.range()].to_vec();
+                Some((segment, payload))
+            }
+            _ => None,
+        };
+        port.queue.receive_bytes().iter().filter_map(segment).collect()
     }
 
     /// The server turns, after a while.

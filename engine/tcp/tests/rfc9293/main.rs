@@ -1,6 +1,7 @@
 //! RFC 9293 by section, and the RFCs that it leans on: a function's name is the requirement.
 #![allow(missing_docs, unreachable_pub, reason = "a test binary has no users")]
 
+mod rfc4987_cookies;
 mod rfc5681_congestion;
 mod rfc5961_challenge;
 mod rfc6191_time_wait;

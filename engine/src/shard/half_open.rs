@@ -1,0 +1,180 @@
+//! SYN_RECEIVED of the listening side: segments for a record, and the ACK that makes a TCB of it.
+
+use fourtuple_nic::Queue;
+use fourtuple_tcp::{Env, Signals, State, SynArrival, SynRecord};
+use fourtuple_wire::{DropReason, FourTuple, Packet, TcpFlags, TcpPacket};
+
+use super::ports::PortNumber;
+use super::receive::Verdict;
+use super::work::Work;
+use crate::conn_id::SlotRef;
+use crate::listener::{Delivery, ListenerId};
+use crate::records::{Conn, ConnFlags, HalfOpen, Owner};
+
+impl<Q: Queue> Work<Q> {
+    /// A segment for a half-open connection.
+    pub(crate) fn segment_of_half_open(
+        &mut self,
+        slot: SlotRef,
+        port: PortNumber,
+        packet: &Packet,
+        segment: &TcpPacket,
+        frame: Q::Rx,
+    ) -> Verdict {
+        let now = self.now;
+        let Some(half_open) = self.records.half_open_mut(slot) else {
+            return Verdict::Dropped(DropReason::NoConnection);
+        };
+        let Some(listener) = self.listeners.at(half_open.listener) else {
+            self.end_half_open(slot);
+            return Verdict::Dropped(DropReason::NotAccepting);
+        };
+        let profile = &self.profiles[usize::from(listener.profile)];
+        let (id, payload_len) = (listener.id, usize::from(segment.payload.len));
+        match half_open
+            .record
+            .segment_arrives(&segment.header, payload_len, profile, now)
+        {
+            SynArrival::Establish => self.establish(slot, port, packet, segment, frame),
+            SynArrival::SynAck => {
+                if !std::mem::replace(&mut half_open.transmit, true) {
+                    self.ports[port].transmit.push_back(slot);
+                }
+                Verdict::Consumed
+            }
+            // An ACK of something else than our SYN: of a cookie's, perhaps, which the client was sent when it first asked.
+            SynArrival::Reply(reset) if reset.flags.contains(TcpFlags::RST) => {
+                match self.cookie_of(id, port, segment) {
+                    Some(Ok(record)) => {
+                        self.end_half_open(slot);
+                        self.finish_cookie(id, record, port, packet, segment, frame)
+                    }
+                    Some(Err(reason)) => Verdict::Dropped(reason),
+                    None if !self.ports[port].host.limits.resets.try_take(now) => {
+                        Verdict::Dropped(DropReason::RateLimited)
+                    }
+                    None => {
+                        self.answer_segment(port, packet, &segment.tuple, &reset);
+                        Verdict::Dropped(DropReason::OutOfWindow)
+                    }
+                }
+            }
+            SynArrival::Reply(reply) => {
+                self.answer_segment(port, packet, &segment.tuple, &reply);
+                Verdict::Dropped(DropReason::OutOfWindow)
+            }
+            SynArrival::Remove => {
+                self.counters.resets_received += 1;
+                self.end_half_open(slot);
+                Verdict::Consumed
+            }
+            SynArrival::Drop(reason) => Verdict::Dropped(reason),
+        }
+    }
+
+    /// The handshake's final ACK: the record is taken out, if a connection may come of it.
+    fn establish(
+        &mut self,
+        slot: SlotRef,
+        port: PortNumber,
+        packet: &Packet,
+        segment: &TcpPacket,
+        frame: Q::Rx,
+    ) -> Verdict {
+        let Some(id) = self
+            .records
+            .half_open_mut(slot)
+            .map(|half_open| half_open.listener)
+        else {
+            return Verdict::Dropped(DropReason::NoConnection);
+        };
+        if let Err(reason) = self.admit_ack(id, &segment.tuple) {
+            return self.refuse(reason);
+        }
+        let Some(half_open) = self.end_half_open(slot) else {
+            return Verdict::Dropped(DropReason::NoConnection);
+        };
+        self.connected(id, &half_open.record, port, packet, segment, frame)
+    }
+
+    /// Whether a handshake may end now. What is refused is ignored: the client says it again.
+    pub(super) fn admit_ack(&mut self, id: ListenerId, tuple: &FourTuple) -> Result<(), DropReason> {
+        if !self.accept_room(id) {
+            self.counters.listen_overflows += 1;
+            return Err(DropReason::AcceptQueueFullAck);
+        }
+        if !self.records.has_room(tuple.family()) {
+            return Err(DropReason::ConnectionLimit);
+        }
+        Ok(())
+    }
+
+    /// A record becomes a TCB, and the segment that did it is the TCB's first.
+    pub(super) fn connected(
+        &mut self,
+        id: ListenerId,
+        record: &SynRecord,
+        port: PortNumber,
+        packet: &Packet,
+        segment: &TcpPacket,
+        frame: Q::Rx,
+    ) -> Verdict {
+        let Some(listener) = self.listeners.at_mut(id) else {
+            return Verdict::Dropped(DropReason::NotAccepting);
+        };
+        let (profile, delivery) = (listener.profile, listener.delivery);
+        let mut env = Env {
+            now: self.now,
+            profile: &self.profiles[usize::from(profile)],
+            pools: &mut self.pools,
+            counters: &mut self.counters.tcp,
+        };
+        let tcb = record.establish(&mut env);
+        let owner = match delivery {
+            Delivery::Handler => Owner::Handler,
+            Delivery::Endpoints => Owner::Queue,
+        };
+        let conn = Conn {
+            tcb,
+            owner,
+            listener: Some(id),
+            port,
+            profile,
+            hop: None,
+            signals: Signals::default(),
+            ended: None,
+            flags: ConnFlags::default(),
+            armed: 0,
+            armed_far: 0,
+            token: 0,
+            freed: 0,
+        };
+        let Some(slot) = self.enter(&segment.tuple, conn) else {
+            return Verdict::Dropped(DropReason::ConnectionLimit);
+        };
+        if owner == Owner::Queue {
+            let name = self.name(slot);
+            if let Some(listener) = self.listeners.at_mut(id) {
+                listener.queue(name, &self.records);
+            }
+        }
+        let verdict = self.segment_of_connection(slot, port, packet, segment, frame);
+        if self
+            .records
+            .conn(slot)
+            .is_some_and(|conn| conn.tcb.state() != State::SynReceived)
+        {
+            self.counters.accepts += 1;
+        }
+        verdict
+    }
+
+    /// A half-open connection is over, whether it became one or not.
+    pub(crate) fn end_half_open(&mut self, slot: SlotRef) -> Option<HalfOpen> {
+        let half_open = self.records.remove_half_open(slot)?;
+        if let Some(listener) = self.listeners.at_mut(half_open.listener) {
+            listener.half_open = listener.half_open.saturating_sub(1);
+        }
+        Some(half_open)
+    }
+}
