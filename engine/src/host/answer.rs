@@ -60,7 +60,7 @@ impl Answer {
                 | Icmpv6Message::NeighbourAdvertisement(_) => {}
             },
             PacketKind::Udp(_) => counters.icmp_errors_sent += 1,
-            PacketKind::Tcp(_) => {}
+            PacketKind::Tcp(_) | PacketKind::Fragment(_) => {}
         }
     }
 
@@ -108,6 +108,8 @@ impl Host {
             PacketKind::Arp(arp) => self.answer_arp(arp, now, out),
             PacketKind::Icmpv4(icmp) => self.answer_icmpv4(icmp, packet, frame, now, out),
             PacketKind::Icmpv6(icmp) => self.answer_icmpv6(icmp, packet, frame, now, out),
+            // The whole packet is answered.
+            PacketKind::Fragment(_) => Answer::drop(DropReason::Fragment),
         }
     }
 

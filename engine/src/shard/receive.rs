@@ -232,7 +232,11 @@ impl<Q: Queue> Work<Q> {
                 message: Icmpv6Message::Error(error),
                 ..
             }) if self.workers > 1 => self.steering.owner(&error.tuple),
-            PacketKind::Arp(_) | PacketKind::Icmpv4(_) | PacketKind::Icmpv6(_) | PacketKind::Udp(_) => 0,
+            PacketKind::Arp(_)
+            | PacketKind::Icmpv4(_)
+            | PacketKind::Icmpv6(_)
+            | PacketKind::Udp(_)
+            | PacketKind::Fragment(_) => 0,
         }
     }
 

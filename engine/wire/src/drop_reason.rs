@@ -55,8 +55,10 @@ drop_reasons! {
     GroupDestination => "group_destination",
     /// A source route.
     SourceRoute => "source_route",
-    /// A fragment of an IP packet.
+    /// A fragment of an IP packet, while the setting is to drop them.
     Fragment => "fragment",
+    /// A fragment that is malformed or overlaps another, or one of a packet that such a one spoiled.
+    BadFragment => "bad_fragment",
     /// An IP protocol that nobody here reads.
     UnknownProtocol => "unknown_protocol",
     // ARP, ND, ICMP, UDP

@@ -2,7 +2,7 @@
 //!
 //! Parts of the frame are named by [`Span`]; the frame itself stays in its buffer.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
 use crate::{EtherAddr, FourTuple, SeqNum, TcpHeader};
@@ -31,6 +31,8 @@ pub enum PacketKind {
     Icmpv4(Icmpv4Packet),
     /// An ICMPv6 message, neighbour discovery among them.
     Icmpv6(Icmpv6Packet),
+    /// A part of an IP packet, whatever that carries.
+    Fragment(FragmentPacket),
 }
 
 /// A part of the frame.
@@ -85,6 +87,43 @@ pub struct UdpPacket {
     pub ip: Span,
     /// TTL or hop limit.
     pub ttl: u8,
+}
+
+/// A fragment of an IP packet (RFC 791 §3.2, RFC 8200 §4.5). One that is the whole packet is none (RFC 6946).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FragmentPacket {
+    /// Of which packet.
+    pub key: FragmentKey,
+    /// Octets of the packet's fragmentable part before this one's; a multiple of eight.
+    pub offset: u32,
+    /// Others follow; then its own octets are a multiple of eight.
+    pub more: bool,
+    /// Where its part of the fragmentable part lies.
+    pub payload: Span,
+    /// Where the IP packet lies that carries it.
+    pub ip: Span,
+    /// Octets of the headers that each fragment has: the IPv4 header, or the IPv6 header with what stands before the fragment
+    /// header.
+    pub head_len: u16,
+    /// IPv6: the octet of the head that named the fragment header.
+    pub named_at: u16,
+    /// What the fragmentable part begins with.
+    pub next: u8,
+    /// DSCP and ECN as they stand in the IP header.
+    pub traffic_class: u8,
+}
+
+/// What the fragments of a packet have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FragmentKey {
+    /// Who sent it.
+    pub source: IpAddr,
+    /// To whom.
+    pub destination: IpAddr,
+    /// The sender's number for it.
+    pub identification: u32,
+    /// IPv4: the protocol (RFC 791 §2.3); IPv6: zero, for there it does not count (RFC 8200 §4.5).
+    pub protocol: u8,
 }
 
 /// Which kind of ARP packet.

@@ -22,6 +22,7 @@ pub(crate) mod ip {
     pub(crate) const ROUTING: u8 = 43;
     pub(crate) const FRAGMENT: u8 = 44;
     pub(crate) const ICMPV6: u8 = 58;
+    pub(crate) const NO_NEXT_HEADER: u8 = 59;
     pub(crate) const DESTINATION_OPTIONS: u8 = 60;
 }
 

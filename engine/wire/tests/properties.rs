@@ -7,7 +7,8 @@ use fourtuple_wire::{
     Icmpv6Message, IpFields, Link, Packet, PacketKind, SackBlock, SeqNum, Span, Sum, TcpFlags, TcpHeader,
     TcpOptions, TcpPacket, Timestamps, build_arp_announcement, build_arp_reply, build_icmpv4_echo_reply,
     build_icmpv4_port_unreachable, build_icmpv6_echo_reply, build_icmpv6_port_unreachable,
-    build_neighbour_advertisement, build_neighbour_solicitation, emit_tcp, parse, tcp_frame_header_len,
+    build_neighbour_advertisement, build_neighbour_solicitation, emit_tcp, objection, parse,
+    tcp_frame_header_len,
 };
 use proptest::prelude::*;
 
@@ -413,7 +414,17 @@ fn check_spans(frame: &[u8], expect: &Expect) {
             | Icmpv6Message::NeighbourSolicitation(_)
             | Icmpv6Message::NeighbourAdvertisement(_) => {}
         },
-        Ok(PacketKind::Arp(_)) | Err(_) => {}
+        Ok(PacketKind::Fragment(fragment)) => {
+            inside(fragment.payload);
+            inside(fragment.ip);
+            assert!(fragment.key.source.is_ipv4() || fragment.named_at < fragment.head_len);
+        }
+        Ok(PacketKind::Arp(_)) => {}
+        Err(_) => {
+            if let Some(objection) = objection(frame, expect) {
+                inside(objection.ip);
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
-//! ICMP and ICMPv6 answers: echo replies and port unreachable (RFC 792, RFC 1812, RFC 4443).
+//! ICMP and ICMPv6 answers: echo replies and errors (RFC 792, RFC 1812, RFC 4443).
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::ip::{IpFields, put_ipv4, put_ipv6};
 use super::{ether_len, put_ethernet};
@@ -57,13 +57,13 @@ pub fn build_icmpv4_port_unreachable(
     ends: Ends<Ipv4Addr>,
     offending: &[u8],
 ) -> Option<usize> {
-    let message = Message {
-        kind: V4_UNREACHABLE,
-        code: V4_PORT,
-        rest: [0; 4],
-        body: at_most(offending, V4_ERROR_LEN - IPV4_LEN - HEADER_LEN),
-    };
-    build_v4(buffer, link, ip, ends, &message)
+    build_v4(
+        buffer,
+        link,
+        ip,
+        ends,
+        &Message::error_v4(V4_UNREACHABLE, V4_PORT, offending),
+    )
 }
 
 /// Tells that nobody uses the port that `offending`, an IPv6 packet, was sent to. Returns the frame's length, `None` when
@@ -77,13 +77,64 @@ pub fn build_icmpv6_port_unreachable(
     ends: Ends<Ipv6Addr>,
     offending: &[u8],
 ) -> Option<usize> {
-    let message = Message {
-        kind: V6_UNREACHABLE,
-        code: V6_PORT,
-        rest: [0; 4],
-        body: at_most(offending, V6_ERROR_LEN - IPV6_LEN - HEADER_LEN),
-    };
-    build_v6(buffer, link, ip, ends, &message)
+    build_v6(
+        buffer,
+        link,
+        ip,
+        ends,
+        &Message::error_v6(V6_UNREACHABLE, V6_PORT, 0, offending),
+    )
+}
+
+/// Why an IP packet is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Nobody here speaks its protocol (RFC 1122 §3.2.2.1; IPv4).
+    ProtocolUnreachable,
+    /// Its other fragments did not come in time (RFC 792, RFC 4443 §3.3).
+    ReassemblyTimeout,
+    /// A header, option or field of it was not understood (RFC 4443 §3.4; IPv6).
+    ParameterProblem {
+        /// What about it.
+        code: u8,
+        /// Octet of the packet at which it lies.
+        pointer: u32,
+    },
+}
+
+/// Tells why `offending`, an IP packet, is refused. Returns the frame's length; `None` when it does not fit, or the family of
+/// `ends` does not say such a thing.
+///
+/// It quotes as much as RFC 1812 §4.3.2.3 and RFC 4443 §2.4(c) have room for.
+pub fn build_icmp_error(
+    buffer: &mut [u8],
+    link: &Link,
+    ip: &IpFields,
+    ends: Ends<IpAddr>,
+    refusal: Refusal,
+    offending: &[u8],
+) -> Option<usize> {
+    match (ends.source, ends.destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            let (kind, code) = match refusal {
+                Refusal::ProtocolUnreachable => (V4_UNREACHABLE, V4_PROTOCOL),
+                Refusal::ReassemblyTimeout => (V4_TIME_EXCEEDED, REASSEMBLY),
+                Refusal::ParameterProblem { .. } => return None,
+            };
+            let message = Message::error_v4(kind, code, offending);
+            build_v4(buffer, link, ip, Ends { source, destination }, &message)
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            let (kind, code, rest) = match refusal {
+                Refusal::ProtocolUnreachable => return None,
+                Refusal::ReassemblyTimeout => (V6_TIME_EXCEEDED, REASSEMBLY, 0),
+                Refusal::ParameterProblem { code, pointer } => (V6_PARAMETER_PROBLEM, code, pointer),
+            };
+            let message = Message::error_v6(kind, code, rest, offending);
+            build_v6(buffer, link, ip, Ends { source, destination }, &message)
+        }
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => None,
+    }
 }
 
 /// A message of either family: eight octets and a body.
@@ -104,6 +155,24 @@ impl<'a> Message<'a> {
             code: 0,
             rest: [i0, i1, s0, s1],
             body: payload,
+        }
+    }
+
+    fn error_v4(kind: u8, code: u8, offending: &'a [u8]) -> Self {
+        Self {
+            kind,
+            code,
+            rest: [0; 4],
+            body: at_most(offending, V4_ERROR_LEN - IPV4_LEN - HEADER_LEN),
+        }
+    }
+
+    fn error_v6(kind: u8, code: u8, rest: u32, offending: &'a [u8]) -> Self {
+        Self {
+            kind,
+            code,
+            rest: rest.to_be_bytes(),
+            body: at_most(offending, V6_ERROR_LEN - IPV6_LEN - HEADER_LEN),
         }
     }
 
@@ -168,7 +237,13 @@ const V4_ERROR_LEN: usize = 576;
 const V6_ERROR_LEN: usize = 1280;
 const V4_ECHO_REPLY: u8 = 0;
 const V4_UNREACHABLE: u8 = 3;
+const V4_PROTOCOL: u8 = 2;
 const V4_PORT: u8 = 3;
+const V4_TIME_EXCEEDED: u8 = 11;
+/// The code of time exceeded, of both families, when fragments did not come.
+const REASSEMBLY: u8 = 1;
 const V6_ECHO_REPLY: u8 = 129;
 const V6_UNREACHABLE: u8 = 1;
 const V6_PORT: u8 = 4;
+const V6_TIME_EXCEEDED: u8 = 3;
+const V6_PARAMETER_PROBLEM: u8 = 4;

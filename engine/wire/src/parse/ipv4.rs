@@ -2,13 +2,13 @@
 
 use std::net::Ipv4Addr;
 
-use super::{ChecksumCheck, IpPacket};
+use super::{ChecksumCheck, IpContent, IpPacket};
 use crate::address::{Addresses, Ends};
 use crate::octets::{be16, be32};
 use crate::protocol::IPV4_LEN;
-use crate::{DropReason, Span, Sum};
+use crate::{DropReason, FragmentKey, FragmentPacket, Span, Sum};
 
-pub(super) fn parse(frame: &[u8], start: usize, check: ChecksumCheck) -> Result<IpPacket<'_>, DropReason> {
+pub(super) fn parse(frame: &[u8], start: usize, check: ChecksumCheck) -> Result<IpContent<'_>, DropReason> {
     let packet = frame.get(start..).unwrap_or(&[]);
     let header = packet.first_chunk::<IPV4_LEN>().ok_or(DropReason::Truncated)?;
     let header_len = usize::from(header[0] & 0x0f) * 4;
@@ -24,23 +24,64 @@ pub(super) fn parse(frame: &[u8], start: usize, check: ChecksumCheck) -> Result<
         return Err(DropReason::BadIpChecksum);
     }
     read_options(&whole_header[IPV4_LEN..])?;
+    let ends = Ends {
+        source: Ipv4Addr::from(be32(header, 12)),
+        destination: Ipv4Addr::from(be32(header, 16)),
+    };
+    let span = Span {
+        start: start as u16,
+        len: total_len as u16,
+    };
     if be16(header, 6) & (MORE_FRAGMENTS | FRAGMENT_OFFSET) != 0 {
-        return Err(DropReason::Fragment);
+        return fragment(header, ends, span, header_len).map(IpContent::Fragment);
     }
-    Ok(IpPacket {
-        addresses: Addresses::V4(Ends {
-            source: Ipv4Addr::from(be32(header, 12)),
-            destination: Ipv4Addr::from(be32(header, 16)),
-        }),
+    Ok(IpContent::Whole(IpPacket {
+        addresses: Addresses::V4(ends),
         ttl: header[8],
         traffic_class: header[1],
         protocol: header[9],
-        span: Span {
-            start: start as u16,
-            len: total_len as u16,
-        },
+        span,
         upper_start: start + header_len,
         upper,
+    }))
+}
+
+/// A fragment (RFC 791 §3.2): it has a payload, of whole units of eight octets but for the last, and the packet has no more
+/// than 65535 octets.
+fn fragment(
+    header: &[u8; IPV4_LEN],
+    ends: Ends<Ipv4Addr>,
+    ip: Span,
+    header_len: usize,
+) -> Result<FragmentPacket, DropReason> {
+    let field = be16(header, 6);
+    let (more, offset) = (
+        field & MORE_FRAGMENTS != 0,
+        u32::from(field & FRAGMENT_OFFSET) * 8,
+    );
+    let payload = Span {
+        start: ip.start + header_len as u16,
+        len: ip.len - header_len as u16,
+    };
+    let end = header_len as u32 + offset + u32::from(payload.len);
+    if payload.len == 0 || (more && !payload.len.is_multiple_of(8)) || end > u32::from(u16::MAX) {
+        return Err(DropReason::BadFragment);
+    }
+    Ok(FragmentPacket {
+        key: FragmentKey {
+            source: ends.source.into(),
+            destination: ends.destination.into(),
+            identification: u32::from(be16(header, 4)),
+            protocol: header[9],
+        },
+        offset,
+        more,
+        payload,
+        ip,
+        head_len: header_len as u16,
+        named_at: 0,
+        next: header[9],
+        traffic_class: header[1],
     })
 }
 
@@ -120,11 +161,12 @@ mod tests {
                 Err(DropReason::Truncated),
             ),
             (
-                "the first of several fragments",
+                "the first of several fragments, 23 octets",
                 altered(6, 0x20),
-                Err(DropReason::Fragment),
+                Err(DropReason::BadFragment),
             ),
-            ("a later fragment", altered(7, 1), Err(DropReason::Fragment)),
+            ("the last fragment", altered(7, 1), Ok(())),
+            ("a fragment beyond any packet", altered(6, 0x1f), Ok(())),
             ("neither DF nor a fragment", altered(6, 0), Ok(())),
             ("the reserved bit", altered(6, 0x80), Ok(())),
             ("IGMP", altered(9, 2), Err(DropReason::UnknownProtocol)),

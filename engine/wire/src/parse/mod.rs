@@ -5,6 +5,7 @@
 //!      └───► ethernet ─► arp
 //!                     ─► ipv4 ─► tcp ─► tcp_options        the same answers for every frame, and for all others
 //!                     ─► ipv6 ─► udp, icmpv4, icmpv6 ─► neighbour
+//!   objection            what is to be said of a packet that was refused
 //! ```
 
 mod arp;
@@ -18,6 +19,7 @@ mod icmpv6;
 mod ipv4;
 mod ipv6;
 mod neighbour;
+mod objection;
 mod quoted;
 mod tcp;
 mod tcp_options;
@@ -25,7 +27,9 @@ mod udp;
 
 use crate::address::Addresses;
 use crate::protocol::{ether_type, ip};
-use crate::{DropReason, Packet, PacketKind, Span};
+use crate::{DropReason, FragmentPacket, Packet, PacketKind, Span};
+
+pub use objection::{Objection, objection};
 
 /// What a port expects of the frames it receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -66,8 +70,8 @@ pub fn parse(frame: &[u8], expect: &Expect) -> Result<Packet, DropReason> {
 fn parse_any(frame: &[u8], expect: &Expect) -> Result<Packet, DropReason> {
     let ethernet = ethernet::parse(frame, expect.vlan)?;
     let kind = match ethernet.ether_type {
-        ether_type::IPV4 => parse_upper(&ipv4::parse(frame, ethernet.len, expect.checksum)?, expect)?,
-        ether_type::IPV6 => parse_upper(&ipv6::parse(frame, ethernet.len)?, expect)?,
+        ether_type::IPV4 => parse_ip(&ipv4::parse(frame, ethernet.len, expect.checksum)?, expect)?,
+        ether_type::IPV6 => parse_ip(&ipv6::parse(frame, ethernet.len)?, expect)?,
         ether_type::ARP => PacketKind::Arp(arp::parse(&frame[ethernet.len..])?),
         _ => return Err(DropReason::UnknownEtherType),
     };
@@ -76,6 +80,14 @@ fn parse_any(frame: &[u8], expect: &Expect) -> Result<Packet, DropReason> {
         ether_destination: ethernet.destination,
         kind,
     })
+}
+
+/// What an IP header is followed by.
+enum IpContent<'a> {
+    /// A whole packet.
+    Whole(IpPacket<'a>),
+    /// A part of one.
+    Fragment(FragmentPacket),
 }
 
 /// An IP packet up to its upper layer.
@@ -100,6 +112,13 @@ impl IpPacket<'_> {
             start: (self.upper_start + from) as u16,
             len: self.upper.len().saturating_sub(from) as u16,
         }
+    }
+}
+
+fn parse_ip(content: &IpContent<'_>, expect: &Expect) -> Result<PacketKind, DropReason> {
+    match content {
+        IpContent::Whole(packet) => parse_upper(packet, expect),
+        IpContent::Fragment(fragment) => Ok(PacketKind::Fragment(*fragment)),
     }
 }
 
