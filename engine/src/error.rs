@@ -104,6 +104,9 @@ pub enum ApiMisuse {
     /// The engine has stopped.
     #[error("the engine has stopped")]
     Stopped,
+    /// The connections of its worker have as many different sets of options as there may be.
+    #[error("too many different sets of options; give connections the same ones")]
+    TooManyOptions,
 }
 
 /// A connection could not be opened.

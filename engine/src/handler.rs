@@ -29,6 +29,12 @@ pub trait Handler<Q: Queue = PortQueue>: Send + 'static {
     /// only; bytes that are still there when the connection ends are told once.
     fn on_readable(&mut self, connection: &mut Connection<'_, Q>, state: &mut Self::State);
 
+    /// The peer announced urgent data (RFC 9293 §3.8.5), or more of it: [`Connection::urgent_ahead`] tells how far it reaches.
+    /// It comes in line, as all data does.
+    fn on_urgent(&mut self, connection: &mut Connection<'_, Q>, state: &mut Self::State) {
+        let _ = (connection, state);
+    }
+
     /// The send queue has room again after a call found it full, or everything sent was acknowledged.
     fn on_writable(&mut self, connection: &mut Connection<'_, Q>, state: &mut Self::State) {
         let _ = (connection, state);

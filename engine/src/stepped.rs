@@ -223,10 +223,7 @@ impl<H: Handler<MemQueue>> Stepped<H> {
 impl<Q: Queue> Connection<'_, Q> {
     /// Other options from now on. Those that were agreed on by the handshake stay as they are.
     pub fn set_profile(&mut self, profile: &Profile) {
-        let profile = self.work.intern(profile);
-        if let Some(conn) = self.work.records.conn_mut(self.slot) {
-            conn.profile = profile;
-        }
+        let _refused = self.work.set_profile(self.slot, profile);
     }
 }
 

@@ -48,6 +48,10 @@ pub(super) struct Connection<Q: Queue> {
     pub(super) whole_credit: i64,
     /// Received and unread, in order.
     pub(super) unread: VecDeque<Piece<Q>>,
+    /// Bytes received since it was opened, read or not.
+    pub(super) delivered: u64,
+    /// Those up to the last urgent one, as far as was told.
+    pub(super) urgent_end: u64,
     /// End of file, behind `unread`.
     pub(super) peer_closed: bool,
     /// It is gone on the worker.
@@ -67,11 +71,20 @@ impl<Q: Queue> Connection<Q> {
             credit: i64::from(credit),
             whole_credit: i64::from(credit),
             unread: VecDeque::new(),
+            delivered: 0,
+            urgent_end: 0,
             peer_closed: false,
             ended: None,
             shut: false,
             released: 0,
             listed: false,
         }
+    }
+
+    /// Bytes up to the last urgent one that are not read, or not even here.
+    pub(super) fn urgent_ahead(&self) -> Option<u64> {
+        let unread: u64 = self.unread.iter().map(|piece| piece.bytes().len() as u64).sum();
+        let ahead = self.urgent_end.saturating_sub(self.delivered - unread);
+        (ahead > 0).then_some(ahead)
     }
 }

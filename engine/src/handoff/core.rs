@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::Sender;
 
 use fourtuple_nic::Queue;
-use fourtuple_wire::FourTuple;
+use fourtuple_wire::{FourTuple, Received};
 
 use super::accept::Accepting;
 use super::connection::{Connection, Piece};
@@ -264,6 +264,7 @@ impl<Q: Queue> EndpointCore<Q> {
         match event {
             Event::Chunk(id, chunk) => match self.connections.get_mut(&id) {
                 Some(connection) => {
+                    connection.delivered += chunk.bytes().len() as u64;
                     connection.unread.push_back(Piece::Lent(chunk));
                     self.unread_lent[worker] += 1;
                 }
@@ -278,6 +279,11 @@ impl<Q: Queue> EndpointCore<Q> {
                 if let Some(connection) = self.connections.get_mut(&id) {
                     connection.credit += i64::from(count);
                     connection.whole_credit = connection.whole_credit.max(connection.credit);
+                }
+            }
+            Event::Urgent(id, ahead) => {
+                if let Some(connection) = self.connections.get_mut(&id) {
+                    connection.urgent_end = connection.delivered + u64::from(ahead);
                 }
             }
             Event::PeerClosed(id) => {

@@ -16,6 +16,7 @@ use crate::ConnId;
 use crate::buffer::{RxChunk, TxChunk};
 use crate::error::{ConnectError, ConnectionError};
 use crate::listener::ListenerId;
+use crate::options::Change;
 
 /// An endpoint as one worker numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +29,8 @@ pub(crate) enum Event<Q: Queue> {
     Chunk(ConnId, RxChunk<Q::Rx>),
     /// So many bytes of send credit are free again. Credit is what payload is charged: see `Payload::charge`.
     Writable(ConnId, u32),
+    /// The peer announced urgent data: it reaches so many bytes beyond the chunks sent so far.
+    Urgent(ConnId, u32),
     /// End of file: the peer's FIN, behind all chunks.
     PeerClosed(ConnId),
     /// The connection is gone and its name void. Chunks that were lent stay readable.
@@ -62,6 +65,8 @@ pub(crate) enum Opened {
 pub(crate) enum Command<Q: Queue> {
     /// Send this; it was paid for with send credit.
     Send(ConnId, TxChunk<Q::Shared>),
+    /// The same, and everything up to its end is urgent.
+    SendUrgent(ConnId, TxChunk<Q::Shared>),
     /// So many bytes of buffer space of this connection's chunks were given back: the window may open.
     Release(ConnId, u32),
     /// Half-close: FIN behind all that was sent.
@@ -70,6 +75,8 @@ pub(crate) enum Command<Q: Queue> {
     Close { id: ConnId, unread: bool },
     /// RST at once.
     Abort(ConnId),
+    /// Change an option of it.
+    Set(ConnId, Change),
     /// Open a connection to here; answered by `Opened` with the same token.
     Connect {
         token: u32,

@@ -9,11 +9,32 @@ use super::protocol::Command;
 use super::rings::{Order, Return};
 use super::stream::StreamError;
 use crate::ConnId;
+use crate::buffer::TxChunk;
 use crate::error::ApiMisuse;
+use crate::options::Change;
 
 impl<Q: Queue> EndpointCore<Q> {
     /// Copies as many bytes as credit, blank buffers and the command ring allow; at least one, or says why not.
     pub(super) fn send(&mut self, id: ConnId, bytes: &[u8]) -> Result<usize, StreamError> {
+        self.send_as(id, bytes, Command::Send)
+    }
+
+    /// The same, and what was taken is urgent.
+    pub(super) fn send_urgent(&mut self, id: ConnId, bytes: &[u8]) -> Result<usize, StreamError> {
+        self.send_as(id, bytes, Command::SendUrgent)
+    }
+
+    /// Bytes up to the last urgent one that are not read.
+    pub(super) fn urgent_ahead(&mut self, id: ConnId) -> Option<u64> {
+        self.connections.get(&id)?.urgent_ahead()
+    }
+
+    fn send_as(
+        &mut self,
+        id: ConnId,
+        bytes: &[u8],
+        command: fn(ConnId, TxChunk<Q::Shared>) -> Command<Q>,
+    ) -> Result<usize, StreamError> {
         self.may_send(id)?;
         let mut sent = 0;
         let Self {
@@ -38,7 +59,7 @@ impl<Q: Queue> EndpointCore<Q> {
             let payload = blank.into_payload();
             connection.credit -= i64::from(payload.charge());
             // There is room, and nobody else pushes.
-            let _ = end.push(Order::Command(Command::Send(id, payload)));
+            let _ = end.push(Order::Command(command(id, payload)));
             sent += count;
         }
         self.tx_copied_bytes += sent as u64;
@@ -113,6 +134,19 @@ impl<Q: Queue> EndpointCore<Q> {
         if let Some(end) = self.end_of(id) {
             end.urge(Command::Shutdown(id));
         }
+    }
+
+    /// Changes an option; behind all that was sent, as every command.
+    pub(super) fn set(&mut self, id: ConnId, change: Change) -> Result<(), StreamError> {
+        let Some(connection) = self.connections.get(&id) else {
+            return Err(StreamError::Misuse(ApiMisuse::Stopped));
+        };
+        if connection.ended.is_some() {
+            return Err(StreamError::Misuse(ApiMisuse::NoSuchConnection));
+        }
+        let end = self.end_of(id).ok_or(StreamError::Misuse(ApiMisuse::Stopped))?;
+        end.push(Order::Command(Command::Set(id, change)))
+            .map_err(|_| StreamError::NotYet)
     }
 
     fn may_send(&self, id: ConnId) -> Result<(), StreamError> {

@@ -95,7 +95,7 @@ impl<Q: Queue> Slot<Q> {
             self.drained = true;
             let command = match order {
                 Order::Command(command) => {
-                    if let Command::Send(..) = command {
+                    if let Command::Send(..) | Command::SendUrgent(..) = command {
                         self.blanks_out = self.blanks_out.saturating_sub(1);
                     }
                     command

@@ -16,6 +16,7 @@ use super::parking::{NO_LIMIT, Shared};
 use crate::ConnId;
 use crate::attach::PortQueue;
 use crate::error::{ApiMisuse, ConnectError, ConnectionError};
+use crate::options::ConnectionOption;
 
 /// A connection: bytes in, as chunks that are lent without a copy, and bytes out.
 ///
@@ -78,6 +79,7 @@ impl From<StreamError> for io::Error {
                 io::ErrorKind::NotConnected
             }
             StreamError::Misuse(ApiMisuse::SendClosed) => io::ErrorKind::BrokenPipe,
+            StreamError::Misuse(ApiMisuse::TooManyOptions) => io::ErrorKind::QuotaExceeded,
         };
         Self::new(kind, error)
     }
@@ -178,6 +180,20 @@ impl<Q: Queue> Stream<Q> {
         Ok(())
     }
 
+    /// Sends bytes as [`send`](Self::send) does and announces those that were taken, with all before them, as urgent (RFC 9293
+    /// §3.8.5; `MSG_OOB` of the socket interface). They go in line.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_urgent(&self, bytes: &[u8], timeout: Duration) -> Result<usize, StreamError> {
+        self.wait(timeout, |core| core.send_urgent(self.id, bytes))
+    }
+
+    /// Bytes from here to the end of what the peer announced as urgent, read in line as all are; `None` when none are ahead.
+    pub fn urgent_ahead(&self) -> Option<u64> {
+        self.shared.with(|core| core.urgent_ahead(self.id))
+    }
+
     /// Sends received bytes without a copy when their connection lives on the same worker and endpoint, as in a proxy or an
     /// echo; else they are copied. Waits at most for `timeout`.
     ///
@@ -208,6 +224,15 @@ impl<Q: Queue> Stream<Q> {
     /// Says that nothing more will be sent: a FIN behind all that was. Receiving goes on.
     pub fn shutdown(&self) {
         self.shared.with(|core| core.shutdown(self.id));
+    }
+
+    /// Changes an option of this connection, behind all that was sent; waits at most for `timeout` until it can be said.
+    ///
+    /// # Errors
+    /// [`StreamError::Misuse`] when it has ended, [`StreamError::NotYet`] when the time is up. What its worker can't do, because connections there have too many different
+    /// sets of options, is counted as `options_refused`.
+    pub fn set(&self, option: ConnectionOption, timeout: Duration) -> Result<(), StreamError> {
+        self.wait(timeout, |core| core.set(self.id, option.into()))
     }
 
     /// Closes the connection, as dropping the stream does.

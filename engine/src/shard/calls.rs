@@ -153,11 +153,17 @@ impl<Q: Queue> Work<Q> {
             return Err(ConnectError::Limit);
         }
         let tuple = self.draw_port(local, remote, options.local_port)?;
-        let profile = options.profile.as_ref().map_or(0, |profile| self.intern(profile));
+        let profile = match &options.profile {
+            Some(profile) => self.profiles.hold(profile).ok_or(ConnectError::Limit)?,
+            None => {
+                self.profiles.keep(0);
+                0
+            }
+        };
         let (seeds, path) = (self.secrets.seeds(&tuple, self.now), self.path(port, &tuple));
         let mut env = Env {
             now: self.now,
-            profile: &self.profiles[usize::from(profile)],
+            profile: &self.profiles[profile],
             pools: &mut self.pools,
             counters: &mut self.counters.tcp,
         };

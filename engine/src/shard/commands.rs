@@ -44,8 +44,13 @@ impl<Q: Queue> Work<Q> {
         match command {
             Command::Send(id, chunk) => {
                 return self
-                    .send_for(endpoint, id, chunk)
+                    .send_for(endpoint, id, chunk, false)
                     .map_err(|chunk| Command::Send(id, chunk));
+            }
+            Command::SendUrgent(id, chunk) => {
+                return self
+                    .send_for(endpoint, id, chunk, true)
+                    .map_err(|chunk| Command::SendUrgent(id, chunk));
             }
             Command::Release(id, space) => {
                 if let Some(slot) = self.owned(endpoint, id) {
@@ -71,6 +76,13 @@ impl<Q: Queue> Work<Q> {
                     }
                 }
             },
+            Command::Set(id, change) => {
+                if let Some(slot) = self.owned(endpoint, id)
+                    && self.set_option(slot, change).is_err()
+                {
+                    self.counters.options_refused += 1;
+                }
+            }
             Command::Connect { token, remote } => {
                 let owner = Owner::Endpoint(endpoint);
                 if let Err(why) = self.connect(remote, &ConnectOptions::default(), owner, token)
@@ -109,12 +121,20 @@ impl<Q: Queue> Work<Q> {
         endpoint: EndpointIndex,
         id: ConnId,
         chunk: TxChunk<Q::Shared>,
+        urgent: bool,
     ) -> Result<(), TxChunk<Q::Shared>> {
         let Some(slot) = self.owned(endpoint, id) else {
             return Ok(());
         };
         let charge = chunk.charge();
-        match self.with_tcb(slot, |tcb, env| tcb.send(chunk, env)) {
+        let sent = self.with_tcb(slot, |tcb, env| {
+            if urgent {
+                tcb.send_urgent(chunk, env)
+            } else {
+                tcb.send(chunk, env)
+            }
+        });
+        match sent {
             Some(Ok(())) => {
                 if let Some(conn) = self.records.conn_mut(slot) {
                     conn.freed += charge;

@@ -13,7 +13,9 @@ use crate::ConnId;
 use crate::attach::PortQueue;
 use crate::buffer::{RxChunk, TxChunk};
 use crate::conn_id::SlotRef;
+use crate::error::ApiMisuse;
 use crate::listener::ListenerId;
+use crate::options::ConnectionOption;
 
 /// How long a connection that found no buffer waits for the next try.
 const STARVED_RETRY: Duration = Duration::from_millis(1);
@@ -148,13 +150,29 @@ impl<Q: Queue> Connection<'_, Q> {
         };
         self.work
             .profiles
-            .get(usize::from(conn.profile))
+            .get(conn.profile)
             .map_or(0, |profile| conn.tcb.send_room(profile))
     }
 
     /// Copies bytes into buffers of the worker and queues them; returns how many there was room for. When it is fewer than all,
     /// [`on_writable`](crate::Handler::on_writable) tells when to go on.
     pub fn send(&mut self, bytes: &[u8]) -> usize {
+        self.send_copies(bytes, false)
+    }
+
+    /// Sends bytes as [`send`](Self::send) does and announces those that were taken, with all before them, as urgent (RFC 9293
+    /// §3.8.5; `MSG_OOB` of the socket interface). They go in line.
+    pub fn send_urgent(&mut self, bytes: &[u8]) -> usize {
+        self.send_copies(bytes, true)
+    }
+
+    /// Bytes from here to the end of what the peer announced as urgent; `None` when none are ahead.
+    pub fn urgent_ahead(&self) -> Option<u32> {
+        let conn = self.work.records.conn(self.slot)?;
+        conn.tcb.urgent_ahead(&self.work.pools)
+    }
+
+    fn send_copies(&mut self, bytes: &[u8], urgent: bool) -> usize {
         let port = self.port();
         let room = self.work.ports[port].queue.promises().buffer_room;
         let mut sent = 0;
@@ -167,7 +185,7 @@ impl<Q: Queue> Connection<'_, Q> {
                 break;
             };
             self.work.counters.tx_copied_bytes += len as u64;
-            if self.queue(TxChunk(copy)).is_err() {
+            if self.queue(TxChunk(copy), urgent).is_err() {
                 break;
             }
             sent += len;
@@ -188,13 +206,19 @@ impl<Q: Queue> Connection<'_, Q> {
             self.ask_for_room();
             return Err(bytes);
         }
-        self.queue(bytes.0).map_err(SharedBytes)
+        self.queue(bytes.0, false).map_err(SharedBytes)
     }
 
-    fn queue(&mut self, chunk: TxChunk<Q::Shared>) -> Result<(), TxChunk<Q::Shared>> {
+    fn queue(&mut self, chunk: TxChunk<Q::Shared>, urgent: bool) -> Result<(), TxChunk<Q::Shared>> {
         let mut back = Some(chunk);
         let refused = self.work.with_tcb(self.slot, |tcb, env| {
-            back.take().map(|chunk| tcb.send(chunk, env))
+            back.take().map(|chunk| {
+                if urgent {
+                    tcb.send_urgent(chunk, env)
+                } else {
+                    tcb.send(chunk, env)
+                }
+            })
         });
         match refused {
             Some(Some(Ok(()))) => Ok(()),
@@ -219,6 +243,14 @@ impl<Q: Queue> Connection<'_, Q> {
     fn port(&self) -> PortNumber {
         let conn = self.work.records.conn(self.slot);
         conn.map_or(PortNumber::FIRST, |conn| conn.port)
+    }
+
+    /// Changes an option of this connection from now on.
+    ///
+    /// # Errors
+    /// [`ApiMisuse::TooManyOptions`] when the connections of this worker have as many different sets of options as there may be.
+    pub fn set(&mut self, option: ConnectionOption) -> Result<(), ApiMisuse> {
+        self.work.set_option(self.slot, option.into())
     }
 
     /// Half-close: FIN behind everything queued; receiving goes on.

@@ -52,12 +52,14 @@ impl<Q: Queue> Work<Q> {
     pub(crate) fn control(&mut self, message: Control<Q>) {
         match message {
             Control::Listen(new, done) => {
-                let profile = self.intern(&new.listen.profile);
+                let profile = self.profiles.hold_for_listener(&new.listen.profile);
                 self.listeners.add(&new, profile);
                 done.count();
             }
             Control::Unlisten(id, done) => {
-                self.listeners.remove(id);
+                if let Some(listener) = self.listeners.remove(id) {
+                    self.profiles.release(listener.profile);
+                }
                 self.hub.forget_listener(id);
                 self.scans.begin(Act::Unlisten(id), Some(done));
             }

@@ -30,7 +30,7 @@ impl<Q: Queue> Work<Q> {
         let Some(listener) = self.listeners.at(id) else {
             return self.refuse(DropReason::NotAccepting);
         };
-        let profile = &self.profiles[usize::from(listener.profile)];
+        let profile = &self.profiles[listener.profile];
         let secrets = &self.secrets;
         let hash = |number| secrets.cookie_hash(tuple, number);
         let Some(syn_ack) = record.into_cookie(tuple.family(), profile, time, hash) else {
@@ -72,7 +72,7 @@ impl<Q: Queue> Work<Q> {
         let hash = |number| self.secrets.cookie_hash(tuple, number);
         match check_cookie(iss, irs, tuple.family(), period, hash) {
             CookieCheck::Ours { mss } => {
-                let profile = &self.profiles[usize::from(listener.profile)];
+                let profile = &self.profiles[listener.profile];
                 let (seeds, path) = (self.secrets.seeds(tuple, now), self.path(port, tuple));
                 Some(Ok(SynRecord::from_cookie(
                     header, mss, seeds, &path, profile, now,

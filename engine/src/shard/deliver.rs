@@ -132,6 +132,9 @@ fn tell_handler<Q: Queue, H: Handler<Q>>(
     if first {
         handler.on_open(&mut connection, state);
     }
+    if signals.contains(Signals::URGENT) {
+        handler.on_urgent(&mut connection, state);
+    }
     if wants_room {
         handler.on_writable(&mut connection, state);
     }
@@ -330,6 +333,7 @@ impl<Q: Queue> Work<Q> {
             return Ok(());
         };
         self.tell_opened(slot, endpoint, tuple)?;
+        self.tell_urgent(slot, endpoint)?;
         // Before the chunks: who holds all that may be lent until it can send would wait for ever.
         self.tell_room(slot, endpoint)?;
         loop {
@@ -398,10 +402,28 @@ impl<Q: Queue> Work<Q> {
     /// What an endpoint's payload may be charged before it hears of room: what the connection's own queue takes, or one that is slow
     /// would hold up the endpoint's commands for all others.
     fn send_credit(&self, slot: SlotRef) -> u32 {
-        let profile = self.records.conn(slot).map(|conn| usize::from(conn.profile));
+        let profile = self.records.conn(slot).map(|conn| conn.profile);
         profile
             .and_then(|profile| self.profiles.get(profile))
             .map_or(0, |profile| profile.send_buffer)
+    }
+
+    /// Before the chunks that it speaks of: how far the urgent ones reach.
+    fn tell_urgent(&mut self, slot: SlotRef, endpoint: EndpointIndex) -> Result<(), RingFull> {
+        let id = self.name(slot);
+        let Some(conn) = self.records.conn_mut(slot) else {
+            return Ok(());
+        };
+        if !conn.signals.contains(Signals::URGENT) || !conn.flags.told_open {
+            return Ok(());
+        }
+        if let Some(ahead) = conn.tcb.urgent_ahead(&self.pools) {
+            self.hub
+                .try_event(endpoint, Event::Urgent(id, ahead))
+                .map_err(|_| RingFull)?;
+        }
+        conn.signals.remove(Signals::URGENT);
+        Ok(())
     }
 
     fn tell_end_of_file(&mut self, slot: SlotRef, endpoint: EndpointIndex) -> Result<(), RingFull> {

@@ -29,7 +29,7 @@ impl<Q: Queue> Work<Q> {
             self.end_half_open(slot);
             return Verdict::Dropped(DropReason::NotAccepting);
         };
-        let profile = &self.profiles[usize::from(listener.profile)];
+        let profile = &self.profiles[listener.profile];
         let (id, payload_len) = (listener.id, usize::from(segment.payload.len));
         match half_open
             .record
@@ -123,9 +123,10 @@ impl<Q: Queue> Work<Q> {
             return Verdict::Dropped(DropReason::NotAccepting);
         };
         let (profile, delivery) = (listener.profile, listener.delivery);
+        self.profiles.keep(profile);
         let mut env = Env {
             now: self.now,
-            profile: &self.profiles[usize::from(profile)],
+            profile: &self.profiles[profile],
             pools: &mut self.pools,
             counters: &mut self.counters.tcp,
         };

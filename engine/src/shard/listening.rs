@@ -77,7 +77,7 @@ impl<Q: Queue> Work<Q> {
             return self.refuse(DropReason::NotAccepting);
         };
         let (cookies, has_room) = (listener.syn_cookies, listener.has_syn_room());
-        let profile = &self.profiles[usize::from(listener.profile)];
+        let profile = &self.profiles[listener.profile];
         let record = SynRecord::from_syn(&segment.header, seeds, &path, profile, now);
         // A cookie is no number beyond the old connection's: what reopens TIME_WAIT gets a record or nothing.
         let may_be_cookie = cookies != SynCookies::Off && beyond.is_none();
@@ -201,7 +201,7 @@ impl<Q: Queue> Work<Q> {
         let profile = listener
             .and_then(|id| self.listeners.at(id))
             .map_or(0, |listener| listener.profile);
-        let profile = &self.profiles[usize::from(profile)];
+        let profile = &self.profiles[profile];
         let Some(time_wait) = self.records.time_wait_mut(slot) else {
             return Verdict::Dropped(DropReason::NoConnection);
         };

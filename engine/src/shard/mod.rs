@@ -16,6 +16,7 @@ pub(crate) mod listeners;
 mod listening;
 mod path_errors;
 pub(crate) mod ports;
+pub(crate) mod profiles;
 mod receive;
 mod retire;
 pub(crate) mod scan;
@@ -45,6 +46,7 @@ use crate::mesh::Mesh;
 use crate::records::{RecordLimits, Records};
 use crate::secrets::Secrets;
 use crate::shard::ports::{AttachedPort, Ports};
+use crate::shard::profiles::Profiles;
 use crate::shard::receive::{Burst, receive};
 use crate::shard::states::States;
 use crate::stats::Counters;
@@ -107,7 +109,7 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
             now: parts.started,
             records: Records::new(&records, parts.secrets.table, pages),
             pools: Pools::new(&sizes),
-            profiles: vec![parts.profile],
+            profiles: Profiles::new(parts.profile),
             wheel: Wheel::new(entries, work::tick_of(parts.started)),
             listeners: listeners::Listeners::default(),
             hub: Hub::new(parts.worker, hub),
@@ -215,5 +217,6 @@ fn pool_sizes(limits: &Limits, buffers: u32) -> PoolSizes {
         receive_chunks: buffers,
         reassemblies: (limits.connections / 4).clamp(64, 65_536),
         flights: (limits.connections / 4).clamp(64, 65_536),
+        asides: (limits.connections / 4).clamp(64, 65_536),
     }
 }

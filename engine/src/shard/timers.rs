@@ -67,7 +67,7 @@ impl<Q: Queue> Work<Q> {
             self.end_half_open(slot);
             return;
         };
-        let profile = &self.profiles[usize::from(listener.profile)];
+        let profile = &self.profiles[listener.profile];
         match half_open.record.on_deadline(profile, now) {
             SynDeadline::Retransmit => {
                 self.busy = true;

@@ -140,7 +140,7 @@ impl<Q: Queue> Work<Q> {
     ) -> Option<()> {
         let hop = self.next_hop(slot, port, tuple);
         let conn = self.records.conn_mut(slot)?;
-        let profile = self.profiles.get(usize::from(conn.profile))?;
+        let profile = self.profiles.get(conn.profile)?;
         let mut env = Env {
             now: self.now,
             profile,
@@ -205,7 +205,7 @@ impl<Q: Queue> Work<Q> {
         let Some(listener) = self.listeners.at(half_open.listener) else {
             return Paid::All;
         };
-        let profile = &self.profiles[usize::from(listener.profile)];
+        let profile = &self.profiles[listener.profile];
         let header = half_open.record.syn_ack(profile, now);
         let frame_of = FrameOf {
             link: attached.host.link_to(half_open.ether_source),
@@ -252,7 +252,7 @@ impl<Q: Queue> Work<Q> {
         let profile = self
             .listeners
             .at(half_open.listener)
-            .map_or(0, |listener| usize::from(listener.profile));
+            .map_or(0, |listener| listener.profile);
         let profile = &self.profiles[profile];
         let syn_ack = half_open.record.syn_ack(profile, now);
         let reset = TcpHeader {

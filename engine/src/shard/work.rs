@@ -10,13 +10,16 @@ use fourtuple_wire::{FourTuple, Instant};
 use crate::ConnId;
 use crate::buffer::PortBuffers;
 use crate::conn_id::SlotRef;
+use crate::error::ApiMisuse;
 use crate::handoff::{EndpointIndex, Hub};
 use crate::mesh::Mesh;
+use crate::options::Change;
 use crate::records::{Conn, Owner, Records};
 use crate::secrets::Secrets;
 use crate::shard::limits::Limits;
 use crate::shard::listeners::Listeners;
 use crate::shard::ports::Ports;
+use crate::shard::profiles::Profiles;
 use crate::shard::scan::Scans;
 use crate::stats::Counters;
 use crate::wheel::Wheel;
@@ -59,7 +62,7 @@ pub(crate) struct Work<Q: Queue> {
     pub(crate) limits: Limits,
     pub(crate) records: Records<Q>,
     pub(crate) pools: Pools<PortBuffers<Q>>,
-    pub(crate) profiles: Vec<Profile>,
+    pub(crate) profiles: Profiles,
     pub(crate) wheel: Wheel,
     pub(crate) listeners: Listeners,
     pub(crate) hub: Hub<Q>,
@@ -107,7 +110,7 @@ impl<Q: Queue> Work<Q> {
         act: impl FnOnce(&mut Tcb<PortBuffers<Q>>, &mut Env<'_, PortBuffers<Q>>) -> R,
     ) -> Option<R> {
         let conn = self.records.conn_mut(slot)?;
-        let profile = self.profiles.get(usize::from(conn.profile))?;
+        let profile = self.profiles.get(conn.profile)?;
         let before = conn.tcb.state();
         let mut env = Env {
             now: self.now,
@@ -219,7 +222,7 @@ impl<Q: Queue> Work<Q> {
         }
     }
 
-    /// Enters a new connection and counts it.
+    /// Enters a new connection, which uses its options from before, and counts it.
     pub(crate) fn enter(&mut self, tuple: &FourTuple, conn: Conn<Q>) -> Option<SlotRef> {
         let state = conn.tcb.state();
         match self.records.insert_conn(tuple, conn) {
@@ -228,7 +231,7 @@ impl<Q: Queue> Work<Q> {
                 Some(slot)
             }
             Err(mut conn) => {
-                let profile = self.profiles.get(usize::from(conn.profile))?;
+                let profile = self.profiles.get(conn.profile)?;
                 let mut env = Env {
                     now: self.now,
                     profile,
@@ -236,6 +239,7 @@ impl<Q: Queue> Work<Q> {
                     counters: &mut self.counters.tcp,
                 };
                 conn.tcb.free(&mut env);
+                self.profiles.release(conn.profile);
                 None
             }
         }
@@ -255,7 +259,7 @@ impl<Q: Queue> Work<Q> {
         {
             listener.waiting = listener.waiting.saturating_sub(1);
         }
-        if let Some(profile) = self.profiles.get(usize::from(conn.profile)) {
+        if let Some(profile) = self.profiles.get(conn.profile) {
             let mut env = Env {
                 now: self.now,
                 profile,
@@ -264,6 +268,7 @@ impl<Q: Queue> Work<Q> {
             };
             conn.tcb.free(&mut env);
         }
+        self.profiles.release(conn.profile);
     }
 
     /// The application let go of a connection: what is left of it is TCP's, bounded in number and time (D5).
@@ -350,16 +355,27 @@ impl<Q: Queue> Work<Q> {
         self.records.name(self.worker, slot)
     }
 
-    /// The number of equal interned options, or that of new ones. Options come from configuration, never from a packet.
-    pub(crate) fn intern(&mut self, profile: &Profile) -> u16 {
-        if let Some(known) = self.profiles.iter().position(|other| other == profile) {
-            return known as u16;
-        }
-        if self.profiles.len() > usize::from(u16::MAX) {
-            return 0;
-        }
-        self.profiles.push(profile.clone());
-        (self.profiles.len() - 1) as u16
+    /// A connection has an option otherwise from now on.
+    pub(crate) fn set_option(&mut self, slot: SlotRef, change: Change) -> Result<(), ApiMisuse> {
+        let number = self
+            .records
+            .conn(slot)
+            .map(|conn| conn.profile)
+            .ok_or(ApiMisuse::NoSuchConnection)?;
+        let mut profile = self.profiles[number].clone();
+        change.apply(&mut profile);
+        self.set_profile(slot, &profile)
+    }
+
+    /// A connection has these options from now on; what the handshake agreed on stays.
+    pub(crate) fn set_profile(&mut self, slot: SlotRef, profile: &Profile) -> Result<(), ApiMisuse> {
+        let conn = self.records.conn_mut(slot).ok_or(ApiMisuse::NoSuchConnection)?;
+        conn.profile = self
+            .profiles
+            .exchange(conn.profile, profile)
+            .ok_or(ApiMisuse::TooManyOptions)?;
+        self.with_tcb(slot, |tcb, env| tcb.options_changed(env));
+        Ok(())
     }
 }
 

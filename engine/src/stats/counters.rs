@@ -159,6 +159,8 @@ counters! {
     events_deferred: Counter,
     /// Commands of endpoints executed.
     commands: Counter,
+    /// Changes of options refused: connections of the worker had too many different sets of them.
+    options_refused: Counter,
     /// Commands for connections that had ended.
     stale_commands: Counter,
     /// Buffers of the receive pool in all.

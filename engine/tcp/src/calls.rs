@@ -83,10 +83,7 @@ impl<B: Buffers> Tcb<B> {
     /// RECEIVE (§3.10.3): the next chunk in order. Its space stays charged to the window until it is released.
     pub fn receive(&mut self, env: &mut Env<'_, B>) -> Option<B::Rx> {
         let taken = self.received.take(&mut env.pools.receive);
-        if self.urgent_ahead().is_none() {
-            // Behind us; it must not be taken for one ahead when the circle has turned.
-            self.flags.remove(Flags::URGENT);
-        }
+        self.forget_urgent_behind(env);
         taken
     }
 
@@ -133,13 +130,6 @@ impl<B: Buffers> Tcb<B> {
     /// The peer's FIN came, and everything before it was taken.
     pub fn at_end(&self) -> bool {
         self.flags.contains(Flags::PEER_FIN) && self.received.is_empty()
-    }
-
-    /// Octets of urgent data that are still ahead of what was received or taken (RFC 9293 §3.8.5, MUST-33).
-    pub fn urgent_ahead(&self) -> Option<u32> {
-        let taken = self.rcv.nxt.back(self.received.unread());
-        let ahead = self.urgent.distance_from(taken);
-        (self.flags.contains(Flags::URGENT) && ahead as i32 > 0).then_some(ahead)
     }
 
     /// CLOSE of this end's direction (§3.10.4): a FIN follows what is queued; receiving goes on.
@@ -250,6 +240,8 @@ impl<B: Buffers> Tcb<B> {
         self.received.clear(&mut env.pools.receive);
         self.drop_reassembly(env);
         self.drop_flight(env);
+        self.drop_aside(env);
+        self.flags.remove(Flags::URGENT);
     }
 
     /// How long nobody's connection may be without progress, by its state.

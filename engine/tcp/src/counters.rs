@@ -94,6 +94,14 @@ counters! {
     icmp_errors_refused,
     /// Times a connection's segments got smaller because a packet was too large for its path.
     path_mtu_reduced,
+    /// Times a connection's segments got smaller because full ones vanished and nothing told why (RFC 4821).
+    path_mtu_suspected,
+    /// Segments sent larger than others, to see whether the path carries them.
+    path_mtu_probes,
+    /// Segments of those that were lost.
+    path_mtu_probes_lost,
+    /// Segments of those that arrived: the connection's segments have that size since.
+    path_mtu_raised,
     /// Connections aborted because unread data was closed upon, or data came for nobody.
     unread_aborts,
 }

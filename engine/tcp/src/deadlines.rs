@@ -56,6 +56,7 @@ impl<B: Buffers> Tcb<B> {
         self.rto.stop();
         self.timers.backoff = self.timers.backoff.saturating_add(1);
         self.timers.retransmits = self.timers.retransmits.saturating_add(1);
+        self.suspect_black_hole(env);
         // RFC 9293 §3.8.3, MUST-20 (a), SHLD-9: R1 is told once; the engine may ask for another route.
         if self.timers.retransmits >= env.profile.r1 && !self.flags.contains(Flags::R1_TOLD) {
             self.flags.insert(Flags::R1_TOLD);

@@ -2,6 +2,7 @@
 
 use fourtuple_wire::{Instant, Payload, Received};
 
+use crate::aside::Aside;
 use crate::flight::Flight;
 use crate::pool::Pool;
 use crate::reassembly::Reassembly;
@@ -43,6 +44,7 @@ pub struct Pools<B: Buffers> {
     pub(crate) receive: Pool<ReceiveNode<B::Rx>>,
     pub(crate) reassemblies: Pool<Reassembly>,
     pub(crate) flights: Pool<Flight>,
+    pub(crate) asides: Pool<Aside>,
 }
 
 /// How many pieces of each kind.
@@ -57,6 +59,8 @@ pub struct PoolSizes {
     /// Connections of which it may be kept what is outstanding, when it was sent and what of it was SACKed; beyond, loss is
     /// recovered without (RFC 6582).
     pub flights: u32,
+    /// Connections that may have urgent data under way or look for their path's MTU; beyond, urgent data is data.
+    pub asides: u32,
 }
 
 /// How many pieces are taken.
@@ -70,6 +74,8 @@ pub struct PoolsInUse {
     pub reassemblies: u32,
     /// Of [`PoolSizes::flights`].
     pub flights: u32,
+    /// Of [`PoolSizes::asides`].
+    pub asides: u32,
 }
 
 impl<B: Buffers> Pools<B> {
@@ -80,6 +86,7 @@ impl<B: Buffers> Pools<B> {
             receive: Pool::new(sizes.receive_chunks),
             reassemblies: Pool::new(sizes.reassemblies),
             flights: Pool::new(sizes.flights),
+            asides: Pool::new(sizes.asides),
         }
     }
 
@@ -89,6 +96,7 @@ impl<B: Buffers> Pools<B> {
             + self.receive.reserved_bytes()
             + self.reassemblies.reserved_bytes()
             + self.flights.reserved_bytes()
+            + self.asides.reserved_bytes()
     }
 
     /// What is taken now.
@@ -98,6 +106,7 @@ impl<B: Buffers> Pools<B> {
             receive_chunks: self.receive.in_use(),
             reassemblies: self.reassemblies.in_use(),
             flights: self.flights.in_use(),
+            asides: self.asides.in_use(),
         }
     }
 }

@@ -8,11 +8,12 @@
 //! Where to look, by RFC 9293: §3.10.1–6 `calls`, §3.10.7.1 `closed`, §3.10.7.2 `listen` and `syn_record`, §3.10.7.3
 //! `segment_arrives/syn_sent`, §3.10.7.4 the other files of `segment_arrives` in the order of the checks, §3.10.8 `deadlines`.
 //! By RFC: 6298 `rto`, 2018/6675 `sack`, 6582/6675 `recovery`, 5681 `congestion`, 7323 `timestamps`, 5961 `challenge`,
-//! 6528 `isn`, 4987 `cookie`, 6191/1337 `time_wait`, 1191/8201/5927 `path_error`; §3.8.6 is `window`, `nagle`, `persist` and `delayed_ack`; §3.8.4 `keepalive`.
+//! 6528 `isn`, 4987 `cookie`, 6191/1337 `time_wait`, 1191/8201/5927 `path_error`, 4821 `path_mtu`, 6093 `urgent`; §3.8.6 is `window`, `nagle`, `persist` and `delayed_ack`; §3.8.4 `keepalive`.
 //!
 //! Nothing here allocates after [`Pools::new`], panics for what a peer sends, or reads a clock.
 #![forbid(unsafe_code)]
 
+mod aside;
 mod calls;
 mod challenge;
 mod closed;
@@ -27,7 +28,9 @@ mod isn;
 mod keepalive;
 mod listen;
 mod nagle;
+mod options_changed;
 mod path_error;
+mod path_mtu;
 mod persist;
 mod pool;
 mod profile;
@@ -50,6 +53,7 @@ mod time_wait;
 mod timers;
 mod timestamps;
 mod transmit;
+mod urgent;
 mod window;
 
 pub use calls::SendRefused;

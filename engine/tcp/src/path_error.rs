@@ -63,14 +63,17 @@ impl<B: Buffers> Tcb<B> {
             0
         };
         let payload = mss - options;
+        let probe = self.state.sends_text() && self.probe_too_big(payload, env);
         // RFC 5927 §7.2: what claims no less than we send says nothing, or is an old one.
-        if payload >= self.snd.mss || !self.state.sends_text() {
+        if !probe && (payload >= self.snd.mss || !self.state.sends_text()) {
             env.counters.icmp_errors_refused += 1;
             return Err(DropReason::IgnoredIcmp);
         }
-        env.counters.path_mtu_reduced += 1;
-        self.snd.mss = payload;
-        self.snd.mss_limit = self.snd.mss_limit.min(mss);
+        if !probe {
+            env.counters.path_mtu_reduced += 1;
+            self.try_larger_later(self.snd.mss, env);
+            self.snd.mss = payload;
+        }
         // RFC 1191 §6.4: no sign of congestion; it is sent again at once. What was SACKed will be again (RFC 2018 §8).
         self.rto.stop();
         self.go_back(env);

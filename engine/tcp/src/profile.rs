@@ -62,6 +62,10 @@ pub struct Profile {
     pub challenge_acks_per_s: u8,
     /// Chunks that may wait out of order in one connection.
     pub reassembly_chunks: u16,
+    /// The MSS that is announced and used at most, options included; the path's own when `None`.
+    pub mss_clamp: Option<u16>,
+    /// Segments that vanish get smaller, and it is tried how large they may be (RFC 4821).
+    pub path_mtu_probing: bool,
     /// A new SYN may reopen a connection in TIME_WAIT (RFC 6191, MAY-2).
     pub time_wait_reopen: bool,
     /// Predicted segments take the short way. It changes no outcome; off, every segment takes the RFC's way.
@@ -119,6 +123,8 @@ impl Default for Profile {
             dscp: 0,
             challenge_acks_per_s: 10,
             reassembly_chunks: 512,
+            mss_clamp: None,
+            path_mtu_probing: true,
             time_wait_reopen: true,
             header_prediction: true,
         }
@@ -148,6 +154,21 @@ pub struct Path {
     /// What a peer that names no MSS takes: 536 over IPv4, 1220 over IPv6 (MUST-15).
     pub default_mss: u16,
 }
+
+impl Path {
+    /// What is left of it under the clamp of the connection's options.
+    pub(crate) fn clamped(&self, profile: &Profile) -> Self {
+        let most = profile.mss_clamp.map_or(u16::MAX, |clamp| clamp.max(LEAST_CLAMP));
+        Self {
+            receive_mss: self.receive_mss.min(most),
+            send_mss_limit: self.send_mss_limit.min(most),
+            default_mss: self.default_mss,
+        }
+    }
+}
+
+/// No clamp goes below: Linux has the same bound (`TCP_MIN_MSS`); smaller segments would be little but headers.
+pub(crate) const LEAST_CLAMP: u16 = 88;
 
 /// Whole milliseconds of a span, cut to [`MAX_SPAN_MS`].
 #[inline]

@@ -71,6 +71,7 @@ pub enum SynDeadline {
 impl SynRecord {
     /// The record of a SYN that a listener takes.
     pub fn from_syn(header: &TcpHeader, seeds: Seeds, path: &Path, profile: &Profile, now: Instant) -> Self {
+        let path = path.clamped(profile);
         let offered = timestamps::offered(header, profile);
         let shift = header.options.window_scale.filter(|_| profile.window_scaling);
         let mut offers = 0;

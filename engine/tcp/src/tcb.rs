@@ -59,8 +59,8 @@ pub struct Tcb<B: Buffers> {
     pub(crate) progress_at: u32,
     /// Tick at which data was sent last (RFC 5681 §4.1).
     pub(crate) last_sent: u32,
-    /// RCV.UP: the octet behind the last urgent one, while `Flags::URGENT`.
-    pub(crate) urgent: SeqNum,
+    /// Urgent pointers and the search for the path's MTU, in a pool.
+    pub(crate) aside: u32,
 }
 
 /// Send sequence space.
@@ -181,7 +181,7 @@ bit_set! {
         SACK = 16,
         /// Both ends offered window scaling.
         WINDOW_SCALE = 32,
-        /// `urgent` is ahead of what was received.
+        /// RCV.UP is ahead of what was taken.
         URGENT = 64,
         /// R1 was told for what is outstanding.
         R1_TOLD = 128,
@@ -221,6 +221,7 @@ impl Debts {
 impl<B: Buffers> Tcb<B> {
     /// A connection about to send its SYN, or its SYN+ACK.
     pub(crate) fn new(seeds: Seeds, path: &Path, profile: &Profile, tick: u32) -> Self {
+        let path = path.clamped(profile);
         let mss = path.default_mss.min(path.send_mss_limit).max(1);
         Self {
             snd: SendSpace {
@@ -261,7 +262,7 @@ impl<B: Buffers> Tcb<B> {
             reassembly: NIL,
             progress_at: tick,
             last_sent: tick,
-            urgent: SeqNum(0),
+            aside: NIL,
         }
     }
 

@@ -164,6 +164,7 @@ impl<B: Buffers> Tcb<B> {
         if usable == 0 {
             return None;
         }
+        let room = self.room_or_probe(room, env);
         let len = unsent.min(usable).min(room);
         if pipe > 0 && pipe + len > self.congestion.window() + self.limited_transmit() {
             return None;
@@ -175,7 +176,7 @@ impl<B: Buffers> Tcb<B> {
             mss: room,
             max_wnd: self.snd.max_wnd(),
             idle: flight == 0,
-            nodelay: env.profile.nodelay,
+            nodelay: env.profile.nodelay || self.sends_urgent(env.pools),
             fin,
         };
         if unsent > 0 && !may_send(&offer) {

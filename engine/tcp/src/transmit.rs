@@ -115,12 +115,13 @@ impl<B: Buffers> Tcb<B> {
             self.sack_option(&mut options, env.pools);
         }
         self.acknowledged_up_to(ack);
+        let (flags, urgent) = self.urgent_pointer(seq, flags, env.pools);
         TcpHeader {
             seq,
             ack,
             flags,
             window: field as u16,
-            urgent: 0,
+            urgent,
             options,
         }
     }
@@ -253,6 +254,7 @@ impl<B: Buffers> Tcb<B> {
         let retransmission = text.seq != self.snd.nxt;
         if retransmission {
             self.rto.stop();
+            self.note_retransmission(text.seq, env);
             self.recovery.high_rxt = self.recovery.high_rxt.later(end);
             match self.recovery.phase {
                 Phase::Open | Phase::Loss => env.counters.retransmits_rto += 1,
@@ -262,6 +264,7 @@ impl<B: Buffers> Tcb<B> {
             if offset > 2 * u32::from(self.snd.mss) {
                 self.open_flight(env);
             }
+            self.note_probe(text.len, env);
             self.sent_new(offset, end, env);
             if text.fin {
                 self.flags.insert(Flags::FIN_SENT);

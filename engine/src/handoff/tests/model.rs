@@ -177,7 +177,7 @@ impl ModelWorker {
 
     fn on_command(&mut self, endpoint: EndpointIndex, command: Command<TestQueue>) {
         match command {
-            Command::Send(id, chunk) => {
+            Command::Send(id, chunk) | Command::SendUrgent(id, chunk) => {
                 if let Some(left) = self.holds.front_mut().filter(|left| **left > 0) {
                     *left -= 1;
                     self.hub.hold(endpoint, Command::Send(id, chunk));
@@ -204,6 +204,7 @@ impl ModelWorker {
                 assert!(conn.charged >= space as usize, "no space is released twice");
                 conn.charged -= space as usize;
             }
+            Command::Set(..) => {}
             Command::Shutdown(id) => {
                 self.order.push(format!("shutdown {id:?}"));
                 self.conn(id).shut = true;

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use fourtuple_wire::{DropReason, SeqNum, TcpFlags, TcpHeader};
 
 use super::{Segment, Step, ends};
+use crate::pool::NIL;
 use crate::profile::millis;
 use crate::signals::Arrival;
 use crate::tcb::Flags;
@@ -100,6 +101,10 @@ impl<B: Buffers> Tcb<B> {
         self.timers.retransmits = 0;
         self.flags.remove(Flags::R1_TOLD);
         self.flags.remove(Flags::UNREACHABLE);
+        if self.aside != NIL {
+            self.urgent_acknowledged(env);
+            self.path_mtu_acknowledged(env);
+        }
         self.on_new_ack(acked, flight, env);
         self.restart_retransmit(env);
         if self.flags.contains(Flags::ORPHAN) {

@@ -159,7 +159,7 @@ impl<B: Buffers> Tcb<B> {
                 self.check_ack(segment, arrival, env)?;
             }
         }
-        self.check_urgent(segment, &mut arrival.signals);
+        self.check_urgent(segment, &mut arrival.signals, env);
         let verdict = self.take_text(segment, arrival, env);
         if self.state != State::Closed {
             self.check_fin(segment, arrival, env);

@@ -41,6 +41,8 @@ pub struct LinkProfile {
     pub reorder: u64,
     pub delay_us: u64,
     pub jitter_us: u64,
+    /// Segments with more payload than this vanish, and nothing tells why.
+    pub widest: usize,
 }
 
 impl LinkProfile {
@@ -50,6 +52,7 @@ impl LinkProfile {
         reorder: 0,
         delay_us: 500,
         jitter_us: 0,
+        widest: usize::MAX,
     };
 }
 
@@ -80,7 +83,7 @@ impl Link {
     }
 
     pub fn carry(&mut self, to: usize, header: TcpHeader, payload: Vec<u8>, now: Instant, rng: &mut Rng) {
-        if rng.chance(self.profile.loss) {
+        if rng.chance(self.profile.loss) || payload.len() > self.profile.widest {
             return;
         }
         let copies = if rng.chance(self.profile.duplicate) { 2 } else { 1 };

@@ -21,6 +21,7 @@ const BAD: LinkProfile = LinkProfile {
     reorder: 10,
     delay_us: 2_000,
     jitter_us: 8_000,
+    widest: usize::MAX,
 };
 
 fn profile() -> Profile {
@@ -55,6 +56,7 @@ fn setup(seed: u64) -> Setup {
             receive_chunks: 2_000,
             reassemblies: 4,
             flights: 4,
+            asides: 4,
         },
     }
 }
@@ -124,6 +126,7 @@ fn streams_arrive_exactly_whatever_the_link_and_the_application_do() {
             reorder: rng.below(50),
             delay_us: rng.below(50_000),
             jitter_us: rng.below(100_000),
+            widest: usize::MAX,
         };
         for index in 0..2 {
             setup.profiles[index].nodelay = rng.chance(50);
@@ -176,6 +179,7 @@ fn empty_pools_slow_a_connection_down_and_never_stop_it() {
             receive_chunks: 1 + (seed % 4) as u32,
             reassemblies: (seed % 2) as u32,
             flights: (seed % 2) as u32,
+            asides: (seed % 2) as u32,
         };
         for plan in &mut setup.plans {
             plan.total = 20_000;
@@ -223,5 +227,34 @@ fn a_half_closed_connection_carries_the_other_direction_to_its_end() {
             eager_close: false,
         };
         run(setup);
+    }
+}
+
+// proves: RFC 4821 §7.7
+#[test]
+fn streams_arrive_over_a_path_that_swallows_large_segments() {
+    for seed in 0..24 {
+        let mut rng = Rng::new(seed);
+        let mut setup = setup(8_000 + seed);
+        setup.link = LinkProfile {
+            widest: 524 + rng.below(900) as usize,
+            loss: if seed % 3 == 0 { 2 } else { 0 },
+            ..LinkProfile::CLEAN
+        };
+        for profile in &mut setup.profiles {
+            profile.timestamps = seed % 2 == 0;
+            profile.sack = seed % 4 < 2;
+        }
+        for plan in &mut setup.plans {
+            plan.total = 300_000;
+            plan.chunk = 30_000;
+        }
+        let pair = run(setup);
+        let suspected: u64 = pair
+            .sides
+            .iter()
+            .map(|side| side.counters.path_mtu_suspected)
+            .sum();
+        assert!((2..12).contains(&suspected), "seed {seed}: {suspected}");
     }
 }

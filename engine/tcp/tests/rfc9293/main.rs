@@ -1,6 +1,8 @@
 //! RFC 9293 by section, and the RFCs that it leans on: a function's name is the requirement.
 #![allow(missing_docs, unreachable_pub, reason = "a test binary has no users")]
 
+mod options_changed;
+mod rfc4821_path_mtu;
 mod rfc4987_cookies;
 mod rfc5681_congestion;
 mod rfc5961_challenge;
@@ -23,6 +25,7 @@ mod s3_6_closing;
 mod s3_7_segmentation;
 mod s3_8_1_3_retransmission;
 mod s3_8_4_keepalive;
+mod s3_8_5_urgent_sending;
 mod s3_8_6_3_delayed_ack;
 mod s3_8_6_window;
 mod s3_9_2_2_icmp;

@@ -12,19 +12,19 @@ fn urgent_data_is_told_with_how_much_is_ahead_and_delivered_in_line() {
     let arrival = send!(end, seg(ACK | URG).seq(1).ack(1).urgent(30).octets(10));
     assert!(arrival.signals.contains(Signals::URGENT));
     assert_eq!(
-        end.tcb.urgent_ahead(),
+        end.tcb.urgent_ahead(&end.pools),
         Some(30),
         "the pointer may be ahead of the text"
     );
     assert_eq!(end.read().len(), 10);
-    assert_eq!(end.tcb.urgent_ahead(), Some(20));
+    assert_eq!(end.tcb.urgent_ahead(&end.pools), Some(20));
     let arrival = send!(end, seg(ACK | URG).seq(11).ack(1).urgent(20).octets(20));
     assert!(
         !arrival.signals.contains(Signals::URGENT),
         "it is the same pointer"
     );
     assert_eq!(end.read().len(), 20);
-    assert_eq!(end.tcb.urgent_ahead(), None);
+    assert_eq!(end.tcb.urgent_ahead(&end.pools), None);
 }
 
 #[test]

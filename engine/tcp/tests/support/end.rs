@@ -15,6 +15,7 @@ pub const POOLS: PoolSizes = PoolSizes {
     receive_chunks: 1024,
     reassemblies: 4,
     flights: 4,
+    asides: 4,
 };
 
 /// How a test's connection begins.
@@ -32,7 +33,7 @@ pub struct Setup {
 }
 
 impl Default for Setup {
-    /// No options but the MSS, Nagle off, windows that do not matter, sequence numbers that wrap soon.
+    /// No options but the MSS, Nagle off, segments of one size, windows that do not matter, sequence numbers that wrap soon.
     fn default() -> Self {
         Self {
             profile: Profile {
@@ -41,6 +42,7 @@ impl Default for Setup {
                 sack: false,
                 window_scaling: false,
                 receive_buffer: 60_000,
+                path_mtu_probing: false,
                 ..Profile::default()
             },
             path: Path {

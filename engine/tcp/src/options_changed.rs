@@ -1,0 +1,49 @@
+//! Options that change while a connection lives: what each of them holds back goes, and deadlines follow them.
+//!
+//! The caller interns the new options and passes them with every call from then on; what was agreed on in the handshake
+//! (window scaling, timestamps, SACK) stays as it was agreed on.
+
+use crate::pool::NIL;
+use crate::profile::LEAST_CLAMP;
+use crate::segment_arrives::TIMESTAMP_OCTETS;
+use crate::timers::Timer;
+use crate::{Buffers, Env, Tcb};
+
+impl<B: Buffers> Tcb<B> {
+    /// `env.profile` is another one than it was at the last call.
+    pub fn options_changed(&mut self, env: &mut Env<'_, B>) {
+        self.clamp_mss(env);
+        // RFC 9293 §3.8.4, MUST-24: keep-alive can be switched on and off for each connection; idleness begins now.
+        if self.keepalive_applies() {
+            self.timers.disarm(Timer::Life);
+            self.restart_keepalive(env);
+        }
+        if !self.state.is_synchronised() {
+            return;
+        }
+        // RFC 9293 §3.8.3, MUST-21: R2 can be set, and holds for what is outstanding already.
+        if self.timers.is_armed(Timer::Retransmit) {
+            self.arm_retransmit(env);
+        }
+        // RFC 9293 §3.7.4, MUST-17: what Nagle's algorithm held goes out once it is off.
+        self.consider_text(env);
+        self.consider_window_update(env);
+    }
+
+    /// Segments get no larger than the clamp; what it takes back is not given again.
+    fn clamp_mss(&mut self, env: &mut Env<'_, B>) {
+        let Some(clamp) = env.profile.mss_clamp else {
+            return;
+        };
+        let options = if self.timestamps.enabled {
+            TIMESTAMP_OCTETS
+        } else {
+            0
+        };
+        self.snd.mss_limit = self.snd.mss_limit.min(clamp.max(LEAST_CLAMP));
+        self.snd.mss = self.snd.mss.min(clamp.max(LEAST_CLAMP) - options);
+        if self.aside != NIL {
+            self.change_aside(env, |aside| aside.search = None);
+        }
+    }
+}
