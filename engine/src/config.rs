@@ -222,6 +222,7 @@ impl Config {
             return wrong("mtu", format!("{mtu} is not between 576 and 9000 bytes"));
         }
         if let Some(mtu) = self.mtu
+            // RFC 8200 §5: the least that a link of IPv6 carries.
             && mtu < 1280
             && self.ip.iter().any(|net| net.addr().is_ipv6())
         {

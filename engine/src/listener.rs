@@ -36,6 +36,9 @@ pub enum SynCookies {
 }
 
 /// What to listen on and how.
+///
+/// A passive OPEN (RFC 9293 §3.10.1) touches no connection (MUST-41), and no connection that has the port, whatever its state,
+/// stands in its way (MUST-42).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listen {
     /// The TCP port, 1–65535.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use fourtuple_nic::{MacAddr, OrdinaryPages, Queue, Reta, Toeplitz};
 use fourtuple_nic_mem::{MemOptions, MemPort, MemQueue, VirtualClock, WireConditions};
 use fourtuple_tcp::Profile;
-use fourtuple_wire::Instant;
+use fourtuple_wire::{Instant, Received};
 use ipnet::IpNet;
 
 use crate::handler::Handler;
@@ -224,6 +224,21 @@ impl<Q: Queue> Connection<'_, Q> {
     /// Other options from now on. Those that were agreed on by the handshake stay as they are.
     pub fn set_profile(&mut self, profile: &Profile) {
         let _refused = self.work.set_profile(self.slot, profile);
+    }
+
+    /// The next bytes in order, and the buffer space that stays charged to the window for them until it is released.
+    pub fn receive_charged(&mut self) -> Option<(Vec<u8>, usize)> {
+        self.work
+            .with_tcb(self.slot, |tcb, env| {
+                let chunk = tcb.receive(env)?;
+                Some((chunk.bytes().to_vec(), chunk.space()))
+            })
+            .flatten()
+    }
+
+    /// Gives charged space back to the window.
+    pub fn release(&mut self, space: usize) {
+        self.work.with_tcb(self.slot, |tcb, env| tcb.release(space, env));
     }
 }
 

@@ -23,9 +23,10 @@ pub(crate) struct End {
     pub(crate) error: Option<c_int>,
     pub(crate) read_shut: bool,
     pub(crate) write_shut: bool,
-    /// Bytes that left TCP and were not read: the rest of a segment that a call read in part, or only looked at. Their place in
-    /// the window is free.
+    /// Bytes that left TCP and were not read: the rest of a segment that a call read in part, or only looked at.
     pub(crate) taken: VecDeque<u8>,
+    /// The segments they came in: bytes left of each, and the space that goes back to the window with the last of them.
+    charged: VecDeque<(usize, usize)>,
 }
 
 impl End {
@@ -39,7 +40,29 @@ impl End {
             read_shut: false,
             write_shut: false,
             taken: VecDeque::new(),
+            charged: VecDeque::new(),
         }
+    }
+
+    fn keep(&mut self, bytes: Vec<u8>, space: usize) {
+        self.charged.push_back((bytes.len(), space));
+        self.taken.extend(bytes);
+    }
+
+    /// So many bytes are read: the space of the segments that are read to their end.
+    fn read(&mut self, mut count: usize) -> usize {
+        self.taken.drain(..count);
+        let mut space = 0;
+        while let Some((left, charge)) = self.charged.front_mut() {
+            if *left > count {
+                *left -= count;
+                break;
+            }
+            count -= *left;
+            space += *charge;
+            self.charged.pop_front();
+        }
+        space
     }
 }
 
@@ -114,13 +137,11 @@ impl State {
     fn try_read(&mut self, fd: c_int, into: &mut [u8], least: usize, peek: bool) -> Answer<Option<usize>> {
         let id = self.stream(fd)?;
         while self.ends.get(&id).is_some_and(|end| end.taken.len() < into.len()) {
-            let received = self.with(id, |connection| {
-                connection.receive().map(|bytes| bytes.bytes().to_vec())
-            });
-            let (Some(Some(bytes)), Some(end)) = (received, self.ends.get_mut(&id)) else {
+            let received = self.with(id, |connection| connection.receive_charged());
+            let (Some(Some((bytes, space))), Some(end)) = (received, self.ends.get_mut(&id)) else {
                 break;
             };
-            end.taken.extend(bytes);
+            end.keep(bytes, space);
         }
         // As Linux has it: after SHUT_RD what is there can be read, and then it is the end.
         let shut = self.ends.get(&id).is_some_and(|end| end.read_shut);
@@ -132,7 +153,8 @@ impl State {
                 *to = *from;
             }
             if !peek {
-                end.taken.drain(..count);
+                let space = end.read(count);
+                self.with(id, |connection| connection.release(space));
             }
             return Ok(Some(count));
         }

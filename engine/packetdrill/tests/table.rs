@@ -95,6 +95,24 @@ fn closing_upon_unread_bytes_resets() {
 }
 
 #[test]
+fn a_segment_keeps_its_place_in_the_window_until_it_is_read_to_its_end() {
+    let judge = Judge::new(Family::V4, "receive_buffer=65535");
+    let (fd, isn) = accepted(&judge);
+    let window = || {
+        // An old segment is answered with where we stand.
+        judge.send(&segment(ACK, 0, isn.wrapping_add(1), b"x"));
+        judge.expect().window
+    };
+    judge.send(&segment(ACK | PSH, 1, isn.wrapping_add(1), &[7; 1400]));
+    for (read, expected) in [(0, 64_135), (1, 64_135), (1_398, 64_135), (1, 65_535)] {
+        if read > 0 {
+            assert_eq!(judge.read(fd, read).map(|bytes| bytes.len()), Ok(read));
+        }
+        assert_eq!(window(), expected, "after reading {read}");
+    }
+}
+
+#[test]
 fn retransmissions_back_off_in_virtual_time() {
     let judge = Judge::new(Family::V4, "min_rto_ms=200");
     let (fd, _) = accepted(&judge);

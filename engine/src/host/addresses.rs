@@ -104,7 +104,7 @@ impl Addresses {
     }
 
     /// The station to which a packet for `remote` is handed; `None` when there is no way, or `remote` is no single host
-    /// (RFC 9293 MUST-46).
+    /// (RFC 9293 MUST-46). Who is on the link is spoken to directly, others by a gateway (RFC 1122 §3.3.1.1).
     pub(crate) fn next_hop(&self, remote: IpAddr) -> Option<IpAddr> {
         if self.is_group(remote) || remote.is_unspecified() || self.is_ours(remote) {
             None
@@ -255,6 +255,7 @@ mod tests {
         text.parse().unwrap()
     }
 
+    // proves: RFC 1122 §3.3.1.1, §3.3.4.3, §3.3.6
     #[test]
     fn where_a_packet_goes_and_from_which_address() {
         // proves: RFC 9293 MUST-44, MUST-46

@@ -113,7 +113,7 @@ impl Host {
         }
     }
 
-    /// Nobody uses UDP here; who may be told is told (RFC 1122 §3.2.2.1, RFC 4443 §3.1).
+    /// Nobody uses UDP here; who may be told is told (RFC 1122 §3.2.2.1, §4.1.3.1, RFC 4443 §3.1).
     fn answer_udp(
         &mut self,
         datagram: &UdpPacket,

@@ -159,6 +159,7 @@ fn udp_v4(ether: EtherAddr, source: Ipv4Addr, destination: Ipv4Addr) -> Vec<u8> 
     )
 }
 
+// proves: RFC 826
 #[test]
 fn an_arp_request_for_us_is_answered_and_tells_who_asked() {
     let (answer, reply) = ask(&mut host(), &arp_request(PEER_V4, OUR_V4));
@@ -282,6 +283,7 @@ fn what_arp_tells() {
     expect_drop(&mut host(), &ourselves, DropReason::BadSource);
 }
 
+// proves: RFC 4861 §7.2.3, §7.2.4
 #[test]
 fn a_solicitation_is_answered_with_an_advertisement() {
     let question = frame(|out| {
@@ -372,6 +374,7 @@ fn solicitations_that_are_not_for_us_or_from_nobody() {
     );
 }
 
+// proves: RFC 4861 §7.2.5
 #[test]
 fn what_an_advertisement_tells() {
     let advertise = |to: Ipv6Addr, target, solicited, overrides| {
@@ -456,7 +459,7 @@ fn two_hosts_resolve_each_other() {
 
 #[test]
 fn an_echo_comes_back_with_what_it_brought() {
-    // RFC 1122 §3.2.2.6, RFC 4443 §4.2
+    // proves: RFC 1122 §3.2.2.6, RFC 4443 §4.2
     let rest = [0xab, 0xcd, 0, 9, 1, 2, 3, 4, 5];
     let (answer, reply) = ask(
         &mut host(),
@@ -507,6 +510,7 @@ fn an_echo_that_does_not_fit_or_is_no_request() {
     );
 }
 
+// proves: RFC 1122 §3.2.2.1, §4.1.3.1, RFC 4443 §3.1
 #[test]
 fn udp_has_no_user_and_its_sender_is_told() {
     let datagram = udp_v4(OUR_MAC, PEER_V4, OUR_V4);
@@ -663,6 +667,7 @@ fn replies_are_counted_by_what_they_are() {
     );
 }
 
+// proves: RFC 4443 §2.4
 #[test]
 fn answers_have_their_rates() {
     let none = Rate {
@@ -735,6 +740,7 @@ fn an_icmp_error_goes_to_the_owner_of_the_segment_it_quotes() {
     );
 }
 
+// proves: RFC 5227 §3, RFC 4861 §7.2.6
 #[test]
 fn addresses_are_announced_twice() {
     let mut host = host();

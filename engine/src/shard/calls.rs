@@ -205,7 +205,7 @@ impl<Q: Queue> Work<Q> {
     }
 
     /// A free four-tuple that this worker owns. Ports are drawn as RFC 6056 §3.3.3 has it: a secret offset for each destination,
-    /// and a cursor. One that is in TIME_WAIT is never drawn.
+    /// and a cursor through the whole range (§3.2). One that is in TIME_WAIT is never drawn.
     ///
     /// A call looks at so many that it costs a turn little; the next goes on behind them, so that all are tried in the end.
     fn draw_port(

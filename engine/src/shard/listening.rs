@@ -232,7 +232,8 @@ impl<Q: Queue> Work<Q> {
         }
     }
 
-    /// What the path to a peer carries: the announced MSS comes from the port's MTU (RFC 9293 §3.7.1, MUST-67).
+    /// What the path to a peer carries: the announced MSS comes from the port's MTU (RFC 9293 §3.7.1, MUST-67;
+    /// RFC 6691 §2; RFC 1122 §3.3.3).
     pub(crate) fn path(&self, port: PortNumber, tuple: &FourTuple) -> Path {
         let mtu = self.ports[port].mtu;
         let (headers, default_mss) = match tuple {

@@ -154,6 +154,7 @@ impl<Q: Queue> Work<Q> {
             self.counters.by_state.moved(Some(before), Some(after));
         }
         let outgoing = outgoing?;
+        // RFC 9293 §3.9.1.1, MUST-45: both addresses are the four-tuple's, from the first segment to the last.
         let ip = IpFields {
             ttl: profile.ttl,
             traffic_class: profile.dscp << 2,

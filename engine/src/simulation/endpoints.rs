@@ -17,7 +17,7 @@ use crate::shard::Control;
 type Endpoints = World<NoHandler, Client>;
 
 /// Makes an endpoint of the server, as the engine does.
-fn endpoint(
+pub(super) fn endpoint(
     side: &mut Side<NoHandler>,
     limits: &EndpointLimits,
 ) -> (Endpoint<MemQueue>, Receiver<Estate<MemQueue>>) {

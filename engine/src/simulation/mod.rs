@@ -5,6 +5,8 @@ mod allocations;
 #[cfg(test)]
 mod attack;
 #[cfg(test)]
+mod closing;
+#[cfg(test)]
 mod conservation;
 #[cfg(test)]
 mod endpoints;
@@ -17,6 +19,8 @@ pub mod fuzz;
 mod handlers;
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod opening;
 #[cfg(test)]
 mod permutations;
 #[cfg(test)]

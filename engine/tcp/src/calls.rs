@@ -132,7 +132,7 @@ impl<B: Buffers> Tcb<B> {
         self.flags.contains(Flags::PEER_FIN) && self.received.is_empty()
     }
 
-    /// CLOSE of this end's direction (§3.10.4): a FIN follows what is queued; receiving goes on.
+    /// CLOSE of this end's direction (§3.10.4; §3.6.1, MAY-1): a FIN follows what is queued; receiving goes on.
     pub fn shutdown(&mut self, env: &mut Env<'_, B>) {
         match self.state {
             // Queued for after the handshake, as the data is.

@@ -39,18 +39,21 @@ mod tests {
         }
     }
 
+    // proves: RFC 9293 §3.10.7.1
     #[test]
     fn a_reset_is_never_answered() {
         assert_eq!(reset_for(&segment(TcpFlags::RST), 3), None);
         assert_eq!(reset_for(&segment(TcpFlags::RST | TcpFlags::ACK), 0), None);
     }
 
+    // proves: RFC 9293 §3.10.7.1
     #[test]
     fn with_ack_the_reset_takes_its_sequence_number() {
         let reset = reset_for(&segment(TcpFlags::ACK), 9).unwrap();
         assert_eq!((reset.seq, reset.flags), (SeqNum(77), TcpFlags::RST));
     }
 
+    // proves: RFC 9293 §3.10.7.1
     #[test]
     fn without_ack_the_reset_acknowledges_all_of_it_round_the_circle() {
         for (flags, len, ack) in [

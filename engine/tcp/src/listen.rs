@@ -52,6 +52,7 @@ mod tests {
         )
     }
 
+    // proves: RFC 9293 §3.10.7.2
     #[test]
     fn the_order_is_reset_ack_syn_others() {
         use ListenArrival::{Drop, Reply, Syn};

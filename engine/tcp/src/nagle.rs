@@ -24,9 +24,9 @@ pub(crate) struct Offer {
 pub(crate) fn may_send(offer: &Offer) -> bool {
     // MUST-17: the application can switch Nagle's algorithm off.
     let unhindered = offer.idle || offer.nodelay;
-    // (1) A full segment.
+    // (1) A full segment, which is what goes out whenever there is so much (SHLD-28).
     offer.len >= offer.mss
-        // (2) All that is queued, as one push.
+        // (2) All that is queued, as one push; small writes that waited go together (MAY-16).
         || (offer.len == offer.unsent && (unhindered || offer.fin))
         // (3) At least half of the largest window ever offered.
         || (unhindered && offer.len >= (offer.max_wnd / 2).max(1))

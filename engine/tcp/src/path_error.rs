@@ -55,7 +55,7 @@ impl<B: Buffers> Tcb<B> {
         arrival
     }
 
-    /// Segments get smaller, and what is outstanding is sent again in such.
+    /// Segments get smaller, and what is outstanding is sent again in such (RFC 9293 §3.7.3, SHLD-6; RFC 1191 §3, RFC 8201 §4).
     fn too_big(&mut self, mss: u16, env: &mut Env<'_, B>) -> Result<(), DropReason> {
         let options = if self.timestamps.enabled {
             TIMESTAMP_OCTETS
@@ -74,7 +74,7 @@ impl<B: Buffers> Tcb<B> {
             self.try_larger_later(self.snd.mss, env);
             self.snd.mss = payload;
         }
-        // RFC 1191 §6.4: no sign of congestion; it is sent again at once. What was SACKed will be again (RFC 2018 §8).
+        // RFC 1191 §6.4, RFC 8201 §5.4: no sign of congestion; it is sent again at once. What was SACKed will be again (RFC 2018 §8).
         self.rto.stop();
         self.go_back(env);
         self.arm_retransmit(env);

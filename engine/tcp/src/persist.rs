@@ -10,6 +10,7 @@ use crate::{Buffers, Env, Tcb};
 
 impl<B: Buffers> Tcb<B> {
     /// Something waits to be sent that the window, or its silly size, does not let go: the timer runs.
+    // RFC 9293 §3.9.1.2, MUST-60: what no ACK will let go, the timer does; nothing queued waits for ever.
     pub(crate) fn consider_persist(&mut self, env: &Env<'_, B>) {
         let waiting = self.snd.flight() == 0 && self.state.sends_text() && self.has_unsent();
         if waiting && !self.debts.contains(Debts::TEXT) && !self.timers.is_armed(Timer::Retransmit) {
@@ -19,14 +20,15 @@ impl<B: Buffers> Tcb<B> {
         }
     }
 
-    /// The timer ran out with a zero window, or with nothing outstanding: a probe is owed.
+    /// The timer ran out with a zero window, or with nothing outstanding: a probe is owed (RFC 9293 §3.8.6, MUST-35, MUST-36).
     pub(crate) fn on_persist(&mut self, env: &Env<'_, B>) {
         self.debts.insert(Debts::PROBE);
         self.timers.backoff = self.timers.backoff.saturating_add(1);
         self.arm_retransmit(env);
     }
 
-    /// An acceptable segment shows that the peer is there: probing may go on (RFC 9293 §3.8.6.1, MUST-37).
+    /// An acceptable segment shows that the peer is there: probing may go on (RFC 9293 §3.8.6.1, MUST-37), also for what a
+    /// window that shrank has left outside (§3.8.6, SHLD-17).
     #[inline]
     pub(crate) fn probe_answered(&mut self, env: &Env<'_, B>) {
         if self.snd.wnd == 0 {

@@ -100,7 +100,7 @@ impl Rto {
         }
     }
 
-    /// The timeout after `backoff` expiries, in milliseconds (§5.5).
+    /// The timeout after `backoff` expiries, in milliseconds (RFC 6298 §5.5; RFC 9293 §3.8.2, MUST-19).
     #[inline]
     pub(crate) fn timeout_ms(&self, backoff: u8, profile: &Profile) -> u32 {
         if backoff == 0 {

@@ -31,6 +31,7 @@ impl Arrival {
 }
 
 /// How TCP ended for the application. TIME_WAIT is an end too: nothing more can come of the connection.
+// RFC 9293 §3.6, MUST-12: an end in order and an abort are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// Both ways were closed in order.
@@ -60,7 +61,7 @@ impl Signals {
     pub const WRITABLE: Self = Self(4);
     /// The peer's FIN came in order: end of file behind what is queued.
     pub const PEER_CLOSED: Self = Self(8);
-    /// The peer announced urgent data (RFC 9293 §3.8.5, MUST-32).
+    /// The peer announced urgent data (RFC 9293 §3.8.5, MUST-30, MUST-32).
     pub const URGENT: Self = Self(16);
     /// R1 retransmissions were made without an answer (SHLD-9, MUST-20).
     pub const R1_EXCEEDED: Self = Self(32);

@@ -7,7 +7,7 @@ use fourtuple_wire::Instant;
 use crate::congestion::Algorithm;
 use crate::{Buffers, Profile, State, Tcb};
 
-/// A snapshot of a connection.
+/// A snapshot of a connection (RFC 9293 §3.10.6). Soft errors are told here, to who looks, and to nobody else (SHLD-20).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
     /// The state.

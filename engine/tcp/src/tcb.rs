@@ -71,7 +71,7 @@ pub(crate) struct SendSpace {
     pub(crate) una: SeqNum,
     /// SND.NXT: next to be sent; never goes back.
     pub(crate) nxt: SeqNum,
-    /// SND.WND, scaled.
+    /// SND.WND, scaled: unsigned, and of 32 bits (RFC 9293 §3.1, MUST-1, REC-1).
     pub(crate) wnd: u32,
     /// SND.WL1: segment sequence number of the last window update.
     pub(crate) wl1: SeqNum,

@@ -69,27 +69,25 @@ impl TimeWait {
             .timestamps
             .is_some_and(|timestamps| self.timestamps && is_before(timestamps.value, self.recent));
         let len = header.seq_len(payload_len);
-        if old
-            || is(TcpFlags::SYN)
-            || !acceptable(header.seq, len, self.rcv_nxt, u32::from(self.window).max(1))
-        {
-            // Eighth: the peer's FIN once more: our ACK was lost, and two lifetimes begin again.
-            let last = header.seq + len;
-            if is(TcpFlags::FIN) && !is(TcpFlags::SYN) && !old && last == self.rcv_nxt {
-                self.deadline_ms = now.as_millis() + 2 * u64::from(millis(profile.msl));
-            }
-            if len == 0 && !is(TcpFlags::SYN) && header.seq == self.rcv_nxt {
-                return TimeWaitArrival::Drop(DropReason::TimeWait);
-            }
-            // RFC 5961 §7. Text and FINs are always answered: two ends that only acknowledge send none.
-            let may_loop = len == 0 || is(TcpFlags::SYN);
-            if may_loop && !self.answered.try_answer(now) {
-                return TimeWaitArrival::Drop(DropReason::RateLimited);
-            }
-            return TimeWaitArrival::Acknowledge(self.acknowledgment(now));
+        let window = u32::from(self.window).max(1);
+        let in_window = !old && !is(TcpFlags::SYN) && acceptable(header.seq, len, self.rcv_nxt, window);
+        // Fifth: without ACK it is dropped. A bare one at RCV.NXT is what a peer says that knows all: its answer would be the same,
+        // and so on.
+        let knows_all = len == 0 && !is(TcpFlags::SYN) && header.seq == self.rcv_nxt;
+        if knows_all || (in_window && !is(TcpFlags::ACK)) {
+            return TimeWaitArrival::Drop(DropReason::TimeWait);
         }
-        // Nothing new can come: the peer has sent its FIN.
-        TimeWaitArrival::Drop(DropReason::TimeWait)
+        // Eighth: the peer's FIN once more: our ACK was lost, and two lifetimes begin again.
+        let last = header.seq + len;
+        if is(TcpFlags::FIN) && !is(TcpFlags::SYN) && !old && last == self.rcv_nxt {
+            self.deadline_ms = now.as_millis() + 2 * u64::from(millis(profile.msl));
+        }
+        // RFC 5961 §7. Text and FINs are always answered: two ends that only acknowledge send none.
+        let may_loop = len == 0 || is(TcpFlags::SYN);
+        if may_loop && !self.answered.try_answer(now) {
+            return TimeWaitArrival::Drop(DropReason::RateLimited);
+        }
+        TimeWaitArrival::Acknowledge(self.acknowledgment(now))
     }
 
     /// RFC 6191 §2, and RFC 9293 §3.6.1 MAY-2 (a), SHLD-4: the SYN must be of a later incarnation.

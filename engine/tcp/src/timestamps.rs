@@ -147,6 +147,7 @@ mod tests {
         assert_eq!(state.recent, 12);
     }
 
+    // proves: RFC 7323 §5.4
     #[test]
     fn the_clock_is_milliseconds_and_an_offset() {
         let mut state = TimestampState::new(u32::MAX);

@@ -39,6 +39,7 @@ impl Outgoing {
 
 impl<B: Buffers> Tcb<B> {
     /// Builds the next segment that is owed; call again until `None`.
+    // RFC 9293 §3.10.7.4, MUST-58: what arrived before has become one debt of an ACK, which text pays as well as a bare one.
     #[inline]
     pub fn poll_transmit(&mut self, env: &mut Env<'_, B>) -> Option<Outgoing> {
         let outgoing = self.next_owed(env)?;
@@ -164,6 +165,11 @@ impl<B: Buffers> Tcb<B> {
             seq: self.snd.nxt,
             ack: self.rcv.nxt,
             flags: TcpFlags::RST | TcpFlags::ACK,
+            // RFC 7323 §3.2: a RST has them too.
+            options: TcpOptions {
+                timestamps: self.timestamps.option(env.now),
+                ..TcpOptions::default()
+            },
             ..TcpHeader::default()
         })
     }
@@ -243,7 +249,7 @@ impl<B: Buffers> Tcb<B> {
         let offset = text.seq.distance_from(self.snd.una);
         let end = text.seq + text.len + u32::from(text.fin);
         let mut flags = TcpFlags::ACK;
-        // RFC 9293 §3.9.1.2, MUST-61: the last segment of what is queued is pushed.
+        // RFC 9293 §3.9.1.2, MUST-61: the last segment of what is queued is pushed, and only that (SHLD-27).
         if text.len > 0 && offset + text.len == self.queue.len() {
             flags |= TcpFlags::PSH;
         }

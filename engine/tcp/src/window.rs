@@ -33,7 +33,8 @@ pub(crate) const fn scaled_up(window: u32, shift: u8) -> u32 {
 }
 
 impl<B: Buffers> Tcb<B> {
-    /// Buffer space that is not charged; until the handshake is done, what a SYN can say of it.
+    /// Buffer space that is not charged; until the handshake is done, what a SYN can say of it. It may stay nothing for ever
+    /// (RFC 9293 §3.8.6.1, MAY-8).
     fn free_space(&self, profile: &Profile) -> u32 {
         if !self.state.is_synchronised() {
             return u32::from(initial_window(profile));

@@ -205,6 +205,7 @@ mod tests {
         assert!(!Sum::default().is_right());
     }
 
+    // proves: RFC 8200 §8.1
     #[test]
     fn pseudo_headers_are_those_of_the_rfcs() {
         for len in [0, 20, 1460, 65_515] {

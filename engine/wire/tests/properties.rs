@@ -259,6 +259,7 @@ proptest! {
     }
 
     // The TCP segment stands for the datagram: an error that quotes TCP is read to the end.
+    // proves: RFC 1122 §3.2.2 (a quotation holds the IP header and eight octets at least)
     #[test]
     fn a_quotation_names_the_segment_and_keeps_within_its_bound(
         (frame, link, tuple, ip, header, _) in segments(),

@@ -300,6 +300,7 @@ fn a_chunk_that_can_not_be_sent_comes_back() {
     assert_eq!(unsent.why, StreamError::Misuse(ApiMisuse::SendClosed));
 }
 
+// proves: RFC 9293 MUST-12
 #[test]
 fn the_end_of_file_and_a_reset_are_told_apart() {
     let mut house = House::new(1);

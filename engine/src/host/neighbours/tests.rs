@@ -40,6 +40,7 @@ fn known(table: &mut Neighbours<u32>, ip: IpAddr, ether: EtherAddr, now: Instant
     }
 }
 
+// proves: RFC 1122 §2.3.2.1, RFC 4861 §7.2.2
 #[test]
 fn a_hop_is_asked_for_once_a_second_three_times_and_then_left_alone() {
     let mut table = table(8);
@@ -86,6 +87,7 @@ fn a_hop_is_asked_for_once_a_second_three_times_and_then_left_alone() {
     assert_eq!(table.poll_ready(), None);
 }
 
+// proves: RFC 1122 §2.3.2.2
 #[test]
 fn frames_that_waited_leave_in_order_and_only_a_few_wait() {
     let mut table = table(64);

@@ -16,7 +16,7 @@ use fourtuple_nic::Queue;
 use fourtuple_nic_mem::MemQueue;
 use fourtuple_wire::{
     ChecksumCheck, EmitChecksum, Expect, FourTuple, IpFields, Link, PacketKind, SeqNum, Sum, TcpFlags,
-    TcpHeader, TcpOptions, TcpPacket, emit_tcp, parse, tcp_frame_header_len,
+    TcpHeader, TcpOptions, TcpPacket, Timestamps, emit_tcp, parse, tcp_frame_header_len,
 };
 
 use super::{Plan, Side, World};
@@ -31,6 +31,8 @@ pub(super) struct Arena<H: Handler<MemQueue>> {
     heard: Vec<Heard>,
     /// What the next SYN announces.
     mss: Option<u16>,
+    /// What every segment says.
+    pub(super) timestamps: Option<Timestamps>,
 }
 
 /// One segment of the server.
@@ -72,6 +74,7 @@ impl<H: Handler<MemQueue>> Arena<H> {
             world,
             heard: Vec::new(),
             mss: None,
+            timestamps: None,
         }
     }
 
@@ -85,6 +88,7 @@ impl<H: Handler<MemQueue>> Arena<H> {
             window: 60_000,
             options: TcpOptions {
                 mss: self.mss,
+                timestamps: self.timestamps,
                 ..TcpOptions::default()
             },
             ..TcpHeader::default()

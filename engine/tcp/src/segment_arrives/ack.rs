@@ -57,7 +57,7 @@ impl<B: Buffers> Tcb<B> {
         ControlFlow::Continue(())
     }
 
-    /// SND.UNA - MAX.SND.WND ≤ SEG.ACK ≤ SND.NXT (RFC 5961 §5.2).
+    /// SND.UNA - MAX.SND.WND ≤ SEG.ACK ≤ SND.NXT (RFC 5961 §5.2; RFC 9293 MAY-12).
     pub(super) fn is_ack_acceptable(&self, ack: SeqNum) -> bool {
         !ack.after(self.snd.nxt) && !ack.before(self.snd.una.back(self.snd.max_wnd()))
     }

@@ -161,6 +161,9 @@ impl<B: Buffers> Tcb<B> {
         }
         self.check_urgent(segment, &mut arrival.signals, env);
         let verdict = self.take_text(segment, arrival, env);
+        if arrival.signals.contains(Signals::ESTABLISHED) && self.state != State::Closed {
+            self.take_text_of_syn(arrival, env);
+        }
         if self.state != State::Closed {
             self.check_fin(segment, arrival, env);
             // What the window or the ACK has made possible.

@@ -19,6 +19,7 @@ impl<B: Buffers> Tcb<B> {
         if !segment.is(TcpFlags::RST) {
             return ControlFlow::Continue(());
         }
+        // RFC 9293 §3.5.3, SHLD-2: it may hold data, which says why; nobody here reads it.
         // RFC 5961 §3.2 (2): within the window, but not at RCV.NXT. (1), outside of it, was dropped in the first step.
         if segment.header.seq != self.rcv.nxt {
             self.challenge(env);

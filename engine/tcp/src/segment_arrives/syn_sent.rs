@@ -55,7 +55,7 @@ impl<B: Buffers> Tcb<B> {
         self.debts.insert(Debts::SYN);
         self.rcv.syn_retransmits = 0;
         self.timers.disarm(Timer::Retransmit);
-        // Data or a FIN in it could be queued (§3.10.7.3); they are not acknowledged, so they come again.
+        self.queue_text_of_syn(segment, env);
         ControlFlow::Break(Ok(()))
     }
 
@@ -71,7 +71,11 @@ impl<B: Buffers> Tcb<B> {
         self.enter(State::Established, env);
         self.debts.insert(Debts::ACK);
         arrival.signals.insert(Signals::ESTABLISHED);
-        // What lies beyond the window that our SYN offered is cut off.
+        self.cut_to_offer(segment);
+    }
+
+    /// What lies beyond the window that our SYN offered is cut off.
+    pub(super) fn cut_to_offer(&self, segment: &mut Segment<'_, B::Rx>) {
         let window = self.rcv.wnd();
         if segment.text_len() > window {
             segment.fin = false;

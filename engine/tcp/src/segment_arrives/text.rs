@@ -158,6 +158,35 @@ impl<B: Buffers> Tcb<B> {
         inserted
     }
 
+    /// RFC 9293 §3.10.7.3, fourth: what a SYN brought beside itself waits for ESTABLISHED, as if it had come out of order. What
+    /// there is no room for comes again, for nothing of it is acknowledged.
+    pub(super) fn queue_text_of_syn(&mut self, segment: &mut Segment<'_, B::Rx>, env: &mut Env<'_, B>) {
+        self.cut_to_offer(segment);
+        let len = segment.payload_len();
+        if let Some(payload) = segment.payload.take_if(|_| len > 0)
+            && self.keep_out_of_order(segment.seq, payload, env).is_err()
+        {
+            return;
+        }
+        if segment.fin
+            && let Some(index) = self.reassembly_record(env)
+            && let Some(reassembly) = env.pools.reassemblies.piece_mut(index)
+        {
+            reassembly.fin = Some(segment.seq + len);
+        }
+    }
+
+    /// What waited since the peer's SYN is in order now.
+    pub(super) fn take_text_of_syn(&mut self, arrival: &mut Arrival, env: &mut Env<'_, B>) {
+        let before = self.rcv.nxt;
+        self.join(env);
+        let len = self.rcv.nxt.distance_from(before);
+        if len > 0 {
+            arrival.signals.insert(Signals::READABLE);
+            self.on_text_in_order(len, env);
+        }
+    }
+
     /// The record of what waits behind a hole, made when there is none.
     pub(super) fn reassembly_record(&mut self, env: &mut Env<'_, B>) -> Option<u32> {
         if self.reassembly == NIL {

@@ -16,6 +16,7 @@ fn clock(end: &End) -> u32 {
     (end.now.as_millis() as u32).wrapping_add(7)
 }
 
+// proves: RFC 7323 §3.2
 #[test]
 fn every_segment_has_our_clock_and_echoes_the_peers() {
     let mut end = setup().established();
@@ -39,7 +40,7 @@ fn no_timestamps_without_agreement() {
     assert_eq!(end.poll().unwrap().header.options.timestamps, None);
 }
 
-// proves: RFC 7323 §5.3 R1
+// proves: RFC 7323 §5.2, §5.3 R1
 #[test]
 fn paws_an_old_timestamp_is_acknowledged_and_dropped() {
     let mut end = setup().established();
@@ -106,7 +107,7 @@ fn the_echo_is_of_the_earliest_segment_that_is_not_acknowledged_and_never_of_one
     assert_eq!(end.poll().unwrap().header.options.timestamps.unwrap().echo, 1_004);
 }
 
-// proves: RFC 7323 §4 (RTTM)
+// proves: RFC 7323 §4.1 (RTTM)
 #[test]
 fn a_retransmitted_segment_gives_a_sample_by_its_echo() {
     let mut end = setup().established();
@@ -128,7 +129,19 @@ fn a_retransmitted_segment_gives_a_sample_by_its_echo() {
     );
 }
 
-// proves: RFC 5961 §5, that what it drops leaves nothing behind
+// proves: RFC 7323 §3.2
+#[test]
+fn a_reset_has_them_too() {
+    let mut end = setup().established();
+    end.abort();
+    let now = clock(&end);
+    expect!(end, seg(RST | ACK).seq(1).ack(1).timestamps(now, 1_000));
+    let mut end = Setup::default().established();
+    end.abort();
+    assert_eq!(end.poll().unwrap().header.options.timestamps, None, "not agreed");
+}
+
+// proves: RFC 5961 §5.2, that what it drops leaves nothing behind
 #[test]
 fn a_segment_that_is_dropped_for_its_ack_does_not_move_the_timestamp() {
     for forged in [

@@ -12,6 +12,7 @@ fn in_close_wait() -> End {
     end
 }
 
+// proves: RFC 9293 §3.10.2
 #[test]
 fn send_is_refused_once_this_direction_is_closed() {
     let mut end = Setup::default().established();
@@ -58,6 +59,7 @@ fn shutdown_before_established_takes_effect_after_it() {
     expect!(end, seg(ACK | FIN).seq(1).ack(1).text(b"all"));
 }
 
+// proves: RFC 9293 §3.10.4
 #[test]
 fn close_in_syn_sent_deletes_the_connection() {
     let mut end = Setup::default().syn_sent();
@@ -77,6 +79,7 @@ fn close_in_syn_sent_with_data_queued_delivers_it_first() {
     expect!(end, seg(ACK | FIN).seq(1).ack(1).text(b"all"));
 }
 
+// proves: RFC 9293 §3.10.5
 #[test]
 fn abort_sends_a_reset_where_the_peer_waits_for_something() {
     let mut end = Setup::default().established();
@@ -141,4 +144,24 @@ fn free_is_idempotent() {
     send!(end, seg(ACK).seq(10).ack(1).octets(5)).verdict.unwrap();
     end.expect_pools_whole();
     end.expect_pools_whole();
+}
+
+// proves: RFC 9293 §3.10.6
+#[test]
+fn status_tells_states_windows_and_queues() {
+    let mut end = Setup::default().window(5_000).established();
+    end.write(&[1; 700]);
+    end.drain();
+    send!(end, seg(ACK).seq(1).ack(1).text(b"unread"))
+        .verdict
+        .unwrap();
+    let status = end.tcb.status(&end.profile, end.now);
+    assert_eq!(status.state, State::Established);
+    assert_eq!(
+        (status.in_flight, status.send_queue, status.send_window),
+        (700, 700, 5_000)
+    );
+    assert_eq!((status.unread, status.receive_window), (6, 60_000 - 6));
+    end.shutdown();
+    assert_eq!(end.tcb.status(&end.profile, end.now).state, State::FinWait1);
 }

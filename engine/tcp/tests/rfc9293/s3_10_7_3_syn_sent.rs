@@ -23,6 +23,7 @@ fn an_ack_of_something_else_is_answered_with_a_reset() {
     }
 }
 
+// proves: RFC 9293 §3.10.7.3
 #[test]
 fn a_reset_that_acknowledges_the_syn_refuses() {
     let mut end = Setup::default().syn_sent();
@@ -83,13 +84,92 @@ fn data_queued_before_goes_out_with_the_ack() {
     expect_nothing!(end);
 }
 
+// proves: RFC 9293 §3.10.7.3
 #[test]
-fn a_syn_with_data_is_answered_and_its_data_comes_again() {
-    let mut end = Setup::default().syn_sent();
-    send!(end, seg(SYN).seq(0).mss(1000).text(b"early"))
-        .verdict
-        .unwrap();
-    expect!(end, seg(SYN | ACK).seq(0).ack(1));
-    send!(end, seg(ACK).seq(1).ack(1).text(b"early")).verdict.unwrap();
-    assert_eq!(end.read(), b"early");
+fn what_comes_with_a_syn_waits_for_established() {
+    for (what, last, delivered, told) in [
+        ("a bare ACK", seg(ACK).seq(6).ack(1), &b"early"[..], 6),
+        ("an ACK at RCV.NXT", seg(ACK).seq(1).ack(1), b"early", 6),
+        (
+            "the text once more",
+            seg(ACK).seq(1).ack(1).text(b"early"),
+            b"early",
+            6,
+        ),
+        (
+            "more text",
+            seg(ACK).seq(6).ack(1).text(b", later"),
+            b"early, later",
+            13,
+        ),
+        (
+            "the SYN+ACK of a simultaneous open",
+            seg(SYN | ACK).seq(0).ack(1).mss(1000).text(b"early"),
+            b"early",
+            6,
+        ),
+    ] {
+        let mut end = Setup::default().syn_sent();
+        send!(end, seg(SYN).seq(0).mss(1000).text(b"early"))
+            .verdict
+            .unwrap();
+        expect!(end, seg(SYN | ACK).seq(0).ack(1));
+        assert_eq!(end.read(), b"", "{what}: not before");
+        let arrival = send!(end, last);
+        assert!(
+            arrival.signals.contains(Signals::ESTABLISHED | Signals::READABLE),
+            "{what}: {arrival:?}"
+        );
+        let _ = end.pass(500);
+        let acks = end.drain();
+        assert_eq!(
+            acks.last().map(|sent| sent.header.ack),
+            Some(end.irs + told),
+            "{what}"
+        );
+        assert_eq!(
+            (end.read(), end.state()),
+            (delivered.to_vec(), State::Established)
+        );
+        end.expect_pools_whole();
+    }
+}
+
+#[test]
+fn a_fin_that_comes_with_a_syn_waits_for_established_too() {
+    for text in [&b""[..], b"all"] {
+        let mut end = Setup::default().syn_sent();
+        let syn = seg(SYN | FIN).seq(0).mss(1000).text(text);
+        send!(end, syn).verdict.unwrap();
+        expect!(end, seg(SYN | ACK).seq(0).ack(1));
+        let last = 2 + text.len() as u32;
+        let arrival = send!(end, seg(ACK).seq(last).ack(1));
+        assert!(
+            arrival
+                .signals
+                .contains(Signals::ESTABLISHED | Signals::PEER_CLOSED)
+        );
+        expect!(end, seg(ACK).seq(1).ack(last));
+        assert_eq!((end.read(), end.state()), (text.to_vec(), State::CloseWait));
+        assert!(end.tcb.at_end());
+    }
+}
+
+#[test]
+fn what_a_syn_brings_beyond_the_window_or_without_room_comes_again() {
+    let mut tiny = Setup::default()
+        .profile(|profile| profile.receive_buffer = 3)
+        .syn_sent();
+    tiny.space = Some(3);
+    let mut full = Setup::default();
+    full.pools.reassemblies = 0;
+    for (mut end, kept) in [(tiny, &b"ear"[..]), (full.syn_sent(), b"")] {
+        send!(end, seg(SYN | FIN).seq(0).mss(1000).text(b"early"))
+            .verdict
+            .unwrap();
+        expect!(end, seg(SYN | ACK).seq(0).ack(1));
+        send!(end, seg(ACK).seq(1).ack(1)).verdict.unwrap();
+        assert_eq!((end.read(), end.state()), (kept.to_vec(), State::Established));
+        end.expect_pools_whole();
+    }
 }

@@ -41,7 +41,7 @@ fn acknowledged_octets_leave_the_queue_and_make_room() {
     assert!(end.try_write(b"x").is_ok());
 }
 
-// proves: RFC 5961 §5.2
+// proves: RFC 5961 §5.2, RFC 9293 MAY-12
 #[test]
 fn an_ack_of_what_was_never_sent_or_is_too_old_is_challenged() {
     for ack in [2, 1_000_000, u32::MAX - 60_000] {

@@ -6,6 +6,7 @@ use fourtuple_wire::DropReason;
 use crate::support::{ACK, End, FIN, RST, Setup, seg};
 use crate::{expect, expect_nothing, send};
 
+// proves: RFC 9293 MUST-12
 #[test]
 fn a_reset_at_rcv_nxt_ends_the_connection_and_is_no_end_of_file() {
     let mut end = Setup::default().established();
@@ -22,7 +23,17 @@ fn a_reset_at_rcv_nxt_ends_the_connection_and_is_no_end_of_file() {
     assert_eq!(end.pools.in_use(), fourtuple_tcp::PoolsInUse::default());
 }
 
-// proves: RFC 5961 §3.2, RFC 9293 MAY-12
+// proves: RFC 9293 SHLD-2
+#[test]
+fn a_reset_may_hold_text_which_nobody_reads() {
+    let mut end = Setup::default().established();
+    let arrival = send!(end, seg(RST | ACK).seq(1).ack(1).text(b"because"));
+    End::expect_ended(&arrival, Ending::Reset);
+    assert!(!arrival.signals.contains(Signals::READABLE) && !end.tcb.has_unread());
+    assert_eq!(end.pools.in_use(), fourtuple_tcp::PoolsInUse::default());
+}
+
+// proves: RFC 5961 §3.2
 #[test]
 fn a_reset_elsewhere_in_the_window_is_challenged() {
     for seq in [2, 50, 60_000] {

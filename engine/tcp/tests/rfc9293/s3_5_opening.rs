@@ -13,6 +13,7 @@ fn header(setup: &Setup, segment: &Seg) -> fourtuple_wire::TcpHeader {
     segment.header(SeqNum(setup.irs), SeqNum(setup.iss), setup.peer_window)
 }
 
+// proves: RFC 9293 SHLD-5, MAY-3
 #[test]
 fn an_active_open_is_syn_then_ack() {
     let mut end = Setup::default().connecting();
@@ -25,6 +26,7 @@ fn an_active_open_is_syn_then_ack() {
     assert_eq!(end.state(), State::Established);
 }
 
+// proves: RFC 9293 SHLD-5, MAY-3
 #[test]
 fn a_passive_open_answers_with_syn_ack_and_is_established_by_the_ack() {
     let setup = Setup::default();
@@ -237,6 +239,7 @@ fn window_scale_and_sack_hold_only_when_both_offer() {
     assert_eq!(neither.tcb.status(&neither.profile, neither.now).send_window, 100);
 }
 
+// proves: RFC 7323 §2.2, RFC 2018 §2
 #[test]
 fn a_syn_ack_offers_what_the_syn_offered_and_no_more() {
     let mut setup = Setup::default().profile(|profile| {

@@ -85,7 +85,7 @@ fn close_after_a_half_close_bounds_fin_wait_2_too() {
     End::expect_ended(&end.pass(100_000), Ending::TimedOut);
 }
 
-// proves: RFC 9293 SHLD-3
+// proves: RFC 9293 SHLD-3, RFC 2525 §2.17
 #[test]
 fn closing_upon_unread_data_aborts() {
     let mut end = Setup::default().established();
@@ -137,6 +137,7 @@ fn time_wait_lasts_two_segment_lifetimes_and_begins_again_with_the_fin() {
     assert!(end.tcb.is_closed());
 }
 
+// proves: RFC 9293 §3.10.3
 #[test]
 fn what_was_received_stays_readable_after_the_end() {
     let mut end = Setup::default().established();

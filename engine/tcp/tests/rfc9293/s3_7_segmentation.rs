@@ -83,7 +83,7 @@ fn nagle_can_be_switched_off() {
     expect!(end, seg(ACK).seq(2).text(b"b"));
 }
 
-// proves: RFC 9293 MUST-61
+// proves: RFC 9293 MUST-61, SHLD-27
 #[test]
 fn the_last_segment_of_what_is_queued_is_pushed() {
     let mut end = Setup::default().established();
@@ -102,6 +102,7 @@ fn the_last_segment_of_what_is_queued_is_pushed() {
     );
 }
 
+// proves: RFC 9293 MAY-16
 #[test]
 fn small_writes_share_segments() {
     let mut end = Setup::default()

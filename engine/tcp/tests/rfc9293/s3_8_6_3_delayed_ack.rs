@@ -78,6 +78,7 @@ fn data_carries_the_acknowledgment() {
     );
 }
 
+// proves: RFC 9293 MAY-13, RFC 5681 §4.2
 #[test]
 fn holes_their_filling_and_fins_are_acknowledged_at_once() {
     let mut end = Setup::default().established();

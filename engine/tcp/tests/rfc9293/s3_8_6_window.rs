@@ -119,7 +119,7 @@ fn the_window_opens_in_steps_worth_telling() {
     expect!(end, seg(ACK).seq(1).ack(4_001).window(1_100));
 }
 
-// proves: RFC 9293 MUST-38
+// proves: RFC 9293 MUST-38, MUST-60
 #[test]
 fn a_sliver_of_window_is_left_until_the_override() {
     let mut end = Setup::default().window(10_000).established();
@@ -163,4 +163,67 @@ fn an_acknowledgment_lies_inside_a_window_that_has_shrunk() {
         .verdict
         .unwrap();
     expect!(end, seg(ACK).seq(1).ack(1));
+}
+
+// proves: RFC 9293 MUST-1, REC-1, RFC 7323 §2.3
+#[test]
+fn a_window_is_unsigned_and_of_32_bits() {
+    for (shift, field, window) in [
+        (None, 0x7fff, 0x7fff),
+        (None, 0x8000, 0x8000),
+        (None, 0xffff, 0xffff),
+        (Some(1), 0xffff, 0x1_fffe),
+        (Some(14), 0xffff, 0x3fff_c000),
+        // A shift beyond 14 counts as 14.
+        (Some(15), 0xffff, 0x3fff_c000),
+    ] {
+        let mut setup = Setup::default().profile(|profile| profile.window_scaling = shift.is_some());
+        setup.peer_syn.window_scale = shift;
+        let mut end = setup.established();
+        send!(end, seg(ACK).seq(1).ack(1).window(field).octets(1))
+            .verdict
+            .unwrap();
+        let status = end.tcb.status(&end.profile, end.now);
+        assert_eq!(status.send_window, window, "{field:#x} << {shift:?}");
+    }
+}
+
+// proves: RFC 9293 MAY-8, MUST-39
+#[test]
+fn a_window_stays_closed_for_as_long_as_nobody_reads() {
+    let mut end = Setup::default()
+        .profile(|profile| profile.receive_buffer = 1_000)
+        .established();
+    send!(end, seg(ACK).seq(1).ack(1).octets(1_000)).verdict.unwrap();
+    expect!(end, seg(ACK).ack(1_001).window(0));
+    // A probe a minute, for a day: each is answered, and none is taken.
+    for _ in 0..24 * 60 {
+        let _ = end.pass(60_000);
+        send!(end, seg(ACK).seq(1_001).ack(1).text(b"?")).verdict.ok();
+        expect!(end, seg(ACK).ack(1_001).window(0));
+    }
+    assert_eq!(end.read().len(), 1_000);
+    expect!(end, seg(ACK).ack(1_001).window(1_000));
+}
+
+// proves: RFC 7323 §2.3, §2.4
+#[test]
+fn a_window_that_a_scaled_field_cannot_say_exactly_takes_nothing_back() {
+    let mut setup = Setup::default().profile(|profile| {
+        profile.window_scaling = true;
+        profile.receive_buffer = 1 << 20;
+    });
+    setup.peer_syn.window_scale = Some(0);
+    let mut end = setup.established();
+    // 2²⁰ is told in units of 32.
+    let (mut seq, mut edge) = (1, 65_504);
+    for len in [1, 31, 33, 100, 7, 999, 1, 1, 1] {
+        send!(end, seg(ACK).seq(seq).ack(1).octets(len)).verdict.unwrap();
+        seq += len as u32;
+        let _ = end.pass(500);
+        let header = expect!(end, seg(ACK).seq(1).ack(seq)).header;
+        let told = seq + (u32::from(header.window) << 5);
+        assert!(told >= edge, "{told} after {edge}");
+        edge = told;
+    }
 }

@@ -21,7 +21,7 @@ fn a_hard_error_ends_an_open_that_is_not_answered() {
     expect_nothing!(end);
 }
 
-// proves: RFC 9293 MUST-56
+// proves: RFC 9293 MUST-56, SHLD-20, RFC 5927 §5.2
 #[test]
 fn a_soft_error_ends_nothing() {
     let mut end = Setup::default().syn_sent();
@@ -37,6 +37,7 @@ fn a_soft_error_ends_nothing() {
     for what in [PathError::Soft, PathError::Hard] {
         let arrival = error(&mut end, what, 1);
         assert_eq!((arrival.verdict, arrival.ended), (Ok(()), None));
+        assert!(arrival.signals.is_empty(), "who does not ask is not told");
     }
     // proves: RFC 9293 MUST-47, SHLD-25
     assert!(end.tcb.status(&end.profile, end.now).unreachable);
@@ -66,7 +67,7 @@ fn an_error_about_nothing_outstanding_is_ignored() {
     expect_nothing!(end);
 }
 
-// proves: RFC 1191 §3
+// proves: RFC 1191 §3, RFC 9293 SHLD-6, RFC 1191 §6.4, RFC 8201 §4, §5.4
 #[test]
 fn what_is_too_large_for_the_path_is_sent_again_at_once_in_smaller_segments() {
     let mut end = Setup::default().established();

@@ -27,6 +27,7 @@ pub(super) fn parse(frame: &[u8], vlan: Option<u16>) -> Result<Ethernet, DropRea
             (be16(tag, 2), ETHER_LEN + VLAN_TAG_LEN)
         }
         (ether_type::VLAN | ether_type::SERVICE_VLAN, _) => return Err(DropReason::WrongVlan),
+        // RFC 1122 §2.3.3: Ethernet II is what everybody speaks; 802.2 may be left out.
         (length, _) if length < ether_type::LOWEST => return Err(DropReason::LlcFrame),
         // A port on a VLAN carries nothing else: what is untagged belongs to another network.
         (_, Some(_)) => return Err(DropReason::WrongVlan),
@@ -51,6 +52,7 @@ mod tests {
     use crate::testing::{ether, tcp_v4_frame, verdict};
     use crate::{DropReason, Expect};
 
+    // proves: RFC 1122 §2.3.3
     #[test]
     fn only_ethernet_ii_is_read() {
         for (length, verdict_of_it) in [

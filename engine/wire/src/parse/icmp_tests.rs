@@ -63,7 +63,7 @@ fn error_of(frame: &[u8]) -> IcmpError {
     }
 }
 
-// proves: RFC 9293 MUST-54 (ICMP messages are received), SHLD-26 and MUST-56 (which are hard)
+// proves: RFC 9293 MUST-54 (ICMP messages are received), SHLD-26 and MUST-56 (which are hard), RFC 1122 §3.2.2.1, §3.2.2.4, §3.2.2.5
 #[test]
 fn errors_over_ipv4_tell_what_happened_to_which_segment() {
     use IcmpErrorKind::{PacketTooBig, ParameterProblem, SourceQuench, TimeExceeded, Unreachable};
@@ -123,7 +123,7 @@ fn errors_over_ipv4_tell_what_happened_to_which_segment() {
     }
 }
 
-// proves: RFC 9293 MUST-54, SHLD-26 and MUST-56
+// proves: RFC 9293 MUST-54, SHLD-26 and MUST-56, RFC 4443 §3.1, §3.2, §3.3, §3.4
 #[test]
 fn errors_over_ipv6_tell_the_same() {
     use IcmpErrorKind::{PacketTooBig, ParameterProblem, TimeExceeded, Unreachable};
@@ -238,6 +238,7 @@ fn echo_names_what_has_to_come_back() {
     assert!(matches!(packet.message, Icmpv6Message::EchoRequest(echo) if echo.payload.len == 0));
 }
 
+// proves: RFC 1122 §3.2.2, RFC 4443 §2.4
 #[test]
 fn the_rest_is_ignored_and_checksums_are_verified() {
     for (what, frame, expected) in [
@@ -302,6 +303,7 @@ fn neighbour(kind: u8, flags: u8, target: Ipv6Addr, options: &[u8]) -> Vec<u8> {
 const LINK: [u8; 8] = [1, 1, 2, 0, 0, 0, 0, 0xa];
 const TARGET_LINK: [u8; 8] = [2, 1, 2, 0, 0, 0, 0, 0xa];
 
+// proves: RFC 4861 §7.1
 #[test]
 fn solicitations_are_checked_as_rfc_4861_7_1_1_asks() {
     let any = Ipv6Addr::UNSPECIFIED;
@@ -386,6 +388,7 @@ fn solicitations_are_checked_as_rfc_4861_7_1_1_asks() {
     }
 }
 
+// proves: RFC 4861 §7.1
 #[test]
 fn advertisements_are_checked_as_rfc_4861_7_1_2_asks() {
     let flags = |router, solicited, overrides| AdvertisementFlags {

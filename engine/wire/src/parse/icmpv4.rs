@@ -36,6 +36,7 @@ pub(super) fn parse(packet: &IpPacket<'_>, ends: Ends<Ipv4Addr>) -> Result<Icmpv
         },
         (UNREACHABLE, _) => IcmpErrorKind::Unreachable,
         (SOURCE_QUENCH, _) => IcmpErrorKind::SourceQuench,
+        // RFC 1122 §3.2.2.4, §3.2.2.5: these two are for the transport as well.
         (TIME_EXCEEDED, _) => IcmpErrorKind::TimeExceeded,
         (PARAMETER_PROBLEM, _) => IcmpErrorKind::ParameterProblem {
             pointer: be32(header, 4) >> 24,

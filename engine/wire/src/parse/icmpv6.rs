@@ -27,6 +27,7 @@ pub(super) fn parse(packet: &IpPacket<'_>, ends: Ends<Ipv6Addr>) -> Result<Icmpv
             Icmpv6Message::NeighbourAdvertisement(neighbour::advertisement(packet, ends, code)?)
         }
         (kind, code) => {
+            // RFC 4443 §3.1, §3.2, §3.3, §3.4: all four errors are for the transport.
             let kind = match kind {
                 UNREACHABLE => IcmpErrorKind::Unreachable,
                 PACKET_TOO_BIG => IcmpErrorKind::PacketTooBig { mtu: be32(header, 4) },

@@ -13,6 +13,7 @@ pub(super) fn parse(frame: &[u8], start: usize, check: ChecksumCheck) -> Result<
     let header = packet.first_chunk::<IPV4_LEN>().ok_or(DropReason::Truncated)?;
     let header_len = usize::from(header[0] & 0x0f) * 4;
     let total_len = usize::from(be16(header, 2));
+    // RFC 1122 §3.2.1.1: another version is dropped in silence.
     if header[0] >> 4 != 4 || header_len < IPV4_LEN || total_len < header_len {
         return Err(DropReason::BadIpHeader);
     }
@@ -85,7 +86,7 @@ fn fragment(
     })
 }
 
-/// Skips options, since none of them asks for anything here.
+/// Skips options, since none of them asks for anything here (RFC 9293 §3.9.2, MUST-50).
 ///
 /// Deviation: source routes are refused instead of followed or reversed (RFC 9293 MUST-51…53, RFC 1122 §3.2.1.8), as
 /// RFC 7126 §4.3 and §4.4 advise.
@@ -137,6 +138,7 @@ mod tests {
         frame
     }
 
+    // proves: RFC 1122 §3.2.1.1
     #[test]
     fn header_fields_have_to_agree_with_each_other_and_the_frame() {
         let len = (tcp_v4_frame(&[], b"abc").len() - 14) as u8;
@@ -188,6 +190,7 @@ mod tests {
         }
     }
 
+    // proves: RFC 1122 §3.2.1.2
     #[test]
     fn every_bit_of_the_header_is_under_its_checksum() {
         let frame = with_options(&[7, 7, 4, 0, 0, 0, 0, 0]);
@@ -209,7 +212,7 @@ mod tests {
         assert!(crate::parse(&wrong, &trust).is_ok(), "the port has looked");
     }
 
-    // proves: RFC 9293 MUST-50
+    // proves: RFC 9293 MUST-50, RFC 1122 §3.2.1.8, RFC 7126 §4.3
     #[test]
     fn options_are_skipped_but_for_source_routes() {
         for (what, options, expected) in [

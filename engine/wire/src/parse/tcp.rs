@@ -69,6 +69,7 @@ mod tests {
     };
     use crate::{Expect, Span, Sum};
 
+    // proves: RFC 9293 MUST-5
     #[test]
     fn every_field_arrives() {
         let frame = tcp_v4_frame(&[2, 4, 5, 0xb4], b"payload");

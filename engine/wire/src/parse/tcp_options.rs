@@ -6,6 +6,7 @@ use crate::{SackBlock, SeqNum, TcpOptions, Timestamps};
 
 /// Reads all options of a header; nothing in them can make the segment unusable.
 ///
+/// RFC 9293 §3.1, MUST-4: end of list, no-operation and MSS are the least that is understood.
 /// RFC 9293 §3.1, MUST-5: they are read in every segment, with SYN or without. MUST-64: an option may begin at any octet.
 pub(super) fn parse(mut rest: &[u8]) -> TcpOptions {
     let mut options = TcpOptions::default();
@@ -154,6 +155,7 @@ mod tests {
         }
     }
 
+    // proves: RFC 2018 §3
     #[test]
     fn sack_blocks_come_in_their_order() {
         let one = [1, 1, 5, 10, 0, 0, 0, 1, 0, 0, 0, 9];
