@@ -354,16 +354,21 @@ mod tests {
         }
     }
 
+    // proves: RFC 8200 §5
     #[test]
     fn each_bad_field_is_named() {
         type Spoil = fn(&mut Config);
-        let cases: [(&str, Spoil); 12] = [
+        let cases: [(&str, Spoil); 13] = [
             ("ip", |c| c.ip.clear()),
             ("ip", |c| c.ip = vec!["224.0.0.1/4".parse().unwrap()]),
             ("ip", |c| c.ip.push("10.0.0.2/8".parse().unwrap())),
             ("workers", |c| c.workers = 0),
             ("cores", |c| c.cores = vec![1, 2]),
             ("mtu", |c| c.mtu = Some(100)),
+            ("mtu", |c| {
+                c.ip = vec!["fd00::2/64".parse().unwrap()];
+                c.mtu = Some(1279);
+            }),
             ("vlan", |c| c.vlan = Some(4095)),
             ("mac", |c| c.mac = vec!["ff:ff:ff:ff:ff:ff".parse().unwrap()]),
             ("gateway", |c| c.gateway = vec!["10.9.9.9".parse().unwrap()]),

@@ -185,7 +185,7 @@ impl<B: Buffers> Tcb<B> {
                 let mss = u32::from(self.snd.mss);
                 let lost = u32::from(self.recovery.duplicate_acks) >= DUP_THRESH
                     || sack::lost_edge(ranges, self.snd.una, mss) != self.snd.una;
-                // RFC 6582 §3.2 step 1, RFC 6675 §5: not again for what an earlier recovery covers.
+                // RFC 6582 §3.2 step 1, RFC 6675 §5, RFC 5681 §4.3: not again for what an earlier recovery covers.
                 if lost && self.snd.una.at_or_after(self.recovery.recover) {
                     self.fast_retransmit(env);
                 }

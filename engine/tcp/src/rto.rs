@@ -132,6 +132,7 @@ mod tests {
         Instant::from_millis(ms)
     }
 
+    // proves: RFC 6298 §2.1, §2.2
     #[test]
     fn the_first_sample_gives_srtt_r_and_rttvar_half_of_it() {
         let profile = Profile::default();
@@ -145,6 +146,7 @@ mod tests {
         assert_eq!(rto.timeout_ms(0, &profile), 300);
     }
 
+    // proves: RFC 6298 §2.3
     #[test]
     fn later_samples_are_smoothed() {
         let profile = Profile::default();
@@ -160,6 +162,7 @@ mod tests {
     }
 
     // proves: RFC 9293 MUST-19 (exponential backoff)
+    // proves: RFC 6298 §5.5
     #[test]
     fn backoff_doubles_up_to_the_bound() {
         let profile = Profile::default();

@@ -173,6 +173,7 @@ mod tests {
             .collect()
     }
 
+    // proves: RFC 6675 §3
     #[test]
     fn blocks_are_sorted_merged_and_trimmed() {
         for base in [0, u32::MAX - 250] {

@@ -48,7 +48,7 @@ impl<B: Buffers> Tcb<B> {
     }
 
     /// The window field of a segment sent now; the right edge advertised moves with it, never back.
-    // RFC 9293 §3.8.6, SHLD-14: not shrunk. A field that rounds down would, so the edge that stands is rounded up.
+    // RFC 9293 §3.8.6, SHLD-14: not shrunk. A field that rounds down would (RFC 7323 §2.4), so the edge that stands is rounded up.
     #[inline]
     pub(crate) fn advertise(&mut self, profile: &Profile) -> u16 {
         let standing = self.rcv.wnd();

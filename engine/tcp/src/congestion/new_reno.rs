@@ -128,6 +128,7 @@ mod tests {
         assert_eq!(reno.window(), 11 * MSS);
     }
 
+    // proves: RFC 3465 §2
     #[test]
     fn one_ack_grows_slow_start_by_two_segments_at_most() {
         let mut reno = NewReno::new(10 * MSS);

@@ -99,6 +99,7 @@ fn accepted(setup: &Setup, ack: &TcpHeader, payload: &[u8], now: Instant) -> Opt
     Some(end)
 }
 
+// proves: RFC 4987 §3.6
 #[test]
 fn with_timestamps_scale_and_sack_are_kept() {
     let setup = setup(full_syn());

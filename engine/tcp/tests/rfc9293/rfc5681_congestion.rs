@@ -19,6 +19,7 @@ fn the_initial_window_bounds_the_first_flight() {
     }
 }
 
+// proves: RFC 5681 §3.1
 #[test]
 fn slow_start_sends_two_for_each_one_acknowledged() {
     let mut end = setup().established();
@@ -31,6 +32,7 @@ fn slow_start_sends_two_for_each_one_acknowledged() {
     assert_eq!(end.tcb.status(&end.profile, end.now).cwnd, 8_000);
 }
 
+// proves: RFC 5681 §3.1
 #[test]
 fn a_timeout_leaves_one_segment_and_half_of_the_flight_as_threshold() {
     let mut end = setup().established();

@@ -8,7 +8,7 @@ use fourtuple_wire::SeqNum;
 use crate::support::{ACK, End, SYN, Setup, passive_record, seg};
 use crate::{expect, expect_nothing, send};
 
-// proves: RFC 9293 MUST-19 (exponential backoff)
+// proves: RFC 9293 MUST-19 (exponential backoff), RFC 6298 §5.1, §5.4, §5.5
 #[test]
 fn the_timer_backs_off_and_the_first_segment_is_sent_again() {
     let mut end = Setup::default().established();
@@ -25,7 +25,7 @@ fn the_timer_backs_off_and_the_first_segment_is_sent_again() {
     assert_eq!(waits, [201, 401, 801, 1_601]);
 }
 
-// proves: RFC 9293 MUST-18, RFC 6298 §5.3
+// proves: RFC 9293 MUST-18, RFC 6298 §5.2, §5.3
 #[test]
 fn new_acknowledgment_restarts_the_timer_and_the_backoff_lasts_until_a_sample() {
     let mut end = Setup::default().established();
@@ -65,7 +65,7 @@ fn after_a_timeout_everything_outstanding_is_sent_again_in_slow_start() {
     expect_nothing!(end);
 }
 
-// proves: RFC 9293 MUST-18
+// proves: RFC 9293 MUST-18, RFC 6298 §3
 #[test]
 fn karn_an_ack_of_a_retransmitted_segment_is_no_sample() {
     let mut end = Setup::default().established();

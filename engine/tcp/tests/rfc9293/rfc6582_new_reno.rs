@@ -14,6 +14,7 @@ fn in_recovery() -> End {
     end
 }
 
+// proves: RFC 5681 §3.2
 #[test]
 fn the_third_duplicate_ack_sends_the_first_segment_again() {
     let mut end = in_recovery();
@@ -38,6 +39,7 @@ fn further_duplicate_acks_let_new_data_go_once_the_window_has_inflated() {
     expect!(end, seg(ACK).seq(10_001).octets(1_000));
 }
 
+// proves: RFC 6582 §3.2, RFC 5681 §4.3
 #[test]
 fn a_partial_ack_sends_the_next_hole_again_and_a_full_one_ends_recovery() {
     let mut end = in_recovery();
@@ -65,6 +67,7 @@ fn karn_a_segment_sent_again_by_fast_retransmit_is_no_sample() {
     assert_eq!(end.tcb.status(&end.profile, end.now).srtt, before);
 }
 
+// proves: RFC 6582 §3.2
 #[test]
 fn duplicate_acks_of_an_old_recovery_begin_no_new_one() {
     let mut end = in_recovery();

@@ -69,7 +69,7 @@ fn outstanding(setup: Setup) -> End {
     end
 }
 
-// proves: RFC 6675 §5
+// proves: RFC 6675 §5, RFC 2018 §5
 #[test]
 fn holes_are_filled_in_order_as_the_pipe_drains() {
     let mut end = outstanding(setup());
@@ -124,7 +124,7 @@ fn an_ack_of_all_ends_recovery() {
     assert!(end.drain().iter().all(|sent| !sent.retransmission));
 }
 
-// proves: RFC 2018 §8
+// proves: RFC 2018 §8, RFC 6675 §5
 #[test]
 fn a_timeout_forgets_what_was_sacked() {
     let mut end = outstanding(setup());

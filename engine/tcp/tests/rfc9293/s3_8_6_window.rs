@@ -195,6 +195,7 @@ fn a_window_stays_closed_for_as_long_as_nobody_reads() {
         .profile(|profile| profile.receive_buffer = 1_000)
         .established();
     send!(end, seg(ACK).seq(1).ack(1).octets(1_000)).verdict.unwrap();
+    let _ = end.pass(500);
     expect!(end, seg(ACK).ack(1_001).window(0));
     // A probe a minute, for a day: each is answered, and none is taken.
     for _ in 0..24 * 60 {
