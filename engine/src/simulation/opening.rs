@@ -4,17 +4,21 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use fourtuple_tcp::State;
-use fourtuple_wire::{FourTuple, Instant};
+use fourtuple_nic_mem::MemQueue;
+use fourtuple_tcp::{Profile, State};
+use fourtuple_wire::{FourTuple, Instant, SeqNum, TcpFlags};
 
+use super::attack::{Arena, Heard};
 use super::handlers::{Client, Echo, Errand};
 use super::{Plan, World};
 use crate::ConnectOptions;
+use crate::handler::Handler;
 use crate::host::Addresses;
 use crate::listener::Listen;
+use crate::options::ConnectionOption;
 use crate::records::Owner;
 use crate::secrets::Secrets;
-use crate::shard::PortNumber;
+use crate::shard::{Connection, PortNumber};
 
 fn echo_errand(remote: &str, connections: u32) -> Vec<Errand> {
     vec![Errand {
@@ -173,5 +177,63 @@ fn ports_towards_each_destination_begin_somewhere_else_in_the_whole_range() {
         let range = 49_152 + quarter * 4_096..=49_152 + quarter * 4_096 + 4_095;
         let within = ports.iter().filter(|port| range.contains(*port)).count();
         assert!(within > 20, "{within} of 200 in {range:?}");
+    }
+}
+
+/// Answers, and sets its options when it is told to.
+struct Obedient;
+
+impl Handler<MemQueue> for Obedient {
+    type State = ();
+
+    fn on_readable(&mut self, connection: &mut Connection<'_, MemQueue>, (): &mut ()) {
+        while let Some(bytes) = connection.receive() {
+            if bytes.bytes() == b"set" {
+                connection.set(ConnectionOption::Ttl(3)).unwrap();
+                connection.set(ConnectionOption::Dscp(10)).unwrap();
+            }
+            connection.send(bytes.bytes());
+        }
+    }
+}
+
+// proves: RFC 9293 MUST-48, MUST-49, SHLD-21, SHLD-22, RFC 1122 §3.2.1.6, §3.2.1.7
+#[test]
+fn time_to_live_and_dscp_of_each_packet_are_those_that_were_set() {
+    let mut arena = Arena::new(&Plan::default(), |_| Obedient);
+    let profile = Profile {
+        ttl: 9,
+        dscp: 46,
+        ..Plan::default().profile
+    };
+    arena.world.server.listen(
+        0,
+        &Listen {
+            profile,
+            ..Listen::on(7)
+        },
+    );
+    #[track_caller]
+    fn all_are(heard: &[Heard], ttl: u8, dscp: u8) {
+        assert!(!heard.is_empty());
+        assert!(
+            heard.iter().all(|heard| (heard.ttl, heard.dscp) == (ttl, dscp)),
+            "{heard:?}"
+        );
+    }
+    arena.say(1_000, TcpFlags::SYN, SeqNum(1), SeqNum(0), &[]);
+    arena.soon();
+    arena.soon();
+    all_are(&arena.hear(1_000), 9, 46);
+    let mut peer = arena.open(1_001).unwrap();
+    for (word, ttl, dscp) in [(&b"as it was"[..], 9, 46), (b"set", 3, 10), (b"still", 3, 10)] {
+        arena.say(peer.port, TcpFlags::ACK | TcpFlags::PSH, peer.seq, peer.ack, word);
+        peer.seq += word.len() as u32;
+        arena.soon();
+        arena.soon();
+        let heard = arena.hear(peer.port);
+        all_are(&heard, ttl, dscp);
+        assert!(heard.iter().any(|heard| heard.len == word.len()));
+        peer.ack += word.len() as u32;
     }
 }

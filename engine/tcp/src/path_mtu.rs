@@ -47,7 +47,7 @@ impl Probe {
 }
 
 impl Search {
-    /// The next size to try above `mss`, or `None`.
+    /// The next size to try above `mss`, or `None` (RFC 4821 §7.3).
     fn next_size(&self, mss: u16) -> Option<u16> {
         if self.ceiling == self.whole && self.whole > mss {
             return Some(self.whole);
@@ -183,7 +183,7 @@ impl<B: Buffers> Tcb<B> {
         env.counters.path_mtu_probes += 1;
     }
 
-    /// What begins at `seq` is sent again: a probe that it is part of was too large.
+    /// What begins at `seq` is sent again: a probe that it is part of was too large (RFC 4821 §7.6).
     #[inline]
     pub(crate) fn note_retransmission(&mut self, seq: SeqNum, env: &mut Env<'_, B>) {
         if self.aside == NIL {

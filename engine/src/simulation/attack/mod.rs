@@ -42,7 +42,10 @@ pub(super) struct Heard {
     pub(super) seq: SeqNum,
     pub(super) flags: u8,
     /// Octets of payload.
-    len: usize,
+    pub(super) len: usize,
+    /// Of its IP header.
+    pub(super) ttl: u8,
+    pub(super) dscp: u8,
 }
 
 /// One connection as the peer sees it.
@@ -164,6 +167,8 @@ impl<H: Handler<MemQueue>> Arena<H> {
                     flags: frame[47],
                     len: usize::from(u16::from_be_bytes([frame[16], frame[17]]))
                         .saturating_sub(20 + usize::from(frame[46] >> 4) * 4),
+                    ttl: frame[22],
+                    dscp: frame[15] >> 2,
                 });
             }
         }
