@@ -32,7 +32,7 @@ pub enum ConnectionOption {
     R2(Duration),
     /// Time to live or hop limit, at least 1.
     Ttl(u8),
-    /// Differentiated services code point, 0–63.
+    /// Differentiated services code point, 0–63 (RFC 9293 §3.9.1.9, SHLD-21; RFC 1122 §3.2.1.6).
     Dscp(u8),
     /// Segments get no larger than this, TCP options included. It holds from now on and is not taken back.
     MssClamp(u16),

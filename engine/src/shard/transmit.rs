@@ -154,7 +154,8 @@ impl<Q: Queue> Work<Q> {
             self.counters.by_state.moved(Some(before), Some(after));
         }
         let outgoing = outgoing?;
-        // RFC 9293 §3.9.1.1, MUST-45: both addresses are the four-tuple's, from the first segment to the last.
+        // RFC 9293 §3.9.1.1, MUST-45: both addresses are the four-tuple's, from the first segment to the last. §3.9.1.9, SHLD-22:
+        // the code point is what was set.
         let ip = IpFields {
             ttl: profile.ttl,
             traffic_class: profile.dscp << 2,
