@@ -1,4 +1,5 @@
-"""Echo (7), discard (9) and chargen (19) on Linux's TCP, both families: what `fourtuple load` talks to in the checks.
+"""Echo (7), discard (9), daytime (13), chargen (19) and http (80) on Linux's TCP, both families: what `fourtuple load` talks to
+in the checks, and what the judge compares with.
 
     python3 linux_services.py [--count]     prints `ready`, serves until it is ended; with --count it says at its end
                                             `discard BYTES` for each connection that discard had
@@ -9,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+import time
 
 BACKLOG = 4096
 LINE = bytes(range(32, 127))
@@ -77,11 +79,34 @@ class Chargen(Service):
         self.flowing = False
 
 
+class Daytime(Service):
+    def connection_made(self, transport):
+        transport.write(time.strftime("%A, %B %d, %Y %H:%M:%S-UTC\r\n", time.gmtime()).encode())
+        transport.close()
+
+
+class Http(Service):
+    """A page of a kilobyte for each request; the end when it is asked for."""
+
+    PAGE = b"x" * 1024
+
+    def connection_made(self, transport):
+        super().connection_made(transport)
+        self.pending = b""
+
+    def data_received(self, chunk):
+        *requests, self.pending = (self.pending + chunk).split(b"\r\n\r\n")
+        for request in requests:
+            self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(self.PAGE) + self.PAGE)
+            if b"connection: close" in request.lower():
+                self.transport.close()
+
+
 async def serve():
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, end)
     servers = []
-    for protocol, port in ((Echo, 7), (Discard, 9), (Chargen, 19)):
+    for protocol, port in ((Echo, 7), (Discard, 9), (Daytime, 13), (Chargen, 19), (Http, 80)):
         listener = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=BACKLOG)
         servers.append(await loop.create_server(protocol, sock=listener, backlog=BACKLOG))
     print("ready", flush=True)
