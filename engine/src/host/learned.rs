@@ -18,7 +18,7 @@ pub(crate) struct Learned {
 /// How a claim was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// By asking for an address of ours.
+    /// By asking for an address of ours, or by a handshake with one.
     Request,
     /// By an ARP reply, or a solicited advertisement that overrides.
     Reply,

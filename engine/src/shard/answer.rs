@@ -13,7 +13,7 @@ use fourtuple_wire::{
 
 use super::ports::PortNumber;
 use super::work::Work;
-use crate::host::Resolution;
+use crate::host::{Learned, Origin, Resolution};
 use crate::mesh::MeshMessage;
 
 /// Largest frame that the host writes of its own: an echo reply of a full packet, 9000 bytes and their Ethernet header.
@@ -94,6 +94,24 @@ impl<Q: Queue> Work<Q> {
     pub(crate) fn learn_neighbour(&mut self, port: PortNumber, ip: IpAddr, ether: EtherAddr) {
         self.ports[port].neighbours.replicate(ip, ether, self.now);
         self.send_resolved(port);
+    }
+
+    /// A handshake is done: our SYN+ACK went to this station, and what it asked for came from there. So the station is known
+    /// as one that asked for us by name is, and the first flight waits for no answer of the link.
+    pub(crate) fn learn_from_handshake(&mut self, port: PortNumber, remote: IpAddr, ether: EtherAddr) {
+        let now = self.now;
+        let attached = &mut self.ports[port];
+        if attached.host.addresses.next_hop(remote) != Some(remote) {
+            return;
+        }
+        let learned = Learned {
+            ip: remote,
+            ether,
+            origin: Origin::Request,
+        };
+        if attached.neighbours.learn(&learned, now) {
+            self.send_resolved(port);
+        }
     }
 
     /// Frames whose next hop became known leave.

@@ -153,6 +153,7 @@ impl<Q: Queue> Work<Q> {
         let Some(slot) = self.enter(&segment.tuple, conn) else {
             return Verdict::Dropped(DropReason::ConnectionLimit);
         };
+        self.learn_from_handshake(port, segment.tuple.remote().ip(), packet.ether_source);
         if owner == Owner::Queue {
             let name = self.name(slot);
             if let Some(listener) = self.listeners.at_mut(id) {

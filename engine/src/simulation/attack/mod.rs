@@ -58,23 +58,28 @@ pub(super) struct Peer {
 
 impl<H: Handler<MemQueue>> Arena<H> {
     pub(super) fn new(plan: &Plan, server: impl FnMut(u16) -> H) -> Self {
-        let plan = Plan {
-            conditions: Default::default(),
-            ..plan.clone()
-        };
-        let mut world = World::new(&plan, server, |_| NoHandler);
-        let station = world.client.shards[0].work.ports[PortNumber::FIRST]
+        let mut arena = Self::of_strangers(plan, server);
+        let station = arena.world.client.shards[0].work.ports[PortNumber::FIRST]
             .queue
             .promises()
             .mac
             .0;
-        for shard in &mut world.server.shards {
+        for shard in &mut arena.world.server.shards {
             shard
                 .work
                 .learn_neighbour(PortNumber::FIRST, "10.0.0.2".parse().unwrap(), station);
         }
+        arena
+    }
+
+    /// The server does not know the peer's station, and nobody answers when it asks.
+    pub(super) fn of_strangers(plan: &Plan, server: impl FnMut(u16) -> H) -> Self {
+        let plan = Plan {
+            conditions: Default::default(),
+            ..plan.clone()
+        };
         Self {
-            world,
+            world: World::new(&plan, server, |_| NoHandler),
             heard: Vec::new(),
             mss: None,
             timestamps: None,

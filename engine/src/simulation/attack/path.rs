@@ -36,6 +36,22 @@ fn checksum(bytes: &[u8]) -> [u8; 2] {
 }
 
 #[test]
+fn the_first_flight_to_a_peer_that_never_asked_for_us_is_whole() {
+    let mut arena = Arena::of_strangers(&Plan::default(), |_| Echo::default());
+    arena.world.server.listen(0, &Listen::on(7));
+    let peer = arena.open_with_mss(1_000, 1_000).unwrap();
+    for number in 0..6 {
+        let seq = peer.seq + number * 1_000;
+        arena.say(peer.port, TcpFlags::ACK, seq, peer.ack, &[7; 1_000]);
+    }
+    for _ in 0..4 {
+        arena.soon();
+    }
+    let heard: usize = arena.hear(peer.port).iter().map(|heard| heard.len).sum();
+    assert_eq!(heard, 6_000);
+}
+
+#[test]
 fn a_packet_too_large_for_the_path_is_sent_again_smaller_whichever_worker_hears_of_it() {
     let plan = Plan {
         server_workers: 2,
