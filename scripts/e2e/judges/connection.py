@@ -115,6 +115,11 @@ class Connection:
         """What the case looked at goes into the trace by which two stacks are compared."""
         self.tester.trace.append(f"{self.line(heard)} {self.tester.timing(heard)}" if heard else "nothing")
 
+    def forget_timing(self):
+        """When the last segment came is not what the case is about."""
+        line = self.tester.trace.pop()
+        self.tester.trace.append(line.removesuffix(" at once").removesuffix(" delayed"))
+
     def expect(self, flags=None, seq=None, ack=None, len=None, within=1.0, what="", skip=None):
         """The next segment, which has to be this one. `skip` says which may come before; P is never looked at."""
         while True:

@@ -83,7 +83,7 @@ def reset_of_a_syn_with_all_options(t):
         raise Wrong(f"ack={heard.ack}")
 
 
-@case("RFC 9293 §3.1, §3.10.7.1: port 0 is a port that nobody listens on; it is never answered with anything but a RST", rows={"to": (0, 5000), "from": (7, 0)})
+@case("RFC 6335 §6: port 0 is reserved: nothing opens to it or from it", rows={"to": (0, 5000), "from": (7, 0)})
 def port_zero(t, row):
     port, source = row
     c = t.connection(port, source_port=source or None)

@@ -247,7 +247,7 @@ def fragments(t, body, cuts, order=None, identification=None):
         t.send_packet(pieces[at])
 
 
-@case("RFC 1122 §3.3.2, RFC 8200 §4.5: fragments are put together, in any order", rows={"in order": ((400, 800), None), "backwards": ((400, 800), (2, 1, 0)), "mixed": ((400, 800), (1, 2, 0)), "within the header": ((8, 16), None), "twice": ((400, 800), (0, 1, 1, 2))})
+@case("RFC 1122 §3.3.2, RFC 8200 §4.5: fragments are put together, in any order", rows={"in order": ((400, 800), None), "backwards": ((400, 800), (2, 1, 0)), "mixed": ((400, 800), (1, 2, 0)), "twice": ((400, 800), (0, 1, 1, 2))})
 def reassembly(t, row):
     cuts, order = row
     c = t.open("echo")
@@ -256,6 +256,22 @@ def reassembly(t, row):
     c.nxt = 1201
     if c.read(1200) != bytes(65 + at % 26 for at in range(1200)):
         raise Wrong("other octets")
+
+
+@case("RFC 791 §3.2: a first fragment may be as short as 8 octets", families=(4,))
+def tiny_fragments(t):
+    c = t.open("echo")
+    fragments(t, c.segment("PA", b"hello").octets(t.address, t.theirs), (8, 16))
+    c.nxt = 6
+    if c.read(5) != b"hello":
+        raise Wrong("no echo")
+
+
+@case("RFC 7112 §5, RFC 8200 §4.5: a first fragment without the whole TCP header is discarded", families=(6,))
+def tiny_fragments_v6(t):
+    c = t.open("echo")
+    fragments(t, c.segment("PA", b"hello").octets(t.address, t.theirs), (8, 16))
+    c.expect_nothing(0.3)
 
 
 @case("RFC 5722, RFC 8200 §4.5: fragments that overlap are discarded, all of them", families=(6,))

@@ -41,6 +41,13 @@ def initial_window(t):
     t.trace.append(f"{total} octets")
 
 
+@case("RFC 1122 §2.3.2.2, RFC 4861 §7.2.2: the first flight to a host whose station has to be asked for is not lost", stranger=True)
+def first_flight_to_a_stranger(t):
+    c, flight = flight_of(t, 8)
+    if flight[0].seq != 1 or any(one.seq + one.len != two.seq for one, two in zip(flight, flight[1:])):
+        raise Wrong(f"a hole in the first flight: {[heard.seq for heard in flight]}")
+
+
 @case("RFC 5681 §3.1: in slow start each acknowledged segment brings two at most (RFC 3465 §2.3: three with L=2)")
 def slow_start(t):
     c, flight = flight_of(t, 4)
@@ -284,7 +291,7 @@ def octets_are_right(t, rhythm):
         raise Wrong("the lines do not turn by one")
 
 
-@case("RFC 9293 §3.1, MUST-2: every segment has a right checksum, whatever its length", rows={str(size): size for size in (1, 2, 3, 535, 1459)})
+@case("RFC 9293 §3.1, MUST-2: every segment has a right checksum, whatever its length", rows={str(size): size for size in (1, 2, 3, 535, 1439)})
 def checksums_of_ours(t, size):
     c = t.open("echo")
     c.send("PA", bytes(255 - at % 256 for at in range(size)))

@@ -20,21 +20,22 @@ class Case:
     cites: str
     play: Callable
     families: tuple
-    lasts: float  # seconds at most, as a bound for a case that hangs
+    lasts: float  # seconds at most
+    stranger: bool  # it is not introduced: the TCP has to ask for its station
 
 
-def case(cites, families=(4, 6), lasts=15.0, rows=None):
+def case(cites, families=(4, 6), lasts=2.0, rows=None, stranger=False):
     """Registers a function as a case; with `rows`, {name: argument}, as one for each row."""
 
     def register(function):
         group = function.__module__.rsplit(".", 1)[-1].removeprefix("on_")
         name = f"{group}.{function.__name__}"
         if rows is None:
-            CASES.append(Case(name, cites, function, families, lasts))
+            CASES.append(Case(name, cites, function, families, lasts, stranger))
         else:
             for row, argument in rows.items():
                 play = lambda tester, argument=argument: function(tester, argument)  # noqa: E731
-                CASES.append(Case(f"{name}[{row}]", cites, play, families, lasts))
+                CASES.append(Case(f"{name}[{row}]", cites, play, families, lasts, stranger))
         return function
 
     return register

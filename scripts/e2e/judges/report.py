@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import fnmatch
+import itertools
 import pathlib
 import platform
 import time
@@ -20,11 +21,19 @@ class Reason:
 
     cases: list
     text: str
+    ours: str = "*"  # of a difference: what it may look like, a pattern for each stack
+    linux: str = "*"
 
     def covers(self, name):
-        # Brackets are part of a case's name, so fnmatch must not read them.
-        plain = name.replace("[", "(").replace("]", ")")
-        return any(fnmatch.fnmatchcase(plain, pattern.replace("[", "(").replace("]", ")")) for pattern in self.cases)
+        return any(matches(name, pattern) for pattern in self.cases)
+
+    def explains(self, name, ours, linux):
+        return self.covers(name) and matches(ours, self.ours) and matches(linux, self.linux)
+
+
+def matches(text, pattern):
+    """Brackets are part of names and lines, so fnmatch must not read them."""
+    return fnmatch.fnmatchcase(*(words.replace("[", "(").replace("]", ")") for words in (text, pattern)))
 
 
 @dataclasses.dataclass
@@ -38,25 +47,24 @@ class Reasons:
             said = tomllib.load(file)
 
         def of(rows):
-            return [Reason(row["cases"], " ".join(row["why"].split())) for row in rows]
+            return [Reason(row["cases"], " ".join(row["why"].split()), row.get("ours", "*"), row.get("linux", "*")) for row in rows]
 
         return cls({stack: of(said.get("fails", {}).get(stack, [])) for stack in NAMES}, of(said.get("differs", [])))
 
     def why_fails(self, stack, name):
         return next((reason for reason in self.fails[stack] if reason.covers(name)), None)
 
-    def why_differs(self, name):
-        return next((reason for reason in self.differs if reason.covers(name)), None)
+    def why_differs(self, name, ours, linux):
+        return next((reason for reason in self.differs if reason.explains(name, ours, linux)), None)
 
 
 def judge(stack, work, reasons, talks=0):
     """Plays `work` against a stack, prints a line a case; the results."""
     known = {f"{case.name}/v{family}" for case, family in work if reasons.why_fails(stack, f"{case.name}/v{family}")}
     began = time.monotonic()
-    with contextlib.redirect_stdout(None if talks > 1 else open("/dev/null", "w")):
-        with arena.arena(stack) as (station, server):
-            results = runner.run(station, work, known)
-            server.expect_running()
+    with contextlib.redirect_stdout(None), arena.arena(stack) as (station, server):
+        results = runner.run(station, work, known)
+        server.expect_running()
     for result in results:
         if result.verdict == "passed" and not talks and len(work) > 60:
             continue
@@ -82,31 +90,25 @@ def unknown(stack, results, reasons):
     return bad
 
 
-def pairs(results):
-    """(ours, linux) of the cases that came out differently: another verdict, or other things seen on the way."""
+def differences(results, reasons):
+    """(name, ours, linux, reason) of all that was seen differently; a verdict that differs has the reason of who failed."""
     linux = {result.name: result for result in results["linux"]}
     for ours in results["ours"]:
-        theirs = linux[ours.name]
-        if ours.verdict != theirs.verdict or ours.trace != theirs.trace:
-            yield ours, theirs
-
-
-def difference(ours, theirs):
-    """The first thing that was seen differently, as (ours, linux)."""
-    for one, two in zip([*ours.trace, "(end)"], [*theirs.trace, "(end)"]):
-        if one != two:
-            return one, two
-    return ours.verdict, theirs.verdict
+        theirs, name = linux[ours.name], ours.name
+        if ours.verdict != theirs.verdict:
+            yield name, ours.verdict, theirs.verdict, reasons.why_fails("ours", name) or reasons.why_fails("linux", name)
+        elif ours.verdict == "passed":
+            for one, two in itertools.zip_longest(ours.trace, theirs.trace, fillvalue="(end)"):
+                if one != two:
+                    yield name, one, two, reasons.why_differs(name, one, two)
 
 
 def differential(results, reasons):
     """Prints what differs; how much of it has no reason."""
     bad = 0
-    for ours, theirs in pairs(results):
-        reason = reasons.why_differs(ours.name) or reasons.why_fails("ours", ours.name) or reasons.why_fails("linux", ours.name)
-        one, two = difference(ours, theirs)
+    for name, one, two, reason in differences(results, reasons):
         bad += reason is None
-        print(f"{'differs' if reason else 'DIFFERS, and nobody says why:'} {ours.name}: {one} | Linux: {two}")
+        print(f"{'differs' if reason else 'DIFFERS, and nobody says why:'} {name}: {one} | Linux: {two}")
     return bad
 
 
@@ -133,13 +135,13 @@ def page(results, reasons):
     for stack in NAMES:
         lines += [f"## What {NAMES[stack]} does otherwise than the cited text", ""]
         lines += rows_of(reasons.fails[stack], [result.name for result in results[stack] if result.verdict != "passed"])
-    both = {ours.name: difference(ours, theirs) for ours, theirs in pairs(results) if ours.verdict == theirs.verdict == "passed"}
-    lines += ["## Both are right, and differ", "", "| seen | | cases | by |", "|---|---|---|---|"]
+    lines += ["## Both are right, and differ", "", "| Fourtuple | Linux | cases | by |", "|---|---|---|---|"]
+    found = [row for row in differences(results, reasons) if row[3] in reasons.differs]
     for reason in reasons.differs:
-        covered = [name for name in both if reason.covers(name) and reasons.why_differs(name) is reason]
+        covered = [row for row in found if row[3] is reason]
         if covered:
-            one, two = both[covered[0]]
-            lines.append(f"| {one} | Linux: {two} | {count(covered)} | {reason.text} |")
+            _, one, two, _ = covered[0]
+            lines.append(f"| {one} | {two} | {count([row[0] for row in covered])} | {reason.text} |")
     return "\n".join(lines) + "\n"
 
 

@@ -61,6 +61,8 @@ def play(station, case, family):
     began = time.monotonic()
     verdict, why = "passed", ""
     try:
+        if not case.stranger:
+            tester.introduce()
         case.play(tester)
     except Wrong as wrong:
         verdict, why = "failed", str(wrong)

@@ -10,7 +10,7 @@ import segments
 from judges.connection import Connection
 from judges.registry import Wrong
 from judges.station import OUR_MAC, ethertype
-from segments import ETHERTYPE_ARP
+from segments import ETHERTYPE_ARP, ETHERTYPE_V6
 
 SERVICES = {"echo": 7, "discard": 9, "chargen": 19, "daytime": 13, "http": 80}
 CLOSED = 4  # never assigned, and nobody listens there
@@ -36,6 +36,18 @@ class Tester:
         self.began = self.sent_at = time.time()
         self.extra = []
         station.register(self, [self.address], self.block())
+
+    def introduce(self):
+        """Asks for the TCP's station, as a host does before it sends its first packet, and so tells where it is itself."""
+        if self.family == 4:
+            request = segments.arp(1, OUR_MAC, self.address, b"\0" * 6, self.theirs)
+            self.station.send(segments.ethernet(OUR_MAC, segments.BROADCAST_MAC, ETHERTYPE_ARP, request))
+        else:
+            group = segments.solicited_node(self.theirs)
+            rest = bytes(4) + segments.octets_of(self.theirs) + b"\x01\x01" + OUR_MAC
+            packet = segments.ipv6(self.address, group, segments.ICMPV6, segments.icmp(self.address, group, 135, 0, rest), ttl=255)
+            self.station.send(segments.ethernet(OUR_MAC, segments.multicast_mac(group), ETHERTYPE_V6, packet))
+        self.take(lambda frame: frame.kind == "arp" or (frame.kind == "icmp" and frame.icmp_type == 136), 0.5)
 
     def block(self):
         first = 2048 + (self.number * PORTS_EACH) % (65536 - 2048 - PORTS_EACH)
