@@ -260,10 +260,23 @@ impl<Q: Queue> Work<Q> {
             return self.segment_without_record(port, packet, segment, frame);
         };
         match slot.kind() {
+            SlotKind::Tcb if self.is_syn_behind_an_end(slot, segment) => {
+                self.segment_without_record(port, packet, segment, frame)
+            }
             SlotKind::Tcb => self.segment_of_connection(slot, port, packet, segment, frame),
             SlotKind::Syn => self.segment_of_half_open(slot, port, packet, segment, frame),
             SlotKind::TimeWait => self.segment_of_time_wait(slot, port, packet, segment),
         }
+    }
+
+    /// A SYN whose four-tuple's connection ended earlier in this burst: the four-tuple is free, as it would be a turn later (D2).
+    fn is_syn_behind_an_end(&mut self, slot: SlotRef, segment: &TcpPacket) -> bool {
+        let ended = segment.header.flags.contains(TcpFlags::SYN)
+            && self.records.conn(slot).is_some_and(|conn| conn.tcb.is_closed());
+        if ended {
+            self.unlist_if_closed(slot);
+        }
+        ended
     }
 
     /// RFC 9293 §3.10.7.3 and .4 are TCP's; here its decisions are carried out.

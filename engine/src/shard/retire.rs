@@ -77,7 +77,7 @@ impl<Q: Queue> Work<Q> {
     }
 
     /// A connection that is CLOSED may wait for its owner, but its four-tuple is free.
-    fn unlist_if_closed(&mut self, slot: SlotRef) {
+    pub(super) fn unlist_if_closed(&mut self, slot: SlotRef) {
         if let Some(conn) = self.records.conn(slot)
             && conn.tcb.is_closed()
             && !conn.flags.unlisted

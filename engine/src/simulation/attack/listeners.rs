@@ -38,6 +38,21 @@ fn peers_that_leave_before_they_are_accepted_leave_nothing_in_the_accept_queue()
 }
 
 #[test]
+fn a_syn_right_behind_a_reset_of_its_own_tuple_opens_anew() {
+    let mut arena = Arena::new(&Plan::default(), |_| Echo::default());
+    arena.world.server.listen(0, &Listen::on(7));
+    let peer = arena.open(1_000).unwrap();
+    // One burst.
+    arena.say(peer.port, TcpFlags::RST, peer.seq, peer.ack, &[]);
+    arena.say(peer.port, TcpFlags::SYN, SeqNum(5_000_000), SeqNum(0), &[]);
+    arena.soon();
+    arena.soon();
+    let heard = arena.hear(peer.port);
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert_eq!(heard[0].flags, (TcpFlags::SYN | TcpFlags::ACK).0);
+}
+
+#[test]
 fn peers_that_leave_half_way_keep_nobody_out() {
     let plan = Plan {
         connections: 16,
