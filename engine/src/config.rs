@@ -4,9 +4,11 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path as FilePath, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use fourtuple_nic::MacAddr;
+use fourtuple_tcp::{CongestionKind, Ecn};
 use ipnet::IpNet;
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{IntoDeserializer, SeqAccess, Visitor};
@@ -72,6 +74,12 @@ pub struct Config {
     /// How long a TIME_WAIT record is kept is twice this.
     #[serde(deserialize_with = "span")]
     pub msl: Duration,
+    /// Congestion control of connections that are given no other: `cubic`, `newreno`, `bbr` or `dctcp`.
+    #[serde(deserialize_with = "by_name")]
+    pub congestion: CongestionKind,
+    /// Explicit congestion notification of connections that are given no other: `on`, `off` or `passive`.
+    #[serde(deserialize_with = "by_name")]
+    pub ecn: Ecn,
     /// Stay silent for one MSL after start (RFC 9293 §3.4.3).
     pub quiet_time: bool,
     /// A file that only its owner can read, in which the keys of sequence numbers and timestamps are kept for the next engine of
@@ -131,6 +139,8 @@ impl Default for Config {
             ephemeral_ports: (49_152, 65_535),
             source_range: None,
             msl: Duration::from_secs(30),
+            congestion: CongestionKind::default(),
+            ecn: Ecn::default(),
             quiet_time: false,
             secrets: None,
             stats: None,
@@ -315,6 +325,17 @@ fn one_or_more<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Resul
     from.deserialize_any(OneOrMore(PhantomData))
 }
 
+/// One of several words.
+fn by_name<'de, D, T>(from: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: fmt::Display>,
+{
+    String::deserialize(from)?
+        .parse()
+        .map_err(serde::de::Error::custom)
+}
+
 fn span<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
     parse_span(&text).map_err(serde::de::Error::custom)
@@ -392,9 +413,15 @@ mod tests {
     #[test]
     fn toml_says_what_the_builder_says() {
         let config = Config::from_toml(
-            "iface = 'v0'\ndriver = 'tap'\nip = ['10.0.0.2/24']\nmac = '02:00:00:00:00:01'\nmsl = '100ms'\nidle = 'poll'",
+            "iface = 'v0'\ndriver = 'tap'\nip = ['10.0.0.2/24']\nmac = '02:00:00:00:00:01'\nmsl = '100ms'\nidle = 'poll'\ncongestion = 'bbr'\necn = 'on'",
         )
         .unwrap();
+        assert_eq!((config.congestion, config.ecn), (CongestionKind::Bbr, Ecn::On));
+        let unknown = Config::from_toml("congestion = 'vegas'").unwrap_err();
+        assert!(
+            unknown.to_string().contains("cubic, newreno, bbr, dctcp"),
+            "{unknown}"
+        );
         assert_eq!(
             (config.driver, config.idle, config.msl),
             (Driver::Tap, Idle::Poll, Duration::from_millis(100))

@@ -71,7 +71,7 @@ pub use conn_id::ConnId;
 pub use engine::Engine;
 pub use error::{ApiMisuse, ConfigError, ConnectError, ConnectionError, StartError};
 pub use fourtuple_nic::{MacAddr, NicError, Queue};
-pub use fourtuple_tcp::{KeepAlive, Profile, State, Status};
+pub use fourtuple_tcp::{CongestionKind, Ecn, KeepAlive, Pacing, Profile, State, Status};
 pub use fourtuple_wire::{DropReason, FourTuple, Instant};
 pub use handler::{Closed, Handler, NoHandler};
 pub use handoff::{Chunk, Connecting, Endpoint, EndpointLimits, Listener, Stream, StreamError, Unsent};

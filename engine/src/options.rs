@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fourtuple_tcp::{KeepAlive, Profile};
+use fourtuple_tcp::{CongestionKind, KeepAlive, Pacing, Profile};
 
 /// An option of one connection, for [`Connection::set`](crate::Connection::set) and [`Stream::set`](crate::Stream::set).
 ///
@@ -38,6 +38,12 @@ pub enum ConnectionOption {
     MssClamp(u16),
     /// Bytes of buffer space that received data may pin: the limit of the receive window.
     ReceiveBuffer(u32),
+    /// Congestion control: another algorithm begins with the window that is there. ECN stays as the handshake agreed on it.
+    Congestion(CongestionKind),
+    /// Whether segments leave at a rate instead of a window at once.
+    Pacing(Pacing),
+    /// The most octets a second that may leave, headers not counted; `None` for no limit.
+    MaxPacingRate(Option<u64>),
 }
 
 /// The same in few bytes, as it crosses a ring.
@@ -52,6 +58,10 @@ pub(crate) enum Change {
     Dscp(u8),
     MssClamp(u16),
     ReceiveBuffer(u32),
+    Congestion(CongestionKind),
+    Pacing(Pacing),
+    /// `u64::MAX` for none.
+    MaxPacingRate(u64),
 }
 
 /// Keep-alive.
@@ -94,6 +104,9 @@ impl From<ConnectionOption> for Change {
             ConnectionOption::Dscp(dscp) => Self::Dscp(dscp),
             ConnectionOption::MssClamp(mss) => Self::MssClamp(mss),
             ConnectionOption::ReceiveBuffer(bytes) => Self::ReceiveBuffer(bytes),
+            ConnectionOption::Congestion(kind) => Self::Congestion(kind),
+            ConnectionOption::Pacing(pacing) => Self::Pacing(pacing),
+            ConnectionOption::MaxPacingRate(rate) => Self::MaxPacingRate(rate.unwrap_or(u64::MAX)),
         }
     }
 }
@@ -118,6 +131,9 @@ impl Change {
             Self::Dscp(dscp) => profile.dscp = dscp.min(MAX_DSCP),
             Self::MssClamp(mss) => profile.mss_clamp = Some(mss),
             Self::ReceiveBuffer(bytes) => profile.receive_buffer = bytes,
+            Self::Congestion(kind) => profile.congestion = kind,
+            Self::Pacing(pacing) => profile.pacing = pacing,
+            Self::MaxPacingRate(rate) => profile.max_pacing_rate = (rate < u64::MAX).then_some(rate),
         }
     }
 }
@@ -148,6 +164,9 @@ mod tests {
             ConnectionOption::Dscp(255),
             ConnectionOption::MssClamp(1_000),
             ConnectionOption::ReceiveBuffer(7_000),
+            ConnectionOption::Congestion(CongestionKind::Bbr),
+            ConnectionOption::Pacing(Pacing::Off),
+            ConnectionOption::MaxPacingRate(Some(8_000)),
         ] {
             Change::from(option).apply(&mut profile);
         }
@@ -161,8 +180,13 @@ mod tests {
             dscp: 63,
             mss_clamp: Some(1_000),
             receive_buffer: 7_000,
+            congestion: CongestionKind::Bbr,
+            pacing: Pacing::Off,
+            max_pacing_rate: Some(8_000),
             ..Profile::default()
         };
         assert_eq!(profile, expected);
+        Change::from(ConnectionOption::MaxPacingRate(None)).apply(&mut profile);
+        assert_eq!(profile.max_pacing_rate, None);
     }
 }

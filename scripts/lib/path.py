@@ -1,6 +1,6 @@
 """One direction of a bad path: what befalls each frame, and what is counted. scripts/relay gives it sockets and a clock.
 
-    frame ─ blackout ─ MTU ─ loss ─ burst loss ─ corruption ─ duplication ─ rate with its queue ─ delay, jitter, reordering ─▶
+    frame ─ blackout ─ MTU ─ loss ─ burst loss ─ mark ─ corruption ─ duplication ─ rate with its queue ─ delay, jitter, reordering ─▶
 
 Every frame has one end: passed on, or counted under one of ENDS; a duplicate is a frame more. Each kind of fate draws from
 a generator of its own, by the seed and by how many frames came before, so that one does not change another's choices.
@@ -12,7 +12,7 @@ import dataclasses
 import random
 
 ENDS = ("lost", "burst_lost", "blacked_out", "too_big", "overflowed", "refused")
-MARKS = ("reordered", "duplicated", "corrupted", "told")
+MARKS = ("reordered", "duplicated", "corrupted", "marked", "told")
 ALWAYS = (float("-inf"), float("inf"))
 ETHERNET = 14
 ETHERTYPE_V4, ETHERTYPE_V6 = b"\x08\x00", b"\x86\xdd"
@@ -33,6 +33,7 @@ class Fates:
     reorder_by: float = 0.002
     duplicate: float = 0.0
     corrupt: float = 0.0
+    mark: float = 0.0  # of the packets that say ECT: Congestion Experienced (RFC 3168)
     delay: float = 0.0
     jitter: float = 0.0  # a frame takes from `delay` to `delay + jitter`, and overtakes none by that
     rate: float = 0.0  # 0: without limit
@@ -115,7 +116,7 @@ class Way:
         def generator(fate):
             return random.Random(f"{seed}/{name}/{fate}")
 
-        self.draws = {fate: generator(fate).random for fate in ("loss", "reorder", "duplicate", "corrupt", "where", "jitter")}
+        self.draws = {fate: generator(fate).random for fate in ("loss", "reorder", "duplicate", "corrupt", "where", "jitter", "mark")}
         self.bursts = Bursts(fates.burst_loss, fates.burst_mean, fates.burst_longest, generator("burst")) if fates.burst_loss else None
         self.link = Link(fates.rate, fates.queue) if fates.rate else None
         self.timed = bool(fates.mtu or fates.blackouts)
@@ -142,6 +143,9 @@ class Way:
             if self.bursts and self.bursts.takes_next(now):
                 counts["burst_lost"] += 1
                 return
+            if fates.mark and draws["mark"]() < fates.mark and may_be_marked(frame):
+                counts["marked"] += 1
+                frame = marked(frame)
             if fates.corrupt and draws["corrupt"]() < fates.corrupt and frame[12:14] in (ETHERTYPE_V4, ETHERTYPE_V6):
                 counts["corrupted"] += 1
                 frame = corrupted(frame, draws["where"]())
@@ -185,6 +189,24 @@ class Way:
 def is_tcp(frame):
     kind = frame[12:14]
     return (kind == ETHERTYPE_V4 and frame[23:24] == b"\x06") or (kind == ETHERTYPE_V6 and frame[20:21] == b"\x06")
+
+
+def may_be_marked(frame):
+    """An IP packet with ECT(0) or ECT(1), RFC 3168 §5."""
+    kind = frame[12:14]
+    bits = frame[15] & 3 if kind == ETHERTYPE_V4 else frame[15] >> 4 & 3 if kind == ETHERTYPE_V6 else 0
+    return bits in (1, 2)
+
+
+def marked(frame):
+    """The same with Congestion Experienced, and what that does to the checksum of an IPv4 header (RFC 1624)."""
+    if frame[12:14] == ETHERTYPE_V6:
+        return frame[:15] + bytes([frame[15] | 0x30]) + frame[16:]
+    before, after = frame[15], frame[15] | 3
+    checksum = (~int.from_bytes(frame[24:26], "big") & 0xFFFF) + (~before & 0xFFFF) + after
+    while checksum >> 16:
+        checksum = (checksum & 0xFFFF) + (checksum >> 16)
+    return frame[:15] + bytes([after]) + frame[16:24] + (checksum ^ 0xFFFF).to_bytes(2, "big") + frame[26:]
 
 
 def corrupted(frame, where):

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use fourtuple::{AtPort, Driver, Idle, KeepAlive, MacAddr, PortName, SynCookies};
+use fourtuple::{AtPort, CongestionKind, Driver, Ecn, Idle, KeepAlive, MacAddr, PortName, SynCookies};
 use ipnet::IpNet;
 
 use crate::services::Service;
@@ -99,6 +99,12 @@ pub(crate) struct Engine {
     /// Maximum segment lifetime: TIME_WAIT lasts twice as long
     #[arg(long, value_parser = units::time, value_name = "TIME", default_value = "30s")]
     pub(crate) msl: Duration,
+    /// Congestion control of the connections
+    #[arg(long, value_enum, value_name = "ALGORITHM", default_value = "cubic")]
+    pub(crate) congestion: CongestionWord,
+    /// Explicit congestion notification: asked for (on), used when the peer asks (passive), never (off); dctcp asks by itself
+    #[arg(long, value_enum, default_value = "passive")]
+    pub(crate) ecn: EcnWord,
     /// Raw words for DPDK's EAL
     #[arg(long, allow_hyphen_values = true, value_name = "WORDS", default_value = "")]
     pub(crate) eal: String,
@@ -285,6 +291,43 @@ impl From<DriverWord> for Driver {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CongestionWord {
+    Cubic,
+    #[value(name = "newreno")]
+    NewReno,
+    Bbr,
+    Dctcp,
+}
+
+impl From<CongestionWord> for CongestionKind {
+    fn from(word: CongestionWord) -> Self {
+        match word {
+            CongestionWord::Cubic => Self::Cubic,
+            CongestionWord::NewReno => Self::NewReno,
+            CongestionWord::Bbr => Self::Bbr,
+            CongestionWord::Dctcp => Self::Dctcp,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EcnWord {
+    On,
+    Off,
+    Passive,
+}
+
+impl From<EcnWord> for Ecn {
+    fn from(word: EcnWord) -> Self {
+        match word {
+            EcnWord::On => Self::On,
+            EcnWord::Off => Self::Off,
+            EcnWord::Passive => Self::Passive,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum IdleWord {
     Poll,
     Adaptive,
@@ -464,6 +507,10 @@ mod tests {
             panic!()
         };
         assert_eq!(demo.pattern, PatternWord::Rr);
+        assert_eq!(
+            (demo.engine.congestion, demo.engine.ecn),
+            (CongestionWord::Cubic, EcnWord::Passive)
+        );
     }
 
     #[test]
@@ -477,6 +524,8 @@ mod tests {
             ("serve echo --keepalive 60s", "60s"),
             ("serve echo --mac 1:2", "1:2"),
             ("serve echo --stats 9464", "9464"),
+            ("serve echo --congestion vegas", "vegas"),
+            ("load rr 10.0.0.1:7 --ecn maybe", "maybe"),
             ("load rr 10.99.0.999:7", "10.99.0.999"),
             ("load rr 10.0.0.1", "10.0.0.1"),
             ("load rr 10.0.0.1:7 -d 5parsecs", "5parsecs"),

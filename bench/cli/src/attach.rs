@@ -62,6 +62,8 @@ pub(crate) fn engine_config(engine: &args::Engine, max_connections: u32) -> Resu
         mtu: engine.mtu,
         idle: engine.idle.into(),
         msl: engine.msl,
+        congestion: engine.congestion.into(),
+        ecn: engine.ecn.into(),
         eal: engine.eal.clone(),
         max_connections,
         ..Config::default()

@@ -7,7 +7,7 @@
 use std::ffi::c_int;
 use std::time::Duration;
 
-use fourtuple::{KeepAlive, Profile};
+use fourtuple::{CongestionKind, KeepAlive, Profile};
 use libc::{IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, SOL_SOCKET};
 
 use crate::sockets::{Kind, Socket};
@@ -84,7 +84,7 @@ fn set(socket: &mut Socket, level: c_int, name: c_int, value: &[u8]) -> Answer<(
             let ms = u64::try_from(first(value)?).map_err(|_| libc::EINVAL)?;
             profile.user_timeout = (ms > 0).then(|| Duration::from_millis(ms));
         }
-        (IPPROTO_TCP, libc::TCP_CONGESTION) if value.starts_with(CONGESTION) => {}
+        (IPPROTO_TCP, libc::TCP_CONGESTION) => profile.congestion = congestion(value)?,
         (IPPROTO_IP, libc::IP_TTL) | (IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS) => {
             profile.ttl = u8::try_from(positive(value)?).map_err(|_| libc::EINVAL)?;
         }
@@ -121,7 +121,7 @@ fn option(socket: &Socket, level: c_int, name: c_int) -> Answer<Vec<u8>> {
         (IPPROTO_TCP, libc::TCP_USER_TIMEOUT) => {
             c_int::try_from(profile.user_timeout.map_or(0, |span| span.as_millis())).unwrap_or(c_int::MAX)
         }
-        (IPPROTO_TCP, libc::TCP_CONGESTION) => return Ok(CONGESTION.to_vec()),
+        (IPPROTO_TCP, libc::TCP_CONGESTION) => return Ok(name_of(profile.congestion)),
         (IPPROTO_IP, libc::IP_TTL) | (IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS) => c_int::from(profile.ttl),
         (IPPROTO_IP, libc::IP_TOS) | (IPPROTO_IPV6, libc::IPV6_TCLASS) => c_int::from(profile.dscp) << 2,
         _ => return Err(libc::ENOPROTOOPT),
@@ -154,5 +154,44 @@ fn int(value: c_int) -> Vec<u8> {
     value.to_ne_bytes().to_vec()
 }
 
-/// The one congestion control, by Linux's name.
-const CONGESTION: &[u8] = b"reno";
+/// The algorithm of this name; Linux calls NewReno reno.
+fn congestion(value: &[u8]) -> Answer<CongestionKind> {
+    let end = value.iter().position(|octet| *octet == 0).unwrap_or(value.len());
+    match &value[..end] {
+        RENO => Ok(CongestionKind::NewReno),
+        name => std::str::from_utf8(name)
+            .ok()
+            .and_then(|name| name.parse().ok())
+            .ok_or(libc::ENOENT),
+    }
+}
+
+/// The name as Linux gives it back, with the zero behind it.
+fn name_of(kind: CongestionKind) -> Vec<u8> {
+    let name = match kind {
+        CongestionKind::NewReno => RENO,
+        other => other.name().as_bytes(),
+    };
+    let mut octets = name.to_vec();
+    octets.resize(NAME_LEN, 0);
+    octets
+}
+
+const RENO: &[u8] = b"reno";
+/// TCP_CA_NAME_MAX.
+const NAME_LEN: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_algorithm_is_known_by_its_name_and_newreno_by_linuxs_as_well() {
+        for kind in CongestionKind::ALL {
+            assert_eq!(congestion(kind.name().as_bytes()), Ok(kind));
+            assert_eq!(congestion(&name_of(kind)), Ok(kind), "with zeroes behind it");
+        }
+        assert_eq!(congestion(RENO), Ok(CongestionKind::NewReno));
+        assert_eq!(congestion(b"vegas"), Err(libc::ENOENT));
+    }
+}

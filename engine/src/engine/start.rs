@@ -305,6 +305,8 @@ fn spawn_control<Q: Queue>(
 fn profile(config: &Config) -> Profile {
     Profile {
         msl: config.msl,
+        congestion: config.congestion,
+        ecn: config.ecn,
         receive_buffer: config.receive_buffer,
         send_buffer: config.send_buffer,
         ..Profile::default()

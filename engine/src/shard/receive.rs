@@ -299,8 +299,13 @@ impl<Q: Queue> Work<Q> {
             RxChunk(frame)
         });
         self.in_hand = Some(slot);
+        let marked = segment.is_marked();
         let arrival = self.with_tcb(slot, |tcb, env| {
-            tcb.segment_arrives(&segment.header, payload, env)
+            if marked {
+                tcb.segment_arrives_marked(&segment.header, payload, env)
+            } else {
+                tcb.segment_arrives(&segment.header, payload, env)
+            }
         });
         let Some(arrival) = arrival else {
             self.in_hand = None;

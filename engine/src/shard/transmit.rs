@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use fourtuple_nic::{Queue, TxChecksum, TxFrame};
 use fourtuple_tcp::{Env, Outgoing, Pools, Tcb};
 use fourtuple_wire::{
-    EmitChecksum, EtherAddr, Family, FourTuple, IpFields, Link, Payload, Sum, TcpFlags, TcpHeader,
+    ECT_0, EmitChecksum, EtherAddr, Family, FourTuple, IpFields, Link, Payload, Sum, TcpFlags, TcpHeader,
     TcpOptions, emit_tcp, tcp_frame_header_len,
 };
 
@@ -158,7 +158,7 @@ impl<Q: Queue> Work<Q> {
         // the code point is what was set.
         let ip = IpFields {
             ttl: profile.ttl,
-            traffic_class: profile.dscp << 2,
+            traffic_class: (profile.dscp << 2) | if outgoing.ect { ECT_0 } else { 0 },
             identification: 0,
         };
         let attached = &mut self.ports[port];

@@ -21,7 +21,7 @@ use std::time::Duration;
 use fourtuple_wire::{Family, Instant, SeqNum, TcpHeader};
 
 use crate::profile::{Path, Profile};
-use crate::syn_record::{ANSWERED_AGAIN, SACK, SynRecord, TIMESTAMPS, WINDOW_SCALE};
+use crate::syn_record::{ANSWERED_AGAIN, ECN, SACK, SynRecord, TIMESTAMPS, WINDOW_SCALE};
 use crate::{Seeds, timestamps};
 
 /// How long a cookie is good at most: what is left of its period, and the next one.
@@ -135,6 +135,8 @@ impl SynRecord {
             // Nothing would bring them back.
             self.offers = 0;
         }
+        // Nor has a timestamp room for ECN: a SYN that asks is not agreed to.
+        self.offers &= !ECN;
         let mut header = self.syn_ack(profile, time.now);
         if let Some(timestamps) = &mut header.options.timestamps {
             timestamps.value = self.mark(timestamps.value);

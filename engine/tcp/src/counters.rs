@@ -68,6 +68,10 @@ counters! {
     pool_empty,
     /// Selective acknowledgments received with news.
     sack_blocks_in,
+    /// Segments received with a congestion mark (CE) on connections that use ECN.
+    ce_segments_in,
+    /// Times the window came down because the peer echoed a mark (RFC 3168).
+    ecn_reductions,
     /// Segments refused by PAWS (RFC 7323 §5).
     paws_drops,
     /// Challenge ACKs owed (RFC 5961).

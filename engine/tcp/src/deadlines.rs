@@ -2,7 +2,7 @@
 
 use fourtuple_wire::Instant;
 
-use crate::congestion::{Algorithm, Congestion};
+use crate::congestion::Congestion;
 use crate::profile::millis;
 use crate::tcb::{Debts, Flags};
 use crate::timers::Timer;
@@ -12,7 +12,13 @@ impl<B: Buffers> Tcb<B> {
     /// When `on_deadline` has something to do; [`Instant::FAR_FUTURE`] when never.
     #[inline]
     pub fn deadline(&self, now: Instant) -> Instant {
-        self.timers.deadline(now)
+        let deadline = self.timers.deadline(now);
+        if self.flags.contains(Flags::PACED) {
+            let left = self.rto.pace_left(now.as_millis() as u32);
+            let pace = now.as_millis().saturating_add_signed(i64::from(left));
+            return deadline.min(Instant::from_millis(pace));
+        }
+        deadline
     }
 
     /// Does what is due at `env.now`.
@@ -33,6 +39,7 @@ impl<B: Buffers> Tcb<B> {
                 self.consider_text(env);
             }
         }
+        self.on_pace(env);
         arrival
     }
 
@@ -159,10 +166,7 @@ impl<B: Buffers> Tcb<B> {
         self.progress_at = env.tick();
         self.last_sent = env.tick();
         self.recovery = crate::recovery::Recovery::new(self.snd.una);
-        self.congestion = Congestion::new(
-            env.profile.congestion,
-            self.initial_congestion_window(env.profile),
-        );
+        self.congestion = Congestion::new(self.initial_congestion_window(env.profile));
         if self.rcv.syn_retransmits > 0 {
             // RFC 5681 §3.1, RFC 6928 §2: a lost SYN or SYN+ACK leaves one segment.
             self.congestion.on_syn_lost(u32::from(self.snd.mss));

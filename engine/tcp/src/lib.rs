@@ -7,8 +7,9 @@
 //!
 //! Where to look, by RFC 9293: §3.10.1–6 `calls`, §3.10.7.1 `closed`, §3.10.7.2 `listen` and `syn_record`, §3.10.7.3
 //! `segment_arrives/syn_sent`, §3.10.7.4 the other files of `segment_arrives` in the order of the checks, §3.10.8 `deadlines`.
-//! By RFC: 6298 `rto`, 2018/6675 `sack`, 6582/6675 `recovery`, 5681 `congestion`, 7323 `timestamps`, 5961 `challenge`,
-//! 6528 `isn`, 4987 `cookie`, 6191/1337 `time_wait`, 1191/8201/5927 `path_error`, 4821 `path_mtu`, 6093 `urgent`; §3.8.6 is `window`, `nagle`, `persist` and `delayed_ack`; §3.8.4 `keepalive`.
+//! By RFC: 6298 `rto`, 2018/6675 `sack`, 6582/6675 `recovery`, 5681/9438/9406/8257 `congestion`, 3168 `ecn`, 7323 `timestamps`,
+//! 5961 `challenge`, 6528 `isn`, 4987 `cookie`, 6191/1337 `time_wait`, 1191/8201/5927 `path_error`, 4821 `path_mtu`, 6093 `urgent`;
+//! §3.8.6 is `window`, `nagle`, `persist` and `delayed_ack`; §3.8.4 `keepalive`.
 //!
 //! Nothing here allocates after [`Pools::new`], panics for what a peer sends, or reads a clock.
 #![forbid(unsafe_code)]
@@ -22,6 +23,7 @@ mod cookie;
 mod counters;
 mod deadlines;
 mod delayed_ack;
+mod ecn;
 mod env;
 mod flight;
 mod isn;
@@ -29,6 +31,7 @@ mod keepalive;
 mod listen;
 mod nagle;
 mod options_changed;
+mod pacing;
 mod path_error;
 mod path_mtu;
 mod persist;
@@ -58,12 +61,14 @@ mod window;
 
 pub use calls::SendRefused;
 pub use closed::reset_for;
-pub use congestion::CongestionKind;
+pub use congestion::{CongestionKind, UnknownCongestion};
 pub use cookie::{COOKIE_LIFETIME, CookieCheck, CookieTime, check_cookie, make_cookie, period};
 pub use counters::TcpCounters;
+pub use ecn::{Ecn, UnknownEcn};
 pub use env::{Buffers, Env, PoolSizes, Pools, PoolsInUse};
 pub use isn::isn;
 pub use listen::{ListenArrival, listen_segment_arrives};
+pub use pacing::Pacing;
 pub use path_error::PathError;
 pub use profile::{KeepAlive, Path, Profile};
 pub use signals::{Arrival, Ending, Signals};

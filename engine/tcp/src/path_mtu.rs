@@ -12,7 +12,6 @@
 
 use fourtuple_wire::SeqNum;
 
-use crate::congestion::Algorithm;
 use crate::pool::NIL;
 use crate::recovery::Phase;
 use crate::segment_arrives::TIMESTAMP_OCTETS;

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::congestion::CongestionKind;
+use crate::{Ecn, Pacing};
 
 /// Options of a connection.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +53,12 @@ pub struct Profile {
     pub sack: bool,
     /// Congestion control.
     pub congestion: CongestionKind,
+    /// Explicit congestion notification (RFC 3168).
+    pub ecn: Ecn,
+    /// Whether segments leave at a rate instead of a window at once.
+    pub pacing: Pacing,
+    /// The most octets a second that may leave, headers not counted; it sets pacing going, whatever `pacing` says.
+    pub max_pacing_rate: Option<u64>,
     /// Initial congestion window in segments (RFC 6928).
     pub initial_window_segments: u8,
     /// Time to live or hop limit of what is sent (MUST-49); the engine puts it into the packet.
@@ -117,7 +124,10 @@ impl Default for Profile {
             window_scaling: true,
             timestamps: true,
             sack: true,
-            congestion: CongestionKind::NewReno,
+            congestion: CongestionKind::Cubic,
+            ecn: Ecn::Passive,
+            pacing: Pacing::Auto,
+            max_pacing_rate: None,
             initial_window_segments: 10,
             ttl: 64,
             dscp: 0,

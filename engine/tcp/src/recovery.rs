@@ -12,7 +12,7 @@
 
 use fourtuple_wire::{SackBlock, SeqNum, TcpHeader};
 
-use crate::congestion::Algorithm;
+use crate::congestion::AckTold;
 use crate::sack::{self, DUP_THRESH};
 use crate::tcb::{Debts, Flags};
 use crate::{Buffers, Env, Pools, Tcb};
@@ -62,6 +62,16 @@ impl Marks {
     #[inline]
     pub(crate) const fn remove(&mut self, other: Self) {
         self.0 &= !other.0;
+    }
+}
+
+impl Phase {
+    /// Fast recovery, with SACK or without.
+    pub(crate) const fn is_fast(self) -> bool {
+        match self {
+            Self::Open | Self::Loss => false,
+            Self::Fast | Self::FastSack => true,
+        }
     }
 }
 
@@ -191,7 +201,7 @@ impl<B: Buffers> Tcb<B> {
                 }
             }
             // RFC 6582 §3.2 step 3: each is a segment that left the network.
-            Phase::Fast => self.congestion.on_duplicate_ack(u32::from(self.snd.mss)),
+            Phase::Fast => self.congestion.inflate(u32::from(self.snd.mss)),
             // The pipe shows it.
             Phase::FastSack | Phase::Loss => {}
         }
@@ -203,16 +213,14 @@ impl<B: Buffers> Tcb<B> {
         self.recovery.phase = if with_sack { Phase::FastSack } else { Phase::Fast };
         self.recovery.recover = self.snd.nxt;
         self.recovery.high_rxt = self.snd.una;
-        let mss = u32::from(self.snd.mss);
-        self.congestion
-            .on_fast_retransmit(self.snd.flight(), mss, !with_sack);
+        self.tell_loss(!with_sack, env);
         self.debts.insert(Debts::RETRANSMIT);
         env.counters.fast_recoveries += 1;
     }
 
     /// `acked` octets up to the new SND.UNA were acknowledged; `flight` were outstanding before.
     #[inline]
-    pub(crate) fn on_new_ack(&mut self, acked: u32, flight: u32, env: &mut Env<'_, B>) {
+    pub(crate) fn on_new_ack(&mut self, told: &AckTold, env: &mut Env<'_, B>) {
         let mss = u32::from(self.snd.mss);
         if self.recovery.marks.contains(Marks::SACKED) {
             let empty = env
@@ -231,17 +239,14 @@ impl<B: Buffers> Tcb<B> {
                 // A window that is not used says nothing about the path (RFC 7661's concern): it does not grow.
                 // `recover` stays close behind, or after 2³¹ octets it would seem to lie ahead.
                 self.recovery.recover = self.recovery.recover.later(self.snd.una);
-                if self.congestion.window() <= flight.saturating_mul(2) {
-                    self.congestion.on_ack(acked, mss);
-                }
             }
             Phase::Fast | Phase::FastSack if recovered => {
-                self.congestion.on_recovered(self.snd.flight(), mss);
+                self.tell_recovered(env);
                 self.recovery.phase = Phase::Open;
             }
             Phase::Fast => {
                 // RFC 6582 §3.2 step 5, partial acknowledgment: the next hole is the new first octet.
-                self.congestion.on_partial_ack(acked, mss);
+                self.congestion.on_partial_ack(told.acked, mss);
                 self.recovery.high_rxt = self.snd.una;
                 self.debts.insert(Debts::RETRANSMIT);
             }
@@ -253,21 +258,19 @@ impl<B: Buffers> Tcb<B> {
                 }
             }
             Phase::Loss => {
-                self.congestion.on_ack(acked, mss);
                 self.recovery.high_rxt = self.recovery.high_rxt.later(self.snd.una);
                 if recovered {
                     self.recovery.phase = Phase::Open;
                 }
             }
         }
+        self.tell_ack(told, env);
         self.close_flight(env);
     }
 
     /// The retransmission timer ran out with data outstanding (RFC 6298 §5.4–5.6, RFC 5681 §3.1).
     pub(crate) fn begin_loss(&mut self, env: &mut Env<'_, B>) {
-        let mss = u32::from(self.snd.mss);
-        self.congestion
-            .on_timeout(self.snd.flight(), mss, self.timers.retransmits == 0);
+        self.tell_timeout(env);
         self.go_back(env);
         env.counters.rto_expiries += 1;
     }

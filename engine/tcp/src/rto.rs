@@ -18,12 +18,14 @@ pub(crate) struct Rto {
     srtt: u32,
     /// RTTVAR in quarters of a microsecond.
     rttvar: u32,
-    /// The timeout without backoff, in milliseconds.
-    base_ms: u32,
     /// An ACK at or beyond this ends the measurement under way.
     timed_end: SeqNum,
     /// When the measured segment was sent, in microseconds on a circle of 32 bits; [`UNTIMED`] when none is.
     timed_at: u32,
+    /// The timeout without backoff, in milliseconds.
+    base_ms: u16,
+    /// Tick at which the pacer lets the next segment go, on a circle of 16 bits (beside the timeout, for the room).
+    pace_at: u16,
 }
 
 /// No segment is being measured; a moment that would read so counts as the one before.
@@ -34,9 +36,10 @@ impl Rto {
         Self {
             srtt: 0,
             rttvar: 0,
-            base_ms: millis(profile.initial_rto).max(1),
             timed_end: SeqNum(0),
             timed_at: UNTIMED,
+            base_ms: in_16_bits(millis(profile.initial_rto).max(1)),
+            pace_at: 0,
         }
     }
 
@@ -88,9 +91,9 @@ impl Rto {
         // §2.3: RTO ← SRTT + max(G, 4 RTTVAR); G is the millisecond tick. Rounded up: never early.
         let rto_us = (self.srtt >> 3) + self.rttvar.max(1000);
         // Deviation: §2.4 rounds up to one second; the bound is a setting, 200 ms unless given (as every stack has it).
-        self.base_ms = rto_us
-            .div_ceil(1000)
-            .clamp(millis(profile.min_rto).max(1), millis(profile.max_rto).max(1));
+        let least = millis(profile.min_rto).max(1);
+        let most = millis(profile.max_rto).max(least);
+        self.base_ms = in_16_bits(rto_us.div_ceil(1000).clamp(least, most));
     }
 
     /// RFC 6298 §5.7: the handshake's SYN was retransmitted, so data begins with three seconds when nothing was measured.
@@ -104,10 +107,32 @@ impl Rto {
     #[inline]
     pub(crate) fn timeout_ms(&self, backoff: u8, profile: &Profile) -> u32 {
         if backoff == 0 {
-            return self.base_ms;
+            return u32::from(self.base_ms);
         }
         let doubled = u64::from(self.base_ms) << backoff.min(32);
-        doubled.min(u64::from(millis(profile.max_rto).max(self.base_ms))) as u32
+        doubled.min(u64::from(millis(profile.max_rto).max(u32::from(self.base_ms)))) as u32
+    }
+
+    /// The pacer lets the next segment go after this time: at the first tick that is not before it.
+    pub(crate) fn set_pace(&mut self, wait: Duration, now: Instant) {
+        let wait = wait.min(LONGEST_PACE);
+        self.pace_at = (now + wait).as_nanos().div_ceil(1_000_000) as u16;
+    }
+
+    /// Ticks until the pacer's moment, negative when it has passed.
+    pub(crate) fn pace_left(&self, tick: u32) -> i32 {
+        i32::from(self.pace_at.wrapping_sub(tick as u16) as i16)
+    }
+
+    /// That moment has come.
+    pub(crate) fn is_pace_due(&self, tick: u32) -> bool {
+        self.pace_left(tick) <= 0
+    }
+
+    /// SRTT in microseconds; zero before the first sample.
+    #[inline]
+    pub(crate) fn srtt_us(&self) -> u32 {
+        self.srtt >> 3
     }
 
     /// SRTT; zero before the first sample.
@@ -119,6 +144,14 @@ impl Rto {
     pub(crate) fn rttvar(&self) -> Duration {
         Duration::from_micros(u64::from(self.rttvar >> 2))
     }
+}
+
+/// Half of the circle of 16 bits would be 32 s.
+const LONGEST_PACE: Duration = Duration::from_secs(30);
+
+/// A timeout that was measured is cut to 65 s, far beyond what any path takes; its backoff is not.
+fn in_16_bits(ms: u32) -> u16 {
+    ms.min(u32::from(u16::MAX)) as u16
 }
 
 /// A minute: longer samples say nothing about the path, and the fixed point stays within 32 bits.

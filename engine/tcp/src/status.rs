@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use fourtuple_wire::Instant;
 
-use crate::congestion::Algorithm;
-use crate::{Buffers, Profile, State, Tcb};
+use crate::{Buffers, CongestionKind, Profile, State, Tcb};
 
 /// A snapshot of a connection (RFC 9293 §3.10.6). Soft errors are told here, to who looks, and to nobody else (SHLD-20).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +21,8 @@ pub struct Status {
     pub cwnd: u32,
     /// Slow-start threshold in octets; `u32::MAX` before the first loss.
     pub ssthresh: u32,
+    /// The algorithm of congestion control.
+    pub congestion: CongestionKind,
     /// Octets sent and not acknowledged.
     pub in_flight: u32,
     /// SND.WND in octets.
@@ -40,6 +41,8 @@ pub struct Status {
     pub retransmits: u8,
     /// Both ends use SACK.
     pub sack: bool,
+    /// Both ends use ECN.
+    pub ecn: bool,
     /// Both ends use timestamps.
     pub timestamps: bool,
     /// An ICMP error said that the peer can't be reached just now, and nothing was acknowledged since.
@@ -59,6 +62,7 @@ impl<B: Buffers> Tcb<B> {
             rto: Duration::from_millis(u64::from(self.rto.timeout_ms(self.timers.backoff, profile))),
             cwnd: self.congestion.window(),
             ssthresh: self.congestion.threshold(),
+            congestion: profile.congestion,
             in_flight,
             send_window: self.snd.wnd,
             receive_window: self.rcv.wnd(),
@@ -68,6 +72,7 @@ impl<B: Buffers> Tcb<B> {
             mss: self.snd.mss,
             retransmits: self.timers.retransmits,
             sack: self.flags.contains(crate::tcb::Flags::SACK),
+            ecn: self.flags.contains(crate::tcb::Flags::ECN),
             timestamps: self.timestamps.enabled,
             unreachable: self.flags.contains(crate::tcb::Flags::UNREACHABLE),
             stalled_ms: if in_flight == 0 {

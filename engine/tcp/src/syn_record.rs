@@ -11,7 +11,7 @@ use crate::profile::millis;
 use crate::tcb::Flags;
 use crate::timers::is_before;
 use crate::window::{initial_window, scaled};
-use crate::{Buffers, Env, Path, Profile, Seeds, State, Tcb, timestamps};
+use crate::{Buffers, Env, Path, Profile, Seeds, State, Tcb, ecn, timestamps};
 
 /// A half-open connection of the listening side.
 #[derive(Clone, Debug)]
@@ -39,6 +39,7 @@ const _: () = assert!(size_of::<SynRecord>() <= 40);
 pub(crate) const TIMESTAMPS: u8 = 1;
 pub(crate) const SACK: u8 = 2;
 pub(crate) const WINDOW_SCALE: u8 = 4;
+pub(crate) const ECN: u8 = 16;
 /// Not an offer: the SYN came again, so the SYN+ACK went out more than once.
 pub(crate) const ANSWERED_AGAIN: u8 = 8;
 
@@ -82,6 +83,11 @@ impl SynRecord {
             0
         };
         offers |= if shift.is_some() { WINDOW_SCALE } else { 0 };
+        offers |= if ecn::asks(header) && profile.accepts_ecn() {
+            ECN
+        } else {
+            0
+        };
         Self {
             deadline_ms: now.as_millis() + u64::from(millis(profile.initial_rto)),
             iss: seeds.iss,
@@ -107,6 +113,15 @@ impl SynRecord {
         self.offers & what != 0
     }
 
+    /// These bits, when both ends agreed to use ECN.
+    fn ecn(&self, bits: TcpFlags) -> TcpFlags {
+        if self.offers(ECN) {
+            bits
+        } else {
+            TcpFlags::default()
+        }
+    }
+
     fn retransmits(&self) -> u8 {
         self.shift_and_retransmits >> 4
     }
@@ -123,7 +138,7 @@ impl SynRecord {
         TcpHeader {
             seq: self.iss,
             ack: self.irs + 1,
-            flags: TcpFlags::SYN | TcpFlags::ACK,
+            flags: TcpFlags::SYN | TcpFlags::ACK | self.ecn(TcpFlags::ECE),
             window: initial_window(profile),
             urgent: 0,
             options: TcpOptions {
@@ -149,6 +164,10 @@ impl SynRecord {
         // The SYN once more: its SYN+ACK was lost. (RFC 9293 §3.10.7.4, first: unacceptable, hence an ACK; ours has the SYN.)
         if is(TcpFlags::SYN) && !is(TcpFlags::ACK) && !is(TcpFlags::RST) && header.seq == self.irs {
             self.offers |= ANSWERED_AGAIN;
+            if !ecn::asks(header) {
+                // RFC 3168 §6.1.1: its peer gave up asking.
+                self.offers &= !ECN;
+            }
             return SynArrival::SynAck;
         }
         // First: PAWS and the window.
@@ -244,7 +263,7 @@ impl SynRecord {
         let syn = TcpHeader {
             seq: self.irs,
             ack: SeqNum(0),
-            flags: TcpFlags::SYN,
+            flags: TcpFlags::SYN | self.ecn(ecn::SETUP),
             window: self.window,
             urgent: 0,
             options,

@@ -187,6 +187,14 @@ bit_set! {
         R1_TOLD = 128,
         /// An ICMP error said that the peer can't be reached just now, and nothing was acknowledged since.
         UNREACHABLE = 512,
+        /// Both ends agreed to use ECN.
+        ECN = 1024,
+        /// Acknowledgments echo a congestion mark.
+        ECN_ECHO = 2048,
+        /// New data tells that the window came down.
+        CWR_OWED = 4096,
+        /// The pacer holds text back.
+        PACED = 8192,
     }
 }
 
@@ -255,7 +263,7 @@ impl<B: Buffers> Tcb<B> {
             flags: Flags::NONE,
             state: State::Closed,
             debts: Debts::NONE,
-            congestion: Congestion::new(profile.congestion, u32::from(mss)),
+            congestion: Congestion::new(u32::from(mss)),
             rto: Rto::new(profile),
             recovery: Recovery::new(seeds.iss),
             flight: NIL,

@@ -4,7 +4,6 @@
 
 use fourtuple_wire::SeqNum;
 
-use crate::congestion::Algorithm;
 use crate::nagle::{Offer, may_send};
 use crate::recovery::Phase;
 use crate::tcb::{Debts, Flags};
@@ -63,11 +62,14 @@ impl<B: Buffers> Tcb<B> {
         if self.snd.flight() == 0 {
             self.restart_after_idle(env);
         }
+        self.follow_pace(env);
         if self.next_text(env).is_some() {
             self.debts.insert(Debts::TEXT);
         } else {
             self.debts.remove(Debts::TEXT);
-            self.consider_persist(env);
+            if !self.flags.contains(Flags::PACED) {
+                self.consider_persist(env);
+            }
         }
     }
 
@@ -75,16 +77,16 @@ impl<B: Buffers> Tcb<B> {
     fn restart_after_idle(&mut self, env: &Env<'_, B>) {
         let idle = env.tick().wrapping_sub(self.last_sent);
         if idle > self.rto.timeout_ms(0, env.profile) {
-            self.congestion
-                .on_idle(self.initial_congestion_window(env.profile));
+            let initial = self.initial_congestion_window(env.profile);
+            self.congestion.on_idle(env.profile.congestion, initial);
         }
     }
 
     /// The text to be sent now, if any.
     #[inline]
     pub(crate) fn next_text(&self, env: &Env<'_, B>) -> Option<Text> {
-        // With a zero window only probes go out.
-        if !self.state.sends_text() || self.snd.wnd == 0 {
+        // With a zero window only probes go out; nothing before its time.
+        if !self.state.sends_text() || self.snd.wnd == 0 || self.flags.contains(Flags::PACED) {
             return None;
         }
         let room = self.payload_room(env.pools);

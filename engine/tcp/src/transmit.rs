@@ -24,6 +24,8 @@ pub struct Outgoing {
     pub payload_len: u16,
     /// It was sent before.
     pub retransmission: bool,
+    /// Its IP header says ECT(0): the network may mark it instead of dropping it (RFC 3168).
+    pub ect: bool,
 }
 
 impl Outgoing {
@@ -33,6 +35,7 @@ impl Outgoing {
             payload_offset: 0,
             payload_len: 0,
             retransmission: false,
+            ect: false,
         }
     }
 }
@@ -69,7 +72,12 @@ impl<B: Buffers> Tcb<B> {
             self.debts.remove(Debts::PROBE);
             if let Some(text) = self.probe() {
                 env.counters.window_probes += 1;
-                return Some(self.send_text(text, env));
+                let outgoing = self.send_text(text, env);
+                // RFC 3168 §6.1.6: a probe is not for the network to mark.
+                return Some(Outgoing {
+                    ect: false,
+                    ..outgoing
+                });
             }
         }
         if self.debts.contains(Debts::TEXT) {
@@ -108,6 +116,11 @@ impl<B: Buffers> Tcb<B> {
         let shift = self.rcv.shift;
         let field = scaled_up(self.rcv.adv.distance_from(ack), shift).min(65_535);
         self.rcv.adv = self.rcv.adv.later(ack + (field << shift));
+        let mut flags = flags;
+        if self.flags.contains(Flags::ECN_ECHO) {
+            // RFC 3168 §6.1.3: in every ACK until the peer's CWR.
+            flags |= TcpFlags::ECE;
+        }
         let mut options = TcpOptions {
             timestamps: self.timestamps.option(env.now),
             ..TcpOptions::default()
@@ -208,6 +221,7 @@ impl<B: Buffers> Tcb<B> {
             let value = self.timestamps.value(env.now);
             options.timestamps = Some(fourtuple_wire::Timestamps { value, echo: 0 });
         }
+        flags |= self.ecn_of_syn(answers, env.profile);
         let window = self.advertise_initial(env.profile);
         let ack = if answers { self.rcv.nxt } else { SeqNum(0) };
         let header = TcpHeader {
@@ -229,6 +243,13 @@ impl<B: Buffers> Tcb<B> {
         let ack = self.next_ack();
         env.counters.pure_acks_out += 1;
         Outgoing::bare(self.header(self.seq_in_window(), ack, TcpFlags::ACK, env))
+    }
+
+    /// The same of all that came, with the echo as it stands, to be sent before what is owed.
+    pub(crate) fn ack_of_all(&mut self, env: &mut Env<'_, B>) -> TcpHeader {
+        env.counters.segments_out += 1;
+        env.counters.pure_acks_out += 1;
+        self.header(self.seq_in_window(), self.rcv.nxt, TcpFlags::ACK, env)
     }
 
     /// SND.NXT, or the edge of the peer's window where that lies before it: RFC 9293 §3.8.6 has a sender expect a window that
@@ -256,8 +277,14 @@ impl<B: Buffers> Tcb<B> {
         if text.fin {
             flags |= TcpFlags::FIN;
         }
-        let header = self.header(text.seq, self.rcv.nxt, flags, env);
         let retransmission = text.seq != self.snd.nxt;
+        // RFC 3168 §6.1.5: no retransmission is for the network to mark. §6.1.2: CWR goes with the first new data.
+        let ect = self.flags.contains(Flags::ECN) && !retransmission && text.len > 0;
+        if ect && self.flags.contains(Flags::CWR_OWED) {
+            self.flags.remove(Flags::CWR_OWED);
+            flags |= TcpFlags::CWR;
+        }
+        let header = self.header(text.seq, self.rcv.nxt, flags, env);
         if retransmission {
             self.rto.stop();
             self.note_retransmission(text.seq, env);
@@ -281,6 +308,7 @@ impl<B: Buffers> Tcb<B> {
             self.arm_retransmit(env);
         }
         self.last_sent = env.tick();
+        self.tell_sent(text.len, env);
         if self.debts.contains(Debts::TEXT) && (self.nothing_to_send() || self.next_text(env).is_none()) {
             self.debts.remove(Debts::TEXT);
         }
@@ -289,6 +317,7 @@ impl<B: Buffers> Tcb<B> {
             payload_offset: offset,
             payload_len: text.len as u16,
             retransmission,
+            ect,
         }
     }
 

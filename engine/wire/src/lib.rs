@@ -36,9 +36,9 @@ pub use emit::{
 };
 pub use instant::Instant;
 pub use packet::{
-    AdvertisementFlags, ArpOperation, ArpPacket, Echo, FragmentKey, FragmentPacket, IcmpError, IcmpErrorKind,
-    Icmpv4Message, Icmpv4Packet, Icmpv6Message, Icmpv6Packet, NeighbourAdvertisement, NeighbourSolicitation,
-    Packet, PacketKind, Span, TcpPacket, UdpPacket,
+    AdvertisementFlags, ArpOperation, ArpPacket, CE, ECN_MASK, ECT_0, Echo, FragmentKey, FragmentPacket,
+    IcmpError, IcmpErrorKind, Icmpv4Message, Icmpv4Packet, Icmpv6Message, Icmpv6Packet,
+    NeighbourAdvertisement, NeighbourSolicitation, Packet, PacketKind, Span, TcpPacket, UdpPacket,
 };
 pub use parse::{ChecksumCheck, Expect, Objection, objection, parse};
 pub use payload::{Payload, Received};

@@ -76,6 +76,23 @@ pub struct TcpPacket {
     pub partial_checksum: bool,
 }
 
+impl TcpPacket {
+    /// The network marked it: Congestion Experienced (RFC 3168 §5).
+    #[inline]
+    pub const fn is_marked(&self) -> bool {
+        self.traffic_class & ECN_MASK == CE
+    }
+}
+
+/// The two bits of the traffic class that are ECN's (RFC 3168 §5).
+pub const ECN_MASK: u8 = 0b11;
+
+/// ECN-capable transport: may be marked instead of dropped.
+pub const ECT_0: u8 = 0b10;
+
+/// Congestion Experienced.
+pub const CE: u8 = 0b11;
+
 /// A UDP datagram.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UdpPacket {

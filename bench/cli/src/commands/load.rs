@@ -144,6 +144,8 @@ pub(crate) fn profile(config: &Config, plan: &Plan) -> Profile {
         keepalive: held(plan),
         connect_timeout: plan.timeout,
         msl: config.msl,
+        congestion: config.congestion,
+        ecn: config.ecn,
         receive_buffer: config.receive_buffer,
         send_buffer: config.send_buffer,
         ..Profile::default()

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use fourtuple_wire::{DropReason, SeqNum, TcpFlags, TcpHeader};
 
 use super::{Segment, Step, ends};
+use crate::congestion::AckTold;
 use crate::pool::NIL;
 use crate::profile::millis;
 use crate::signals::Arrival;
@@ -36,6 +37,9 @@ impl<B: Buffers> Tcb<B> {
             && !segment.text_lost
             && !segment.is(TcpFlags::FIN)
             && !segment.is(TcpFlags::SYN);
+        if self.is_echo(header) && self.snd.flight() > 0 {
+            self.tell_mark(env);
+        }
         let news = self.take_sack_blocks(header, env);
         if ack.after(self.snd.una) {
             self.advance_una(header, &mut arrival.signals, env);
@@ -105,7 +109,15 @@ impl<B: Buffers> Tcb<B> {
             self.urgent_acknowledged(env);
             self.path_mtu_acknowledged(env);
         }
-        self.on_new_ack(acked, flight, env);
+        let told = AckTold {
+            acked,
+            delivered: acked,
+            flight,
+            ece: self.is_echo(header),
+            in_recovery: self.recovery.phase.is_fast(),
+            ..AckTold::default()
+        };
+        self.on_new_ack(&told, env);
         self.restart_retransmit(env);
         if self.flags.contains(Flags::ORPHAN) {
             self.arm_orphan(env);

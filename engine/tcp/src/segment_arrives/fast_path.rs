@@ -36,6 +36,8 @@ impl<B: Buffers> Tcb<B> {
             && !self.recovery.marks.contains(Marks::SACKED)
             && self.recovery.phase == Phase::Open
             && !self.flags.contains(Flags::ORPHAN)
+            && !self.flags.contains(Flags::ECN_ECHO)
+            && !segment.marked
     }
 
     #[inline]

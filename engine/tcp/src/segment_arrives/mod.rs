@@ -50,6 +50,8 @@ struct Segment<'a, Rx> {
     fin: bool,
     /// It carried text that there was no room for.
     text_lost: bool,
+    /// The network marked it (CE, RFC 3168).
+    marked: bool,
 }
 
 impl<'a, Rx: Received> Segment<'a, Rx> {
@@ -60,6 +62,7 @@ impl<'a, Rx: Received> Segment<'a, Rx> {
             payload,
             fin: header.flags.contains(TcpFlags::FIN),
             text_lost: false,
+            marked: false,
         }
     }
 
@@ -91,6 +94,21 @@ impl<B: Buffers> Tcb<B> {
         env: &mut Env<'_, B>,
     ) -> Arrival {
         self.judge(Segment::new(header, payload), env)
+    }
+
+    /// A segment arrives that the network marked: its IP header said CE (RFC 3168).
+    #[inline(never)]
+    pub fn segment_arrives_marked(
+        &mut self,
+        header: &TcpHeader,
+        payload: Option<B::Rx>,
+        env: &mut Env<'_, B>,
+    ) -> Arrival {
+        let segment = Segment {
+            marked: true,
+            ..Segment::new(header, payload)
+        };
+        self.judge(segment, env)
     }
 
     /// A segment arrives whose text could not be kept: its acknowledgment counts, and the peer learns at once where we stand.
@@ -157,6 +175,9 @@ impl<B: Buffers> Tcb<B> {
                 self.check_reset(segment, arrival, env)?;
                 self.check_syn(segment, env)?;
                 self.check_ack(segment, arrival, env)?;
+                if segment.payload.is_some() {
+                    self.take_mark(segment.header, segment.marked, arrival, env);
+                }
             }
         }
         self.check_urgent(segment, &mut arrival.signals, env);

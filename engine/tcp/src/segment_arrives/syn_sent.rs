@@ -103,6 +103,7 @@ impl<B: Buffers> Tcb<B> {
         if options.sack_permitted && env.profile.sack {
             self.flags.insert(Flags::SACK);
         }
+        self.negotiate_ecn(header, env);
         if let Some(offered) = timestamps::offered(header, env.profile) {
             self.timestamps.begin(offered.value, env.now);
         }

@@ -1,7 +1,10 @@
 //! RFC 9293 by section, and the RFCs that it leans on: a function's name is the requirement.
 #![allow(missing_docs, unreachable_pub, reason = "a test binary has no users")]
 
+mod bottleneck;
 mod options_changed;
+mod pacing;
+mod rfc3168_ecn;
 mod rfc4821_path_mtu;
 mod rfc4987_cookies;
 mod rfc5681_congestion;
@@ -11,6 +14,8 @@ mod rfc6298_rto;
 mod rfc6582_new_reno;
 mod rfc6675_sack;
 mod rfc7323_timestamps;
+mod rfc8257_dctcp;
+mod rfc9438_cubic;
 mod s3_10_1_6_calls;
 mod s3_10_7_3_syn_sent;
 mod s3_10_7_4_ack;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use fourtuple_tcp::{
-    Arrival, Ending, Env, Path, PoolSizes, Pools, PoolsInUse, Profile, Seeds, SendRefused, Signals, State,
-    SynArrival, SynRecord, Tcb, TcpCounters,
+    Arrival, CongestionKind, Ending, Env, Path, PoolSizes, Pools, PoolsInUse, Profile, Seeds, SendRefused,
+    Signals, State, SynArrival, SynRecord, Tcb, TcpCounters,
 };
 use fourtuple_wire::{Instant, Payload, SeqNum, TcpHeader};
 
@@ -33,7 +33,7 @@ pub struct Setup {
 }
 
 impl Default for Setup {
-    /// No options but the MSS, Nagle off, segments of one size, windows that do not matter, sequence numbers that wrap soon.
+    /// No options but the MSS, Nagle off, NewReno, segments of one size, windows that do not matter, sequence numbers that wrap soon.
     fn default() -> Self {
         Self {
             profile: Profile {
@@ -43,6 +43,8 @@ impl Default for Setup {
                 window_scaling: false,
                 receive_buffer: 60_000,
                 path_mtu_probing: false,
+                // What RFC 5681 says, of which others differ.
+                congestion: CongestionKind::NewReno,
                 ..Profile::default()
             },
             path: Path {
@@ -215,6 +217,14 @@ impl End {
         self.arrives_raw(&header, &segment.payload)
     }
 
+    /// The segment arrives with a congestion mark in its IP header.
+    pub fn arrives_marked(&mut self, segment: &Seg) -> Arrival {
+        let header = segment.header(self.irs, self.iss, self.peer_window);
+        let space = self.space.unwrap_or(segment.payload.len());
+        let payload = (!segment.payload.is_empty()).then(|| Frame::new(&segment.payload, space));
+        self.with(|tcb, env| tcb.segment_arrives_marked(&header, payload, env))
+    }
+
     pub fn arrives_raw(&mut self, header: &TcpHeader, payload: &[u8]) -> Arrival {
         let space = self.space.unwrap_or(payload.len());
         let payload = (!payload.is_empty()).then(|| Frame::new(payload, space));
@@ -236,6 +246,7 @@ impl End {
             header: outgoing.header,
             payload,
             retransmission: outgoing.retransmission,
+            ect: outgoing.ect,
         })
     }
 

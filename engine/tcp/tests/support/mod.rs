@@ -9,10 +9,12 @@
     reason = "each test binary uses its part"
 )]
 
+mod bottleneck;
 mod buffers;
 mod end;
 mod seg;
 
+pub use bottleneck::{Bottleneck, Link, MSS};
 pub use buffers::{Bytes, Frame, TestBuffers};
 pub use end::{End, POOLS, Setup, passive_record};
 pub use seg::{Seg, Sent, seg};

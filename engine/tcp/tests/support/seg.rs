@@ -128,6 +128,8 @@ pub struct Sent {
     pub header: TcpHeader,
     pub payload: Vec<u8>,
     pub retransmission: bool,
+    /// Its IP header says ECT(0).
+    pub ect: bool,
 }
 
 impl Sent {

@@ -1,0 +1,303 @@
+//! The cold state of congestion control: what an algorithm remembers beyond the numbers in the TCB. It lies in a pool.
+//!
+//! It comes into being with the algorithm of the first call, and changes with it: an algorithm that is chosen for a live
+//! connection begins with the window that it finds.
+
+use fourtuple_wire::SeqNum;
+
+use super::bbr::Bbr;
+use super::cubic::Cubic;
+use super::dctcp::Dctcp;
+use super::{AckSample, Algorithm, Congestion, CongestionKind, NewReno, Reduction, SendSample};
+use crate::pacing::Pacer;
+
+/// What one connection's algorithm remembers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Model {
+    state: State,
+    /// An ACK before this belongs to the window of data for which the window came down already (RFC 3168 §6.1.2).
+    reduced_until: Option<SeqNum>,
+    /// When the next segment may leave.
+    pub(crate) pacer: Pacer,
+}
+
+/// The algorithms; NewReno has nothing to remember.
+#[derive(Clone, Debug, Default)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "pieces of a pool are all of one size, and nothing here is moved"
+)]
+enum State {
+    #[default]
+    None,
+    Cubic {
+        now: Cubic,
+        /// Before the last reduction (RFC 9438 §4.9).
+        before: Cubic,
+    },
+    Dctcp(Dctcp),
+    Bbr(Bbr),
+}
+
+impl Model {
+    /// The state of this algorithm, made anew when it was another's.
+    fn become_kind(&mut self, kind: CongestionKind) {
+        let fits = matches!(
+            (&self.state, kind),
+            (State::Cubic { .. }, CongestionKind::Cubic)
+                | (State::Dctcp(_), CongestionKind::Dctcp)
+                | (State::Bbr(_), CongestionKind::Bbr)
+                | (State::None, CongestionKind::NewReno)
+        );
+        if !fits {
+            self.state = match kind {
+                CongestionKind::Cubic => State::Cubic {
+                    now: Cubic::default(),
+                    before: Cubic::default(),
+                },
+                CongestionKind::NewReno => State::None,
+                CongestionKind::Bbr => State::Bbr(Bbr::default()),
+                CongestionKind::Dctcp => State::Dctcp(Dctcp::default()),
+            };
+        }
+    }
+
+    pub(super) fn on_ack(&mut self, hot: &mut Congestion, sample: &AckSample) {
+        self.become_kind(sample.kind);
+        if self.reduced_until.is_some_and(|end| sample.una.at_or_after(end)) {
+            self.reduced_until = None;
+        }
+        match &mut self.state {
+            State::None => NewReno.on_ack(hot, sample),
+            State::Cubic { now, .. } => now.on_ack(hot, sample),
+            State::Dctcp(dctcp) => dctcp.on_ack(hot, sample),
+            State::Bbr(bbr) => bbr.on_ack(hot, sample),
+        }
+    }
+
+    pub(super) fn on_loss(&mut self, hot: &mut Congestion, reduction: &Reduction) {
+        self.become_kind(reduction.kind);
+        // RFC 3168 §6.1.2: a mark and a loss in one window of data are one congestion.
+        if self.is_reduced(reduction) && hot.threshold != u32::MAX {
+            hot.window = hot.window.min(hot.threshold);
+            return;
+        }
+        self.reduced_until = Some(reduction.nxt);
+        match &mut self.state {
+            State::None => NewReno.on_loss(hot, reduction),
+            State::Cubic { now, before } => {
+                *before = *now;
+                now.on_loss(hot, reduction);
+            }
+            State::Dctcp(dctcp) => dctcp.on_loss(hot, reduction),
+            State::Bbr(bbr) => bbr.on_loss(hot, reduction),
+        }
+    }
+
+    pub(super) fn on_mark(&mut self, hot: &mut Congestion, reduction: &Reduction) -> bool {
+        self.become_kind(reduction.kind);
+        if self.is_reduced(reduction) {
+            return false;
+        }
+        self.reduced_until = Some(reduction.nxt);
+        match &mut self.state {
+            State::None => NewReno.on_mark(hot, reduction),
+            State::Cubic { now, .. } => now.on_mark(hot, reduction),
+            State::Dctcp(dctcp) => dctcp.on_mark(hot, reduction),
+            State::Bbr(bbr) => bbr.on_mark(hot, reduction),
+        }
+        true
+    }
+
+    fn is_reduced(&self, reduction: &Reduction) -> bool {
+        self.reduced_until.is_some_and(|end| reduction.una.before(end))
+    }
+
+    pub(super) fn on_timeout(&mut self, hot: &mut Congestion, reduction: &Reduction, first: bool) {
+        self.become_kind(reduction.kind);
+        self.reduced_until = Some(reduction.nxt);
+        if first {
+            match &mut self.state {
+                State::None => NewReno.on_timeout(hot, reduction),
+                State::Cubic { now, before } => {
+                    *before = *now;
+                    now.on_timeout(hot, reduction);
+                }
+                State::Dctcp(dctcp) => dctcp.on_timeout(hot, reduction),
+                State::Bbr(bbr) => bbr.on_timeout(hot, reduction),
+            }
+        }
+        hot.window = reduction.mss;
+        hot.acknowledged = 0;
+    }
+
+    pub(super) fn on_recovered(&mut self, hot: &mut Congestion, kind: CongestionKind, flight: u32, mss: u32) {
+        self.become_kind(kind);
+        match &mut self.state {
+            State::None => NewReno.on_recovered(hot, flight, mss),
+            State::Cubic { now, .. } => now.on_recovered(hot, flight, mss),
+            State::Dctcp(dctcp) => dctcp.on_recovered(hot, flight, mss),
+            State::Bbr(bbr) => bbr.on_recovered(hot, flight, mss),
+        }
+    }
+
+    /// Window and threshold were restored to what they were: so is what the algorithm had concluded from the loss.
+    pub(super) fn undo(&mut self, hot: &mut Congestion) {
+        self.reduced_until = None;
+        match &mut self.state {
+            // RFC 9438 §4.9.
+            State::Cubic { now, before } => *now = *before,
+            State::Bbr(bbr) => bbr.on_spurious_loss(hot),
+            State::None | State::Dctcp(_) => {}
+        }
+    }
+
+    /// Data leaves.
+    pub(crate) fn on_sent(&mut self, hot: &mut Congestion, sample: &SendSample) {
+        self.become_kind(sample.kind);
+        match &mut self.state {
+            State::Cubic { now, .. } if sample.pipe == 0 => now.on_restart(sample.now),
+            State::Bbr(bbr) => bbr.on_sent(hot, sample),
+            State::None | State::Cubic { .. } | State::Dctcp(_) => {}
+        }
+    }
+
+    /// The rate that the algorithm itself asks for.
+    pub(super) fn pacing_rate(&self) -> Option<u64> {
+        match &self.state {
+            State::Bbr(bbr) => bbr.pacing_rate(),
+            State::None | State::Cubic { .. } | State::Dctcp(_) => None,
+        }
+    }
+
+    /// Nothing of it would be missed.
+    pub(crate) fn may_go(&self) -> bool {
+        match &self.state {
+            State::None => true,
+            State::Cubic { now, .. } => now.is_void(),
+            // α and the path's model are what these algorithms are about.
+            State::Dctcp(_) | State::Bbr(_) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MSS: u32 = 1000;
+
+    fn with(kind: CongestionKind, window: u32) -> (Model, Congestion) {
+        let (mut model, hot) = (Model::default(), Congestion::new(window));
+        model.become_kind(kind);
+        (model, hot)
+    }
+
+    /// A larger piece of every pool would cost every connection of every algorithm.
+    #[test]
+    fn it_is_small() {
+        assert!(size_of::<Model>() <= 640, "{}", size_of::<Model>());
+    }
+
+    // proves: RFC 3168 §6.1.2 (once a window of data)
+    #[test]
+    fn the_window_comes_down_once_for_the_marks_and_losses_of_one_window_of_data() {
+        for kind in [
+            CongestionKind::Cubic,
+            CongestionKind::NewReno,
+            CongestionKind::Dctcp,
+        ] {
+            let (mut model, mut hot) = with(kind, 100 * MSS);
+            let reduction = Reduction::of(kind, 100 * MSS, 0);
+            assert!(hot.on_mark(Some(&mut model), &reduction));
+            let after = hot.window();
+            assert!(after < 100 * MSS, "{kind}");
+            assert!(!hot.on_mark(Some(&mut model), &reduction), "{kind}");
+            hot.on_loss(Some(&mut model), &reduction);
+            assert_eq!(hot.window(), after, "{kind}");
+            // The next window of data.
+            let mut sample = AckSample::of(kind, MSS, 0);
+            sample.una = reduction.nxt;
+            sample.app_limited = true;
+            hot.on_ack(Some(&mut model), &sample);
+            let later = Reduction {
+                una: reduction.nxt,
+                nxt: reduction.nxt + after,
+                ..reduction
+            };
+            assert!(hot.on_mark(Some(&mut model), &later), "{kind}");
+            assert!(hot.window() < after || kind == CongestionKind::Dctcp, "{kind}");
+        }
+    }
+
+    // proves: RFC 9438 §4.9 (spurious congestion)
+    #[test]
+    fn what_was_spurious_leaves_no_trace() {
+        let kind = CongestionKind::Cubic;
+        let (mut model, mut hot) = with(kind, 100 * MSS);
+        hot.on_loss(Some(&mut model), &Reduction::of(kind, 100 * MSS, 0));
+        let mut sample = AckSample::of(kind, MSS, 100);
+        sample.una = SeqNum(0) + 100 * MSS;
+        hot.on_ack(Some(&mut model), &sample);
+        let before = (hot, format!("{:?}", cubic_of(&model)));
+        hot.on_timeout(
+            Some(&mut model),
+            &Reduction {
+                una: sample.una,
+                nxt: sample.una + 70 * MSS,
+                ..Reduction::of(kind, 70 * MSS, 200)
+            },
+            true,
+        );
+        assert_eq!(hot.window(), MSS);
+        hot.undo(Some(&mut model), before.0.window(), before.0.threshold());
+        assert_eq!(
+            (hot.window(), hot.threshold()),
+            (before.0.window(), before.0.threshold())
+        );
+        assert_eq!(format!("{:?}", cubic_of(&model)), before.1);
+    }
+
+    fn cubic_of(model: &Model) -> Option<Cubic> {
+        match &model.state {
+            State::Cubic { now, .. } => Some(*now),
+            State::None | State::Dctcp(_) | State::Bbr(_) => None,
+        }
+    }
+
+    #[test]
+    fn another_algorithm_begins_with_the_window_that_it_finds() {
+        let (mut model, mut hot) = with(CongestionKind::Cubic, 50 * MSS);
+        for kind in CongestionKind::ALL {
+            let before = hot.window();
+            hot.on_ack(
+                Some(&mut model),
+                &AckSample {
+                    app_limited: true,
+                    ..AckSample::of(kind, MSS, 0)
+                },
+            );
+            assert!(hot.window() >= before, "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_connection_that_met_no_congestion_has_nothing_to_keep() {
+        for (kind, keeps) in [
+            (CongestionKind::Cubic, false),
+            (CongestionKind::NewReno, false),
+            (CongestionKind::Bbr, true),
+            (CongestionKind::Dctcp, true),
+        ] {
+            let (mut model, mut hot) = with(kind, 10 * MSS);
+            hot.on_ack(Some(&mut model), &AckSample::of(kind, MSS, 0));
+            assert_eq!(model.may_go(), !keeps, "{kind}");
+        }
+        let (mut model, mut hot) = with(CongestionKind::Cubic, 10 * MSS);
+        hot.on_loss(
+            Some(&mut model),
+            &Reduction::of(CongestionKind::Cubic, 10 * MSS, 0),
+        );
+        assert!(!model.may_go(), "W_max");
+    }
+}
