@@ -3,6 +3,7 @@
 //! Nothing here allocates or panics. IPv4 packets carry DF and IPv6 packets no extension headers, but for [`Fragments`].
 
 mod arp;
+mod common;
 mod fragments;
 mod icmp;
 mod ip;

@@ -1,7 +1,7 @@
 //! TCP segments: Ethernet, IP and TCP headers in front of a payload that lies elsewhere.
 
 use super::ip::{IpFields, put_ipv4, put_ipv6};
-use super::{ether_len, put_ethernet, tcp_options};
+use super::{common, ether_len, put_ethernet, tcp_options};
 use crate::address::Ends;
 use crate::octets::{SummingWriter, Writer};
 use crate::protocol::{IPV4_LEN, IPV6_LEN, TCP_LEN, ether_type, ip};
@@ -30,7 +30,25 @@ pub fn tcp_frame_header_len(family: Family, vlan: Option<u16>, options: &TcpOpti
 /// `payload_len` octets are to follow behind. Returns how many octets were written: those of [`tcp_frame_header_len`].
 ///
 /// Zero, and a buffer that must not be sent, when the headers don't fit in `buffer` or the packet would exceed 65535 octets.
+#[inline]
 pub fn emit_tcp(
+    buffer: &mut [u8],
+    link: &Link,
+    tuple: &FourTuple,
+    ip: &IpFields,
+    header: &TcpHeader,
+    payload_len: usize,
+    checksum: EmitChecksum,
+) -> usize {
+    match common::emit(buffer, link, tuple, ip, header, payload_len, checksum) {
+        Some(len) => len,
+        None => emit_any(buffer, link, tuple, ip, header, payload_len, checksum),
+    }
+}
+
+/// The way for every frame; [`common`] only shortens it.
+#[inline(never)]
+pub(super) fn emit_any(
     buffer: &mut [u8],
     link: &Link,
     tuple: &FourTuple,

@@ -14,7 +14,7 @@ pub(super) enum Accepted {
 }
 
 /// Looks at the checksum `field` of the `upper` layer; `None` when it is wrong.
-#[inline]
+#[inline(always)]
 pub(super) fn accept(pseudo: Sum, upper: &[u8], field: u16, check: ChecksumCheck) -> Option<Accepted> {
     match check {
         ChecksumCheck::Trust => Some(Accepted::Whole),

@@ -10,7 +10,9 @@ use super::checksum::{self, Accepted};
 use super::{ChecksumCheck, Expect, tcp, tcp_options};
 use crate::octets::{be16, be32, part};
 use crate::protocol::{ETHER_LEN, IPV4_LEN, IPV6_LEN, TCP_LEN, ether_type, ip, tcp_option};
-use crate::{DropReason, FourTuple, Packet, PacketKind, Span, Sum, TcpOptions, TcpPacket, TupleV4, TupleV6};
+use crate::{
+    DropReason, EtherAddr, FourTuple, Packet, PacketKind, Span, Sum, TcpOptions, TcpPacket, TupleV4, TupleV6,
+};
 
 #[inline]
 pub(super) fn parse(frame: &[u8], expect: &Expect) -> Option<Result<Packet, DropReason>> {
@@ -33,7 +35,7 @@ fn parse_v4(frame: &[u8], check: ChecksumCheck) -> Option<Result<Packet, DropRea
         return None;
     }
     let segment = frame.get(TCP..IP + total_len)?;
-    if check != ChecksumCheck::Trust && !Sum::of(&part::<IPV4_LEN, _>(head, IP)).is_right() {
+    if check != ChecksumCheck::Trust && !ipv4_header_is_right(head) {
         return None;
     }
     let tuple = TupleV4 {
@@ -44,15 +46,27 @@ fn parse_v4(frame: &[u8], check: ChecksumCheck) -> Option<Result<Packet, DropRea
     };
     let pseudo = Sum::pseudo_v4(tuple.remote, tuple.local, ip::TCP, segment.len() as u16);
     let (ttl, traffic_class) = (head[IP + 8], head[IP + 1]);
-    let tcp = parse_segment(
+    let ether = (part(head, 6), part(head, 0));
+    parse_segment(
         segment,
         TCP,
         FourTuple::V4(tuple),
+        ether,
         (ttl, traffic_class),
         pseudo,
         check,
-    )?;
-    Some(tcp.map(|tcp| packet(head, tcp)))
+    )
+}
+
+/// The sum over the header's ten words, added as numbers of 32 bits (RFC 1071 §2(C)), is all ones.
+#[inline(always)]
+fn ipv4_header_is_right<const N: usize>(head: &[u8; N]) -> bool {
+    let word = |at: usize| u64::from(be32(head, IP + at));
+    let sum = word(0) + word(4) + word(8) + word(12) + word(16);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    sum == 0xffff
 }
 
 #[inline]
@@ -72,27 +86,29 @@ fn parse_v6(frame: &[u8], check: ChecksumCheck) -> Option<Result<Packet, DropRea
     };
     let pseudo = Sum::pseudo_v6(tuple.remote, tuple.local, ip::TCP, segment.len() as u16);
     let (ttl, traffic_class) = (head[IP + 7], (head[IP] << 4) | (head[IP + 1] >> 4));
-    let tcp = parse_segment(
+    let ether = (part(head, 6), part(head, 0));
+    parse_segment(
         segment,
         TCP,
         FourTuple::V6(tuple),
+        ether,
         (ttl, traffic_class),
         pseudo,
         check,
-    )?;
-    Some(tcp.map(|tcp| packet(head, tcp)))
+    )
 }
 
-/// The segment that starts at octet `start` of the frame; `ip` is TTL and traffic class.
+/// The segment that starts at octet `start` of the frame; `ether` is source and destination, `ip` TTL and traffic class.
 #[inline(always)]
 fn parse_segment(
     segment: &[u8],
     start: usize,
     tuple: FourTuple,
+    ether: (EtherAddr, EtherAddr),
     ip: (u8, u8),
     pseudo: Sum,
     check: ChecksumCheck,
-) -> Option<Result<TcpPacket, DropReason>> {
+) -> Option<Result<Packet, DropReason>> {
     let header = segment.first_chunk::<TCP_LEN>()?;
     let (header_len, options) = plain_options(header[12], segment)?;
     if tuple.local_port() == 0 || tuple.remote_port() == 0 {
@@ -101,26 +117,22 @@ fn parse_segment(
     let Some(accepted) = checksum::accept(pseudo, segment, be16(header, 16), check) else {
         return Some(Err(DropReason::BadTcpChecksum));
     };
-    Some(Ok(TcpPacket {
-        tuple,
-        header: tcp::fields(header, options),
-        payload: Span {
-            start: (start + header_len) as u16,
-            len: (segment.len() - header_len) as u16,
-        },
-        ttl: ip.0,
-        traffic_class: ip.1,
-        partial_checksum: accepted == Accepted::Partial,
+    // Made as one: each part by itself would be moved into the next.
+    Some(Ok(Packet {
+        ether_source: ether.0,
+        ether_destination: ether.1,
+        kind: PacketKind::Tcp(TcpPacket {
+            tuple,
+            header: tcp::fields(header, options),
+            payload: Span {
+                start: (start + header_len) as u16,
+                len: (segment.len() - header_len) as u16,
+            },
+            ttl: ip.0,
+            traffic_class: ip.1,
+            partial_checksum: accepted == Accepted::Partial,
+        }),
     }))
-}
-
-#[inline(always)]
-fn packet<const N: usize>(head: &[u8; N], tcp: TcpPacket) -> Packet {
-    Packet {
-        ether_source: part(head, 6),
-        ether_destination: part(head, 0),
-        kind: PacketKind::Tcp(tcp),
-    }
 }
 
 /// Length of a header without options, or with NOP NOP timestamps, and those.

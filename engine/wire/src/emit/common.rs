@@ -1,0 +1,225 @@
+//! The short way out: an untagged frame with IPv4 and TCP, timestamps the only option, as nearly all segments of a connection are.
+//!
+//! Constant places behind one length check, and sums of the numbers themselves: nothing is read back. What is not of this shape
+//! is left to the way for every frame, which writes the same octets.
+
+use super::{EmitChecksum, IpFields};
+use crate::protocol::{ETHER_LEN, IPV4_LEN, TCP_LEN, ether_type, ip};
+use crate::{FourTuple, Link, TcpHeader, TcpOptions, Timestamps, TupleV4};
+
+/// Octets of all headers together.
+const LEN: usize = TCP + SEGMENT;
+/// Octets of the TCP header with timestamps.
+const SEGMENT: usize = TCP_LEN + 12;
+const IP: usize = ETHER_LEN;
+const TCP: usize = IP + IPV4_LEN;
+const NOP_NOP_TIMESTAMPS: u32 = 0x0101_080a;
+const DONT_FRAGMENT: u32 = 0x4000;
+
+/// Writes the headers if they are of this shape and fit; returns how many octets, [`LEN`].
+#[inline]
+pub(super) fn emit(
+    buffer: &mut [u8],
+    link: &Link,
+    tuple: &FourTuple,
+    ip: &IpFields,
+    header: &TcpHeader,
+    payload_len: usize,
+    checksum: EmitChecksum,
+) -> Option<usize> {
+    let FourTuple::V4(tuple) = tuple else { return None };
+    let stamps = only_timestamps(&header.options)?;
+    let frame = buffer.first_chunk_mut::<LEN>()?;
+    if link.vlan.is_some() || payload_len > usize::from(u16::MAX) - IPV4_LEN - SEGMENT {
+        return None;
+    }
+    let segment_len = (SEGMENT + payload_len) as u16;
+    frame[..6].copy_from_slice(&link.destination);
+    frame[6..12].copy_from_slice(&link.source);
+    frame[12..14].copy_from_slice(&ether_type::IPV4.to_be_bytes());
+    put_ip(frame, tuple, ip, segment_len, checksum);
+    put_tcp(frame, tuple, header, stamps, segment_len, checksum);
+    Some(LEN)
+}
+
+/// The timestamps, if nothing stands beside them.
+#[inline]
+fn only_timestamps(options: &TcpOptions) -> Option<Timestamps> {
+    let alone = options.mss.is_none()
+        && options.window_scale.is_none()
+        && !options.sack_permitted
+        && options.sack.is_empty();
+    options.timestamps.filter(|_| alone)
+}
+
+#[inline(always)]
+fn put_ip(frame: &mut [u8; LEN], tuple: &TupleV4, ip: &IpFields, segment_len: u16, checksum: EmitChecksum) {
+    let first = 0x4500_0000 | u32::from(ip.traffic_class) << 16 | (IPV4_LEN as u32 + u32::from(segment_len));
+    let second = u32::from(ip.identification) << 16 | DONT_FRAGMENT;
+    let third = u32::from(ip.ttl) << 24 | u32::from(ip::TCP) << 16;
+    let [source, destination] = ends(tuple);
+    let sum = [first, second, third, source, destination]
+        .map(u64::from)
+        .iter()
+        .sum();
+    let field = match checksum {
+        EmitChecksum::Software(_) => !folded(sum),
+        EmitChecksum::Hardware => 0,
+    };
+    put(frame, IP, first);
+    put(frame, IP + 4, second);
+    put(frame, IP + 8, third | u32::from(field));
+    put(frame, IP + 12, source);
+    put(frame, IP + 16, destination);
+}
+
+#[inline(always)]
+fn put_tcp(
+    frame: &mut [u8; LEN],
+    tuple: &TupleV4,
+    header: &TcpHeader,
+    stamps: Timestamps,
+    segment_len: u16,
+    checksum: EmitChecksum,
+) {
+    let ports = u32::from(tuple.local_port) << 16 | u32::from(tuple.remote_port);
+    let control = ((SEGMENT as u32 / 4) << 28) | u32::from(header.flags.0) << 16 | u32::from(header.window);
+    let [source, destination] = ends(tuple);
+    let pseudo = u64::from(source) + u64::from(destination) + u64::from(ip::TCP) + u64::from(segment_len);
+    let field = match checksum {
+        // RFC 9293 §3.1, MUST-2: the sender always makes a checksum.
+        EmitChecksum::Software(payload) => {
+            let numbers = [
+                ports,
+                header.seq.0,
+                header.ack.0,
+                control,
+                u32::from(header.urgent),
+            ];
+            let options = [NOP_NOP_TIMESTAMPS, stamps.value, stamps.echo];
+            let sum = |numbers: &[u32]| numbers.iter().copied().map(u64::from).sum::<u64>();
+            !folded(pseudo + sum(&numbers) + sum(&options) + u64::from(payload.folded()))
+        }
+        EmitChecksum::Hardware => folded(pseudo),
+    };
+    put(frame, TCP, ports);
+    put(frame, TCP + 4, header.seq.0);
+    put(frame, TCP + 8, header.ack.0);
+    put(frame, TCP + 12, control);
+    put(frame, TCP + 16, u32::from(field) << 16 | u32::from(header.urgent));
+    put(frame, TCP + 20, NOP_NOP_TIMESTAMPS);
+    put(frame, TCP + 24, stamps.value);
+    put(frame, TCP + 28, stamps.echo);
+}
+
+#[inline(always)]
+fn ends(tuple: &TupleV4) -> [u32; 2] {
+    [u32::from(tuple.local), u32::from(tuple.remote)]
+}
+
+/// `at` is a constant within the headers.
+#[inline(always)]
+fn put(frame: &mut [u8; LEN], at: usize, number: u32) {
+    frame[at..at + 4].copy_from_slice(&number.to_be_bytes());
+}
+
+/// The ones-complement sum of 32-bit numbers as one of 16 bits (RFC 1071 §2: any width gives the same).
+#[inline(always)]
+const fn folded(sum: u64) -> u16 {
+    let sum = (sum & 0xffff_ffff) + (sum >> 32);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    sum as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::tcp::emit_any;
+    use super::*;
+    use crate::testing::{OUR_PORT, PEER, PEER_PORT, US};
+    use crate::{SeqNum, Sum, TcpFlags};
+
+    proptest! {
+        // Fast path = slow path.
+        #[test]
+        fn it_writes_as_the_way_for_every_frame_does(
+            (seq, ack, value, echo) in any::<(u32, u32, u32, u32)>(),
+            (flags, window, urgent, ttl, class, identification) in any::<(u8, u16, u16, u8, u8, u16)>(),
+            payload in prop::collection::vec(any::<u8>(), 0..100),
+            hardware in any::<bool>(),
+            destination in any::<[u8; 6]>(),
+        ) {
+            let link = Link { source: [2, 0, 0, 0, 0, 1], destination, vlan: None };
+            let tuple = FourTuple::V4(TupleV4 {
+                local: US,
+                remote: PEER,
+                local_port: OUR_PORT,
+                remote_port: PEER_PORT,
+            });
+            let ip = IpFields { ttl, traffic_class: class, identification };
+            let header = TcpHeader {
+                seq: SeqNum(seq),
+                ack: SeqNum(ack),
+                flags: TcpFlags(flags),
+                window,
+                urgent,
+                options: TcpOptions {
+                    timestamps: Some(Timestamps { value, echo }),
+                    ..TcpOptions::default()
+                },
+            };
+            let checksum = if hardware {
+                EmitChecksum::Hardware
+            } else {
+                EmitChecksum::Software(Sum::of(&payload))
+            };
+            let (mut short, mut long) = ([0xaa; LEN], [0xbb; LEN]);
+            let len = emit(&mut short, &link, &tuple, &ip, &header, payload.len(), checksum);
+            prop_assert_eq!(len, Some(LEN));
+            let len = emit_any(&mut long, &link, &tuple, &ip, &header, payload.len(), checksum);
+            prop_assert_eq!(len, LEN);
+            prop_assert_eq!(short, long);
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_is_left_to_the_other_way() {
+        let tuple = FourTuple::V4(TupleV4 {
+            local: US,
+            remote: PEER,
+            local_port: OUR_PORT,
+            remote_port: PEER_PORT,
+        });
+        let header = TcpHeader {
+            options: TcpOptions {
+                timestamps: Some(Timestamps::default()),
+                ..TcpOptions::default()
+            },
+            ..TcpHeader::default()
+        };
+        let link = Link {
+            source: [0; 6],
+            destination: [0; 6],
+            vlan: None,
+        };
+        let try_len = |room: usize, payload_len| {
+            let mut buffer = vec![0; room];
+            emit(
+                &mut buffer,
+                &link,
+                &tuple,
+                &IpFields::default(),
+                &header,
+                payload_len,
+                EmitChecksum::Hardware,
+            )
+        };
+        let most = usize::from(u16::MAX) - IPV4_LEN - SEGMENT;
+        assert_eq!(try_len(LEN, most), Some(LEN));
+        assert_eq!(try_len(LEN, most + 1), None);
+        assert_eq!(try_len(LEN - 1, 0), None);
+    }
+}
