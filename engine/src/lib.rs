@@ -79,6 +79,8 @@ pub use listener::{Delivery, Listen, ListenerId, SynCookies};
 pub use options::ConnectionOption;
 pub use port_name::PortName;
 pub use secrets::{HandedDown, Secrets};
+#[cfg(feature = "staged")]
+pub use shard::staged;
 pub use shard::{ConnectOptions, Connection, ReceivedBytes, SharedBytes, WorkerCalls};
 
 #[cfg(any(test, fuzzing))]

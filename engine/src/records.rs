@@ -1,6 +1,6 @@
 //! The records of a shard: SYN, TCB and TIME_WAIT, of both families, in fixed arenas behind one table (D6, D7).
 //!
-//! A record begins with its four-tuple, so that a look-up compares the full key in the record's first line. IPv4 and IPv6
+//! A record and its four-tuple lie together, so that a look-up compares the full key in a line of the record. IPv4 and IPv6
 //! records lie in arenas of their own; everything outside this file names them by [`SlotRef`] and sees one kind.
 
 mod listed;
@@ -37,22 +37,14 @@ pub(crate) enum Owner {
 }
 
 /// A connection: its TCB and what the engine keeps with it.
+///
+/// What is not the TCB's lies behind it, in one cache line with the key.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Conn<Q: Queue> {
     pub(crate) tcb: Tcb<PortBuffers<Q>>,
-    pub(crate) owner: Owner,
-    pub(crate) listener: Option<ListenerId>,
-    /// Where its local address lives: its frames come and go there.
-    pub(crate) port: PortNumber,
-    /// Index of its interned options.
-    pub(crate) profile: u16,
     /// Where its next hop stood in the neighbour table when last looked.
     pub(crate) hop: Option<Hop>,
-    /// Told by TCP, not yet told to the owner.
-    pub(crate) signals: Signals,
-    /// How TCP ended, once it has.
-    pub(crate) ended: Option<Ending>,
-    pub(crate) flags: ConnFlags,
     /// The wheel tick that will look at it, if `flags.armed`.
     pub(crate) armed: u32,
     /// A later entry that still stands in the wheel.
@@ -61,6 +53,17 @@ pub(crate) struct Conn<Q: Queue> {
     pub(crate) token: u32,
     /// What the endpoint's payload was charged and it was not yet told to be free again, acknowledged or not.
     pub(crate) freed: u32,
+    pub(crate) owner: Owner,
+    pub(crate) listener: Option<ListenerId>,
+    /// Index of its interned options.
+    pub(crate) profile: u16,
+    /// Told by TCP, not yet told to the owner.
+    pub(crate) signals: Signals,
+    pub(crate) flags: ConnFlags,
+    /// Where its local address lives: its frames come and go there.
+    pub(crate) port: PortNumber,
+    /// How TCP ended, once it has.
+    pub(crate) ended: Option<Ending>,
 }
 
 /// Which lists a connection stands on, and what was told.
@@ -103,16 +106,32 @@ pub(crate) struct HalfOpen {
     pub(crate) ether_source: EtherAddr,
 }
 
-/// A key in front of a record.
-struct Keyed<K, T> {
-    key: K,
+/// A record with its key. `A` says how it is aligned.
+#[repr(C)]
+struct Keyed<K, T, A = u8> {
     record: T,
+    key: K,
+    aligned: [A; 0],
 }
+
+impl<K, T, A> Keyed<K, T, A> {
+    fn new(key: K, record: T) -> Self {
+        Self {
+            record,
+            key,
+            aligned: [],
+        }
+    }
+}
+
+/// Begins at a cache line.
+#[repr(align(64))]
+struct Line;
 
 /// The three arenas of one family.
 struct FamilyRecords<K, Q: Queue> {
     syn: Slots<Keyed<K, HalfOpen>>,
-    tcb: Slots<Keyed<K, Conn<Q>>>,
+    tcb: Slots<Keyed<K, Conn<Q>, Line>>,
     time_wait: Slots<Keyed<K, TimeWait>>,
     /// By place of a half-open connection: the tick of the wheel's entry that names it, 0 for none.
     syn_entry: Arena<u32>,
@@ -210,13 +229,16 @@ impl<K, Q: Queue> FamilyRecords<K, Q> {
         }
     }
 
+    /// Those of half-open connections.
+    fn syn_reserved_bytes(&self) -> usize {
+        self.syn.reserved_bytes() + self.syn_entry.reserved_bytes() + self.syn_listed.reserved_bytes()
+    }
+
     fn reserved_bytes(&self) -> usize {
-        self.syn.reserved_bytes()
+        self.syn_reserved_bytes()
             + self.tcb.reserved_bytes()
             + self.time_wait.reserved_bytes()
-            + self.syn_entry.reserved_bytes()
             + self.tcb_entry.reserved_bytes()
-            + self.syn_listed.reserved_bytes()
             + self.tcb_listed.reserved_bytes()
     }
 }
@@ -243,6 +265,7 @@ impl<Q: Queue> Records<Q> {
     }
 
     /// The same with the hash already computed.
+    #[inline]
     pub(crate) fn find_hashed(&self, hash: u64, tuple: &FourTuple) -> Option<SlotRef> {
         self.table.find(hash, |slot| self.is_at(slot, tuple))
     }
@@ -253,19 +276,33 @@ impl<Q: Queue> Records<Q> {
         (self.time_waits.len(), self.time_waits.capacity())
     }
 
-    /// Asks for the lines of the records that may answer for this hash.
-    pub(crate) fn prefetch(&self, hash: u64) {
-        let _ = self.table.find(hash, |slot| {
-            in_family!(self, slot, |records| match slot.kind() {
-                SlotKind::Syn => records.syn.at(slot.index()).map(|place| Q::prefetch(place)),
-                SlotKind::Tcb => records.tcb.at(slot.index()).map(|place| Q::prefetch(place)),
-                SlotKind::TimeWait => records.time_wait.at(slot.index()).map(|place| Q::prefetch(place)),
-            });
-            false
+    /// The first record that may answer for this hash, whose lines are asked for: a hint (D2). Its key is not looked at, for
+    /// that would wait for the line.
+    #[inline]
+    pub(crate) fn candidate(&self, hash: u64) -> Option<SlotRef> {
+        let slot = self.table.find(hash, |_| true)?;
+        in_family!(self, slot, |records| match slot.kind() {
+            SlotKind::Syn => records.syn.prefetch::<Q>(slot.index()),
+            SlotKind::Tcb => records.tcb.prefetch::<Q>(slot.index()),
+            SlotKind::TimeWait => records.time_wait.prefetch::<Q>(slot.index()),
         });
+        Some(slot)
+    }
+
+    /// The record of a four-tuple: that at the hint if it is the one, else the table is asked again.
+    ///
+    /// The hint came from the table in this very stage. Records leave the table with their place, but for connections that wait
+    /// to be buried: those leave it between stages.
+    #[inline]
+    pub(crate) fn find_hinted(&self, hint: Option<SlotRef>, hash: u64, tuple: &FourTuple) -> Option<SlotRef> {
+        match hint {
+            Some(slot) if self.is_at(slot, tuple) => Some(slot),
+            Some(_) | None => self.find_hashed(hash, tuple),
+        }
     }
 
     /// The record at `slot` is that of `tuple`: kind, family and the full key.
+    #[inline]
     pub(crate) fn is_at(&self, slot: SlotRef, tuple: &FourTuple) -> bool {
         match tuple {
             FourTuple::V4(key) => slot.family() == Family::V4 && self.v4.key(slot) == Some(key),
@@ -274,11 +311,13 @@ impl<Q: Queue> Records<Q> {
     }
 
     /// The four-tuple of the record at `slot`.
+    #[inline]
     pub(crate) fn tuple(&self, slot: SlotRef) -> Option<FourTuple> {
         in_family!(self, slot, |records| records.key(slot).map(Key::four_tuple))
     }
 
     /// The connection at `slot`.
+    #[inline]
     pub(crate) fn conn(&self, slot: SlotRef) -> Option<&Conn<Q>> {
         in_family!(self, slot, |records| records
             .tcb
@@ -287,6 +326,7 @@ impl<Q: Queue> Records<Q> {
     }
 
     /// The connection at `slot`, for writing.
+    #[inline]
     pub(crate) fn conn_mut(&mut self, slot: SlotRef) -> Option<&mut Conn<Q>> {
         in_family!(mut self, slot, |records| records.tcb.at_mut(slot.index()).map(|place| &mut place.record))
     }
@@ -338,18 +378,12 @@ impl<Q: Queue> Records<Q> {
             FourTuple::V4(key) => self
                 .v4
                 .tcb
-                .insert(Keyed {
-                    key: *key,
-                    record: conn,
-                })
+                .insert(Keyed::new(*key, conn))
                 .map_err(|keyed| keyed.record)?,
             FourTuple::V6(key) => self
                 .v6
                 .tcb
-                .insert(Keyed {
-                    key: *key,
-                    record: conn,
-                })
+                .insert(Keyed::new(*key, conn))
                 .map_err(|keyed| keyed.record)?,
         };
         let slot = SlotRef::new(SlotKind::Tcb, tuple.family(), index);
@@ -383,8 +417,8 @@ impl<Q: Queue> Records<Q> {
     ) -> Option<(SlotRef, bool)> {
         let port = record.port;
         let index = match tuple {
-            FourTuple::V4(key) => self.v4.syn.insert(Keyed { key: *key, record }).ok()?,
-            FourTuple::V6(key) => self.v6.syn.insert(Keyed { key: *key, record }).ok()?,
+            FourTuple::V4(key) => self.v4.syn.insert(Keyed::new(*key, record)).ok()?,
+            FourTuple::V6(key) => self.v6.syn.insert(Keyed::new(*key, record)).ok()?,
         };
         let slot = SlotRef::new(SlotKind::Syn, tuple.family(), index);
         if self.enter(tuple, slot) {
@@ -399,8 +433,8 @@ impl<Q: Queue> Records<Q> {
     /// Enters a TIME_WAIT record for a four-tuple that has no other; `None` when there is no room.
     pub(crate) fn insert_time_wait(&mut self, tuple: &FourTuple, record: TimeWait) -> Option<SlotRef> {
         let index = match tuple {
-            FourTuple::V4(key) => self.v4.time_wait.insert(Keyed { key: *key, record }).ok()?,
-            FourTuple::V6(key) => self.v6.time_wait.insert(Keyed { key: *key, record }).ok()?,
+            FourTuple::V4(key) => self.v4.time_wait.insert(Keyed::new(*key, record)).ok()?,
+            FourTuple::V6(key) => self.v6.time_wait.insert(Keyed::new(*key, record)).ok()?,
         };
         let slot = SlotRef::new(SlotKind::TimeWait, tuple.family(), index);
         if self.enter(tuple, slot) {
@@ -626,7 +660,44 @@ impl<Q: Queue> Records<Q> {
 
     /// Bytes reserved.
     pub(crate) fn reserved_bytes(&self) -> usize {
-        self.table.reserved_bytes() + self.v4.reserved_bytes() + self.v6.reserved_bytes()
+        self.table.reserved_bytes()
+            + self.v4.reserved_bytes()
+            + self.v6.reserved_bytes()
+            + self.time_waits.capacity() * size_of::<Waiting>()
+    }
+
+    /// Bytes reserved, by what they are for.
+    #[cfg(feature = "staged")]
+    pub(crate) fn reserved_parts(&self) -> Vec<(&'static str, usize)> {
+        let both = |bytes: fn(&FamilyRecords<TupleV4, Q>) -> usize,
+                    bytes_v6: fn(&FamilyRecords<TupleV6, Q>) -> usize| {
+            bytes(&self.v4) + bytes_v6(&self.v6)
+        };
+        vec![
+            ("table", self.table.reserved_bytes()),
+            (
+                "connections",
+                both(|v4| v4.tcb.reserved_bytes(), |v6| v6.tcb.reserved_bytes()),
+            ),
+            (
+                "their entries and lists",
+                both(
+                    |v4| v4.tcb_entry.reserved_bytes() + v4.tcb_listed.reserved_bytes(),
+                    |v6| v6.tcb_entry.reserved_bytes() + v6.tcb_listed.reserved_bytes(),
+                ),
+            ),
+            (
+                "half-open connections",
+                both(|v4| v4.syn_reserved_bytes(), |v6| v6.syn_reserved_bytes()),
+            ),
+            (
+                "TIME_WAIT records",
+                both(
+                    |v4| v4.time_wait.reserved_bytes(),
+                    |v6| v6.time_wait.reserved_bytes(),
+                ) + self.time_waits.capacity() * size_of::<Waiting>(),
+            ),
+        ]
     }
 
     fn enter(&mut self, tuple: &FourTuple, slot: SlotRef) -> bool {
@@ -643,6 +714,7 @@ impl<Q: Queue> Records<Q> {
 }
 
 impl<K, Q: Queue> FamilyRecords<K, Q> {
+    #[inline]
     fn key(&self, slot: SlotRef) -> Option<&K> {
         match slot.kind() {
             SlotKind::Syn => self.syn.at(slot.index()).map(|place| &place.key),
@@ -654,7 +726,17 @@ impl<K, Q: Queue> FamilyRecords<K, Q> {
 
 #[cfg(test)]
 mod tests {
+    use fourtuple_nic_mem::MemQueue;
+
     use super::*;
+
+    /// What the port's buffer takes beyond the 16 bytes of a real one, the test's port adds.
+    const EXTRA: usize = size_of::<Tcb<PortBuffers<MemQueue>>>() - 192;
+
+    /// The sizes of the design, for IPv4: four lines with the key; half-open connections and TIME_WAIT in little.
+    const _: () = assert!(size_of::<Conn<MemQueue>>() - EXTRA + size_of::<TupleV4>() <= 256);
+    const _: () = assert!(size_of::<Option<Keyed<TupleV4, HalfOpen>>>() <= 72);
+    const _: () = assert!(size_of::<Option<Keyed<TupleV4, TimeWait>>>() <= 48);
 
     #[test]
     fn a_place_stands_once_on_the_list_of_each_port_whoever_comes_and_goes() {

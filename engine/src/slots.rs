@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use fourtuple_nic::{Arena, HugePages};
+use fourtuple_nic::{Arena, HugePages, Queue};
 
 use crate::conn_id::MAX_GENERATION;
 
@@ -67,17 +67,28 @@ impl<T> Slots<T> {
         Some(record)
     }
 
+    /// Asks for all lines of a place, whether or not there is a record.
+    #[inline]
+    pub(crate) fn prefetch<Q: Queue>(&self, index: u32) {
+        if let Some(place) = self.places.get(index) {
+            Q::prefetch_lines(place);
+        }
+    }
+
     /// The record at `index`.
+    #[inline]
     pub(crate) fn at(&self, index: u32) -> Option<&T> {
         self.places.get(index)?.as_ref()
     }
 
     /// The record at `index`, for writing.
+    #[inline]
     pub(crate) fn at_mut(&mut self, index: u32) -> Option<&mut T> {
         self.places.get_mut(index)?.as_mut()
     }
 
     /// The generation that the place is in.
+    #[inline]
     pub(crate) fn generation(&self, index: u32) -> u32 {
         self.generations.get(index).copied().unwrap_or(0)
     }

@@ -128,6 +128,9 @@ pub(crate) fn hash_tuple_and(keys: (u64, u64), tuple: &FourTuple, number: u64) -
 }
 
 /// SipHash-1-3 of a four-tuple under `keys`.
+///
+/// In one place: called from several, the hasher's loop over any number of octets would be taken for twelve of them.
+#[inline(never)]
 pub(crate) fn hash_tuple(keys: (u64, u64), tuple: &FourTuple) -> u64 {
     let hasher = SipHasher13::new_with_keys(keys.0, keys.1);
     match tuple {

@@ -49,11 +49,13 @@ impl<T> Arena<T> {
     }
 
     /// The place at `index`, if there is one.
+    #[inline]
     pub fn get(&self, index: u32) -> Option<&T> {
         self.places.get(index as usize)
     }
 
     /// The place at `index` for writing, if there is one.
+    #[inline]
     pub fn get_mut(&mut self, index: u32) -> Option<&mut T> {
         self.places.get_mut(index as usize)
     }
@@ -67,12 +69,14 @@ impl<T> Arena<T> {
 impl<T> Index<u32> for Arena<T> {
     type Output = T;
 
+    #[inline]
     fn index(&self, index: u32) -> &T {
         &self.places[index as usize]
     }
 }
 
 impl<T> IndexMut<u32> for Arena<T> {
+    #[inline]
     fn index_mut(&mut self, index: u32) -> &mut T {
         &mut self.places[index as usize]
     }

@@ -91,8 +91,13 @@ pub trait Queue: Send + 'static {
         None
     }
 
-    /// Hints that `place` will be read soon.
+    /// Hints that `place` will be read soon: the cache line that it begins in.
     fn prefetch<T>(place: &T) {
+        let _ = place;
+    }
+
+    /// Hints that all of `place` will be read soon: every cache line of it.
+    fn prefetch_lines<T>(place: &T) {
         let _ = place;
     }
 }

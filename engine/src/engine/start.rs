@@ -33,6 +33,10 @@ use crate::worker::Worker;
 /// Messages of the engine that wait for a worker.
 const CONTROL_RING: usize = 256;
 
+/// Most TIME_WAIT records of a worker, however many connections it may have: as many as Linux keeps on a large machine
+/// (`tcp_max_tw_buckets`). Beyond it the oldest goes.
+const MOST_TIME_WAIT: u32 = 262_144;
+
 /// How late the kernel may end a worker's sleep to save wake-ups: the least that it takes (0 would mean its default of 50 µs).
 const SLACK_NS: Option<std::num::NonZeroU64> = std::num::NonZeroU64::new(1);
 
@@ -227,7 +231,7 @@ impl<Q: Queue> Engine<Q> {
             limits: Limits {
                 connections,
                 half_open: connections.min(65_536),
-                time_wait: connections.max(1024),
+                time_wait: connections.clamp(1_024, MOST_TIME_WAIT),
                 // An eighth is left to those that somebody wants, however many close at once to peers that don't answer.
                 orphans: (connections - connections / 8).max(1024),
                 ephemeral_ports: config.ephemeral_ports,

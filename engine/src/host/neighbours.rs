@@ -20,6 +20,7 @@
 
 use std::hash::Hasher;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use fourtuple_wire::{EtherAddr, Instant};
@@ -31,10 +32,10 @@ use super::waiting::Waiting;
 
 /// A place in the table that a connection may keep: valid until the entry goes to another address. 4 bytes.
 ///
-/// 12 bits of place, 20 bits of generation. After 2²⁰ changes of one place an old hop would fit again; a frame would go to
+/// 12 bits of place and one, so that it is never zero, 20 bits of generation. After 2²⁰ changes of one place an old hop would fit again; a frame would go to
 /// another station of the link, be lost, and the retransmission's doubt would ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Hop(u32);
+pub(crate) struct Hop(NonZeroU32);
 
 /// What is known of a next hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,9 +155,9 @@ impl<W> Neighbours<W> {
     /// The station of a hop that was resolved before; `None`: resolve again.
     #[inline]
     pub(crate) fn ether(&mut self, hop: Hop, now: Instant) -> Option<EtherAddr> {
-        let place = (hop.0 & PLACE_MASK) as u16;
+        let place = (hop.0.get() & PLACE_MASK) as u16 - 1;
         let entry = self.entries.get(usize::from(place))?;
-        if entry.generation != hop.0 >> PLACE_BITS {
+        if entry.generation != hop.0.get() >> PLACE_BITS {
             return None;
         }
         self.touch(place, now)
@@ -447,7 +448,8 @@ impl<W> Neighbours<W> {
     }
 
     fn hop(&self, place: u16) -> Hop {
-        Hop(self.entry(place).generation << PLACE_BITS | u32::from(place))
+        let place_and_one = NonZeroU32::MIN.saturating_add(u32::from(place));
+        Hop(place_and_one | self.entry(place).generation << PLACE_BITS)
     }
 
     fn entry(&self, place: u16) -> &Entry {
@@ -467,7 +469,7 @@ fn hash(keyed: &SipHasher13, ip: IpAddr) -> u64 {
 const PLACE_BITS: u32 = 12;
 const PLACE_MASK: u32 = (1 << PLACE_BITS) - 1;
 const GENERATION_MASK: u32 = (1 << (32 - PLACE_BITS)) - 1;
-const MAX_CAPACITY: u16 = 1 << PLACE_BITS;
+const MAX_CAPACITY: u16 = PLACE_MASK as u16;
 /// Known for this long before its first use asks again: the customary age of ARP entries (BSD's 20 minutes). RFC 1122
 /// §2.3.2.1 asks for some such time; doubts of connections find a station that left much earlier.
 pub(super) const REACHABLE_FOR: Duration = Duration::from_secs(20 * 60);

@@ -145,6 +145,11 @@ impl<Q: Queue> Work<Q> {
         if local.is_ipv4() != remote.is_ipv4() {
             return Err(ConnectError::BadAddress(local));
         }
+        // None to an address whose packets would be dropped for it (RFC 1122 §3.2.1.3), our own among them: who has a record is not
+        // asked again (`Work::admit`).
+        if !self.ports[port].host.addresses.is_peer(remote.ip()) {
+            return Err(ConnectError::BadAddress(remote.ip()));
+        }
         if !self.records.has_room(if local.is_ipv4() {
             fourtuple_wire::Family::V4
         } else {

@@ -104,6 +104,7 @@ impl<Q: Queue> Connection<'_, Q> {
     }
 
     /// TCP's state.
+    #[inline]
     pub fn state(&self) -> State {
         self.work
             .records
@@ -118,6 +119,7 @@ impl<Q: Queue> Connection<'_, Q> {
     }
 
     /// The next bytes in order, at most one segment's; `None` when nothing waits. Taking them opens the receive window.
+    #[inline]
     pub fn receive(&mut self) -> Option<ReceivedBytes<Q::Rx>> {
         self.work
             .with_tcb(self.slot, |tcb, env| {
@@ -132,15 +134,26 @@ impl<Q: Queue> Connection<'_, Q> {
     ///
     /// What is queued counts by the buffers that it pins: bytes that were received one by one take half a buffer each. While
     /// buffers are scarce a connection with something unacknowledged has no more than its share of them.
+    #[inline]
     pub fn send_room(&self) -> usize {
-        let room = self.own_room();
-        let share = self.work.ports[self.port()].share;
-        match (share, self.work.records.conn(self.slot)) {
-            (Some(share), Some(conn)) if conn.tcb.queued_bytes() > 0 => {
+        let Some(conn) = self.work.records.conn(self.slot) else {
+            return 0;
+        };
+        let profile = self.work.profiles.get(conn.profile);
+        let room = profile.map_or(0, |profile| conn.tcb.send_room(profile));
+        match self.work.ports[conn.port].share {
+            Some(share) if conn.tcb.queued_bytes() > 0 => {
                 room.min(share.saturating_sub(conn.tcb.pinned()) as usize)
             }
-            _ => room,
+            Some(_) | None => room,
         }
+    }
+
+    /// Bytes in order that wait to be received.
+    #[inline]
+    pub(super) fn unread(&self) -> usize {
+        let conn = self.work.records.conn(self.slot);
+        conn.map_or(0, |conn| conn.tcb.unread())
     }
 
     /// Room in the send queue, however scarce received buffers are: for copies, which are in others.
@@ -201,6 +214,7 @@ impl<Q: Queue> Connection<'_, Q> {
     /// # Errors
     /// Gives them back when there is no room for all of them, or the sending side is closed;
     /// [`on_writable`](crate::Handler::on_writable) tells when to try again.
+    #[inline]
     pub fn send_shared(&mut self, bytes: SharedBytes<Q::Shared>) -> Result<(), SharedBytes<Q::Shared>> {
         if bytes.len() > self.send_room() {
             self.ask_for_room();
@@ -209,6 +223,7 @@ impl<Q: Queue> Connection<'_, Q> {
         self.queue(bytes.0, false).map_err(SharedBytes)
     }
 
+    #[inline]
     fn queue(&mut self, chunk: TxChunk<Q::Shared>, urgent: bool) -> Result<(), TxChunk<Q::Shared>> {
         let mut back = Some(chunk);
         let refused = self.work.with_tcb(self.slot, |tcb, env| {

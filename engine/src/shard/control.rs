@@ -8,7 +8,9 @@ use fourtuple_nic::{PoolGauge, Queue};
 use super::listeners::NewListener;
 use super::scan::Act;
 use super::work::Work;
-use crate::handoff::WorkerEnd;
+use crate::ConnId;
+use crate::conn_id::SlotRef;
+use crate::handoff::{EndpointIndex, WorkerEnd};
 use crate::listener::ListenerId;
 
 /// A message of the engine to a worker.
@@ -75,6 +77,14 @@ impl<Q: Queue> Work<Q> {
         }
     }
 
+    /// Bytes reserved for the lists on which places of records stand.
+    pub(crate) fn lists_reserved_bytes(&self) -> usize {
+        let slots = self.deliver.capacity() + self.retire.capacity() + self.starved.capacity();
+        let debtors: usize = self.ports.iter().map(|port| port.transmit.capacity()).sum();
+        (slots + debtors) * size_of::<SlotRef>()
+            + self.held_up.capacity() * size_of::<(ConnId, EndpointIndex)>()
+    }
+
     /// Writes what is measured rather than counted into the counters.
     pub(crate) fn refresh_gauges(&mut self) {
         let pools = || self.ports.iter().map(|port| port.queue.pool());
@@ -83,6 +93,7 @@ impl<Q: Queue> Work<Q> {
         let [tx_buffers, tx_buffers_free] = [sum(|pool| pool.tx_capacity), sum(|pool| pool.tx_free)];
         let in_use = self.pools.in_use();
         let hub = self.hub.status();
+        let lists = self.lists_reserved_bytes();
         let counters = &mut self.counters;
         counters.syn_queue = u64::from(self.records.half_open());
         counters.accept_queue = self
@@ -103,6 +114,7 @@ impl<Q: Queue> Work<Q> {
         counters.flights = u64::from(in_use.flights);
         counters.reserved_bytes = (self.records.reserved_bytes()
             + self.wheel.reserved_bytes()
+            + lists
             + self.pools.reserved_bytes()) as u64;
     }
 }

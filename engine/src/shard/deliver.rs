@@ -127,6 +127,7 @@ fn tell_handler<Q: Queue, H: Handler<Q>>(
     let first = is_open(conn.tcb.state()) && !conn.flags.told_open;
     conn.flags.told_open |= first;
     let wants_room = signals.contains(Signals::WRITABLE) && std::mem::take(&mut conn.flags.wants_room);
+    let before = conn.tcb.unread();
     let state = states.at(slot);
     let mut connection = Connection { work, slot, tuple };
     if first {
@@ -138,34 +139,25 @@ fn tell_handler<Q: Queue, H: Handler<Q>>(
     if wants_room {
         handler.on_writable(&mut connection, state);
     }
-    let unread = |work: &Work<Q>| work.records.conn(slot).map_or(0, |conn| conn.tcb.unread());
-    let before = unread(connection.work);
+    // Both may have read.
+    let before = if first || wants_room {
+        connection.unread()
+    } else {
+        before
+    };
     let last_call = connection.state() == State::Closed;
     if before > 0 && (signals.contains(Signals::READABLE) || wants_room || first || last_call) {
         handler.on_readable(&mut connection, state);
-        let after = unread(connection.work);
-        if last_call
-            && after == before
-            && let Some(conn) = connection.work.records.conn_mut(slot)
-        {
-            // It wants nothing of what is left, and nothing else will happen.
-            conn.flags.let_go = true;
-        }
-        if after > 0 && after < before {
-            // It took some and left some: again next turn.
-            connection.work.deliver_again(slot);
-            if let Some(conn) = connection.work.records.conn_mut(slot) {
-                conn.signals.insert(Signals::READABLE);
-            }
+        let after = connection.unread();
+        if after > 0 {
+            left_unread(&mut connection, before, after, last_call);
         }
     }
-    let at_end = connection.work.records.conn(slot).is_some_and(|conn| {
-        conn.tcb.at_end() && conn.flags.told_open && !conn.flags.told_end_of_file && !conn.flags.let_go
-    });
-    if at_end {
-        if let Some(conn) = connection.work.records.conn_mut(slot) {
-            conn.flags.told_end_of_file = true;
-        }
+    let Some(conn) = connection.work.records.conn_mut(slot) else {
+        return;
+    };
+    if conn.tcb.at_end() && conn.flags.told_open && !conn.flags.told_end_of_file && !conn.flags.let_go {
+        conn.flags.told_end_of_file = true;
         handler.on_peer_closed(&mut connection, state);
     }
     if work.over(slot) == Over::Tell {
@@ -182,6 +174,25 @@ fn tell_handler<Q: Queue, H: Handler<Q>>(
             states.at(slot),
         );
         work.note_retire(slot);
+    }
+}
+
+/// The handler left something of what there was to read.
+#[cold]
+fn left_unread<Q: Queue>(connection: &mut Connection<'_, Q>, before: usize, after: usize, last_call: bool) {
+    let slot = connection.slot;
+    if after < before {
+        // It took some and left some: again next turn.
+        connection.work.deliver_again(slot);
+    }
+    let Some(conn) = connection.work.records.conn_mut(slot) else {
+        return;
+    };
+    if after < before {
+        conn.signals.insert(Signals::READABLE);
+    } else if last_call && after == before {
+        // It wants nothing of what is left, and nothing else will happen.
+        conn.flags.let_go = true;
     }
 }
 

@@ -20,6 +20,8 @@ pub(crate) mod profiles;
 mod receive;
 mod retire;
 pub(crate) mod scan;
+#[cfg(feature = "staged")]
+pub mod staged;
 mod states;
 mod timers;
 mod transmit;

@@ -4,8 +4,8 @@
 //!   rx_burst ─► parse all ─► owner? ─► hash all, prefetch records ─► one by one: verdict
 //! ```
 //!
-//! The batched look-up only prefetches; each packet is looked up again when its turn comes, because a handshake's ACK and its
-//! first data may share a burst (D2). Σ verdicts = packets received, by construction: [`verdict`](Work::verdict) is called
+//! The batched look-up is a hint: what is not the packet's own when its turn comes is looked up again, because a handshake's ACK
+//! and its first data may share a burst (D2). Σ verdicts = packets received, by construction: [`verdict`](Work::verdict) is called
 //! once for each.
 
 use fourtuple_nic::{Queue, RxBuf, RxChecksum};
@@ -49,6 +49,8 @@ pub(crate) struct Arrived<Q: Queue> {
     frame: Option<Q::Rx>,
     parsed: Result<Packet, DropReason>,
     hash: u64,
+    /// The record that may be its own: only looked for, so that its lines come while others are handled (D2).
+    hint: Option<SlotRef>,
     /// Where it came in, here or on another worker.
     port: PortNumber,
     /// The port gave it to us, and another worker may own it.
@@ -89,7 +91,7 @@ pub(crate) fn receive<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
         }) = &arrived.parsed
         {
             arrived.hash = work.records.table.hash(&segment.tuple);
-            work.records.prefetch(arrived.hash);
+            arrived.hint = work.records.candidate(arrived.hash);
         }
     }
     for arrived in &mut burst.arrived {
@@ -127,6 +129,7 @@ fn take_burst<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>, port: PortNumb
             frame: Some(frame),
             parsed,
             hash: 0,
+            hint: None,
             port,
             from_port: true,
         });
@@ -147,6 +150,7 @@ fn hear_other_workers<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
                     frame: Some(frame),
                     parsed,
                     hash: 0,
+                    hint: None,
                     port,
                     from_port: false,
                 });
@@ -184,6 +188,7 @@ impl<Q: Queue> AttachedPort<Q> {
 
 impl<Q: Queue> Work<Q> {
     /// Counts the one verdict that every received packet has.
+    #[inline]
     fn verdict(&mut self, verdict: Verdict) {
         match verdict {
             Verdict::Consumed => self.counters.consumed += 1,
@@ -204,19 +209,35 @@ impl<Q: Queue> Work<Q> {
             return self.steer(owner, port, frame);
         }
         if let PacketKind::Tcp(segment) = &packet.kind {
-            // RFC 1122 §3.3.4.2, the strong model: an address of ours on another port is none of ours here.
-            if let Err(reason) = self.ports[port]
-                .host
-                .addresses
-                .admit_segment(packet.ether_destination, &segment.tuple)
-            {
+            let slot = self
+                .records
+                .find_hinted(arrived.hint, arrived.hash, &segment.tuple);
+            if let Err(reason) = self.admit(slot, port, packet, segment) {
                 return Verdict::Dropped(reason);
             }
             self.counters.partial_checksums += u64::from(segment.partial_checksum);
-            self.segment(arrived, packet, segment, frame)
+            self.segment(slot, port, packet, segment, frame)
         } else {
             self.answer_for_host(port, packet, &frame).into()
         }
+    }
+
+    /// Whether a segment may be looked at. Where there is one port, what has a record has addresses that were looked at when it
+    /// was made, and ours never change: the station alone is left.
+    #[inline]
+    fn admit(
+        &self,
+        slot: Option<SlotRef>,
+        port: PortNumber,
+        packet: &Packet,
+        segment: &TcpPacket,
+    ) -> Result<(), DropReason> {
+        let addresses = &self.ports[port].host.addresses;
+        if slot.is_some() && self.ports.len() == 1 && packet.ether_destination == addresses.mac() {
+            return Ok(());
+        }
+        // RFC 1122 §3.3.4.2, the strong model: an address of ours on another port is none of ours here.
+        addresses.admit_segment(packet.ether_destination, &segment.tuple)
     }
 
     /// Worker 0 answers for the host; TCP belongs to whom `owner(four-tuple)` says, and so do ICMP errors about it (D8).
@@ -248,15 +269,16 @@ impl<Q: Queue> Work<Q> {
     }
 
     /// One TCP segment: to its connection, to a listener, to a TIME_WAIT record, or to nobody.
+    #[inline]
     fn segment(
         &mut self,
-        arrived: &Arrived<Q>,
+        slot: Option<SlotRef>,
+        port: PortNumber,
         packet: &Packet,
         segment: &TcpPacket,
         frame: Q::Rx,
     ) -> Verdict {
-        let port = arrived.port;
-        let Some(slot) = self.records.find_hashed(arrived.hash, &segment.tuple) else {
+        let Some(slot) = slot else {
             return self.segment_without_record(port, packet, segment, frame);
         };
         match slot.kind() {
@@ -280,6 +302,7 @@ impl<Q: Queue> Work<Q> {
     }
 
     /// RFC 9293 §3.10.7.3 and .4 are TCP's; here its decisions are carried out.
+    #[inline]
     pub(crate) fn segment_of_connection(
         &mut self,
         slot: SlotRef,
@@ -312,18 +335,20 @@ impl<Q: Queue> Work<Q> {
             return Verdict::Dropped(DropReason::NoConnection);
         };
         self.tell(slot, arrival.signals, arrival.ended);
-        // Whose owner is to be told something is in hand again in `deliver`, and armed then.
-        if self.records.conn(slot).is_some_and(|conn| conn.flags.deliver) {
-            self.in_hand = None;
+        self.in_hand = None;
+        // Whose owner is to be told something is in hand again in `deliver`, and armed then; a debtor, in `transmit`.
+        let waits = |conn: &Conn<Q>| conn.flags.deliver || conn.flags.transmit;
+        if !self.records.conn(slot).is_none_or(waits) {
+            self.arm(slot);
         }
-        self.put_down();
-        if let Some(reply) = arrival.reply {
-            self.answer_segment(port, packet, &segment.tuple, &reply);
+        if let Some(reply) = &arrival.reply {
+            self.answer_segment(port, packet, &segment.tuple, reply);
         }
         arrival.verdict.into()
     }
 
     /// Payload for this connection may be kept (D5): there is plenty of room, or the connection has a share of what is left.
+    #[inline]
     fn may_pin(&self, slot: SlotRef, port: PortNumber, segment: &TcpPacket) -> bool {
         let port = &self.ports[port];
         let Some(share) = port.share else {

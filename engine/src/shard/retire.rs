@@ -21,6 +21,7 @@ pub(crate) enum Over {
 
 impl<Q: Queue> Work<Q> {
     /// Whether a connection is over for TCP and for its owner.
+    #[inline]
     pub(crate) fn over(&mut self, slot: SlotRef) -> Over {
         let Some(conn) = self.records.conn(slot) else {
             return Over::NotYet;

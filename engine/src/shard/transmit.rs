@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use fourtuple_nic::{Queue, TxChecksum, TxFrame};
-use fourtuple_tcp::{Env, Outgoing, Pools, Tcb};
+use fourtuple_tcp::{Env, Outgoing, Pools, State, Tcb};
 use fourtuple_wire::{
     ECT_0, EmitChecksum, EtherAddr, Family, FourTuple, IpFields, Link, Payload, Sum, TcpFlags, TcpHeader,
     TcpOptions, emit_tcp, tcp_frame_header_len,
@@ -74,12 +74,14 @@ impl<Q: Queue> Work<Q> {
     }
 
     /// A frame is ready: it leaves with the next burst that its port takes, in order.
+    #[inline]
     pub(crate) fn put(&mut self, port: PortNumber, frame: Q::Tx) {
         self.counters.tx_packets += 1;
         self.counters.tx_bytes += frame.frame_len() as u64;
         self.ports[port].tx.push(frame);
     }
 
+    #[inline]
     fn pay_connection(&mut self, slot: SlotRef, port: PortNumber) -> Paid {
         let Some(tuple) = self.records.tuple(slot) else {
             self.records.came_off(slot, List::Transmit(port));
@@ -97,24 +99,27 @@ impl<Q: Queue> Work<Q> {
         if !conn.flags.transmit {
             return Paid::All;
         }
-        let mut sent = 0;
+        let mut owes = conn.tcb.owes();
+        let (mut sent, mut hop) = (0, None);
         let paid = loop {
-            if self.ports[port].is_backed_up() {
-                break Paid::Part;
-            }
-            if sent >= SEGMENTS_A_CONNECTION {
-                break Paid::Part;
-            }
-            if !self.records.conn(slot).is_some_and(|conn| conn.tcb.owes()) {
+            if !owes {
                 break Paid::All;
+            }
+            if sent >= SEGMENTS_A_CONNECTION || self.ports[port].is_backed_up() {
+                break Paid::Part;
             }
             let Some(frame) = self.ports[port].queue.tx_frame() else {
                 break Paid::NoRoom;
             };
-            match self.next_segment(slot, port, &tuple, frame) {
-                Some(()) => sent += 1,
+            let hop = match hop {
+                Some(hop) => hop,
+                None => *hop.insert(self.next_hop(slot, port, &tuple)),
+            };
+            match self.next_segment(slot, port, &tuple, hop, frame) {
+                Some(more) => owes = more,
                 None => break Paid::All,
             }
+            sent += 1;
         };
         let Some(conn) = self.records.conn_mut(slot) else {
             return Paid::All;
@@ -122,7 +127,7 @@ impl<Q: Queue> Work<Q> {
         let paid = if conn.tcb.owes() { paid } else { Paid::All };
         if matches!(paid, Paid::All) {
             conn.flags.transmit = false;
-            if conn.tcb.is_closed() || conn.tcb.state() == fourtuple_tcp::State::TimeWait {
+            if conn.tcb.is_closed() || conn.tcb.state() == State::TimeWait {
                 self.note_retire(slot);
             }
         }
@@ -130,15 +135,16 @@ impl<Q: Queue> Work<Q> {
         paid
     }
 
-    /// Builds the next segment of a connection into `frame`; `None` when it owes nothing.
+    /// Builds the next segment of a connection into `frame`, and tells whether it owes more; `None` when it owes nothing.
+    #[inline]
     fn next_segment(
         &mut self,
         slot: SlotRef,
         port: PortNumber,
         tuple: &FourTuple,
+        hop: NextHop,
         frame: Q::Tx,
-    ) -> Option<()> {
-        let hop = self.next_hop(slot, port, tuple);
+    ) -> Option<bool> {
         let conn = self.records.conn_mut(slot)?;
         let profile = self.profiles.get(conn.profile)?;
         let mut env = Env {
@@ -154,6 +160,7 @@ impl<Q: Queue> Work<Q> {
             self.counters.by_state.moved(Some(before), Some(after));
         }
         let outgoing = outgoing?;
+        let owes = conn.tcb.owes();
         // RFC 9293 §3.9.1.1, MUST-45: both addresses are the four-tuple's, from the first segment to the last. §3.9.1.9, SHLD-22:
         // the code point is what was set.
         let ip = IpFields {
@@ -179,7 +186,7 @@ impl<Q: Queue> Work<Q> {
                 let _given_up = attached.neighbours.try_wait(ip, frame);
             }
         }
-        Some(())
+        Some(owes)
     }
 
     /// A half-open connection owes a SYN+ACK.
@@ -283,6 +290,7 @@ impl<Q: Queue> Work<Q> {
     }
 
     /// Where frames of this connection go, by the hop that it keeps or by asking.
+    #[inline]
     fn next_hop(&mut self, slot: SlotRef, port: PortNumber, tuple: &FourTuple) -> NextHop {
         let now = self.now;
         let port = &mut self.ports[port];
@@ -349,41 +357,67 @@ impl FrameOf<'_> {
         pools: &Pools<PortBuffers<Q>>,
     ) -> (Option<Q::Tx>, usize) {
         let len = usize::from(outgoing.payload_len);
-        let mut sum = Sum::default();
-        if len > 0 && !self.hardware {
+        let (mut sum, mut copied) = (Sum::default(), 0);
+        let mut fits;
+        if len > COPY_UP_TO {
+            if !self.hardware {
+                tcb.each_payload(outgoing, pools, |chunk, range| {
+                    sum.add(chunk.bytes().get(range).unwrap_or(&[]));
+                });
+            }
+            fits = self.headers(&mut frame, &outgoing.header, len, sum);
             tcb.each_payload(outgoing, pools, |chunk, range| {
-                sum.add(chunk.bytes().get(range).unwrap_or(&[]));
+                fits = fits && frame.attach(&chunk.slice(range).0);
             });
-        }
-        if !self.headers(&mut frame, &outgoing.header, len, sum) {
-            return (None, 0);
-        }
-        let (mut fits, mut copied) = (true, 0);
-        if len > 0 {
+        } else if len > 0 {
+            // Room for the headers first: their checksum is that of what follows.
+            let header_len = self.header_len(&outgoing.header);
+            fits = frame.append(header_len).is_some();
             tcb.each_payload(outgoing, pools, |chunk, range| {
-                if len <= COPY_UP_TO {
-                    copied += range.len();
-                    fits &= copy(&mut frame, chunk.bytes().get(range).unwrap_or(&[]));
-                } else {
-                    fits &= frame.attach(&chunk.slice(range).0);
+                let bytes = chunk.bytes().get(range).unwrap_or(&[]);
+                if !self.hardware {
+                    sum.add(bytes);
                 }
+                copied += bytes.len();
+                fits = fits && copy(&mut frame, bytes);
             });
+            fits = fits && self.write(&mut frame, header_len, &outgoing.header, len, sum);
+        } else {
+            fits = self.headers(&mut frame, &outgoing.header, 0, sum);
         }
-        (fits.then_some(frame), copied)
+        if fits { (Some(frame), copied) } else { (None, 0) }
     }
 
-    /// Writes the headers at the front of an empty frame.
+    /// Octets of the headers.
+    #[inline]
+    fn header_len(&self, header: &TcpHeader) -> usize {
+        tcp_frame_header_len(self.tuple.family(), self.link.vlan, &header.options)
+    }
+
+    /// Appends the headers to an empty frame.
+    #[inline]
     fn headers(&self, frame: &mut impl TxFrame, header: &TcpHeader, payload_len: usize, sum: Sum) -> bool {
-        let len = tcp_frame_header_len(self.tuple.family(), self.link.vlan, &header.options);
+        let len = self.header_len(header);
+        frame.append(len).is_some() && self.write(frame, len, header, payload_len, sum)
+    }
+
+    /// Writes the headers into the first `len` octets of a frame.
+    #[inline]
+    fn write(
+        &self,
+        frame: &mut impl TxFrame,
+        len: usize,
+        header: &TcpHeader,
+        payload_len: usize,
+        sum: Sum,
+    ) -> bool {
         let checksum = if self.hardware {
             EmitChecksum::Hardware
         } else {
             EmitChecksum::Software(sum)
         };
-        let Some(room) = frame.append(len) else {
-            return false;
-        };
-        if emit_tcp(
+        let room = frame.linear_mut();
+        let written = emit_tcp(
             room,
             &self.link,
             self.tuple,
@@ -391,8 +425,8 @@ impl FrameOf<'_> {
             header,
             payload_len,
             checksum,
-        ) != len
-        {
+        );
+        if written != len {
             return false;
         }
         if self.hardware {
@@ -406,6 +440,7 @@ impl FrameOf<'_> {
     }
 }
 
+#[inline]
 fn copy(frame: &mut impl TxFrame, bytes: &[u8]) -> bool {
     match frame.append(bytes.len()) {
         Some(room) => {

@@ -104,6 +104,7 @@ pub(crate) struct Work<Q: Queue> {
 impl<Q: Queue> Work<Q> {
     /// Lets TCP do something to a connection, and takes note of everything that follows from it: the count by state, debts,
     /// the next deadline. All calls into a TCB go through here.
+    #[inline]
     pub(crate) fn with_tcb<R>(
         &mut self,
         slot: SlotRef,
@@ -120,33 +121,58 @@ impl<Q: Queue> Work<Q> {
         };
         let result = act(&mut conn.tcb, &mut env);
         let after = conn.tcb.state();
-        if before != after {
-            self.counters.by_state.moved(Some(before), Some(after));
-            if matches!(after, State::Closed | State::TimeWait)
-                && !std::mem::replace(&mut conn.flags.retire, true)
-            {
-                self.retire.push_back(slot);
-            }
-            if conn.listener.is_none() && is_opening(before) && is_open(after) {
-                self.counters.active_established += 1;
-            }
+        let owes = conn.tcb.owes();
+        if owes && !conn.flags.transmit {
+            conn.flags.transmit = true;
+            self.ports[conn.port].transmit.push_back(slot);
         }
-        if conn.tcb.owes() {
-            if !conn.flags.transmit {
-                conn.flags.transmit = true;
-                self.ports[conn.port].transmit.push_back(slot);
-            }
-        } else if self.in_hand != Some(slot) {
+        if before != after {
+            self.state_moved(slot, before, after);
+        }
+        if !owes && self.in_hand != Some(slot) {
             self.arm(slot);
         }
         Some(result)
     }
 
+    /// A connection is in another state than before a call.
+    #[cold]
+    fn state_moved(&mut self, slot: SlotRef, before: State, after: State) {
+        self.counters.by_state.moved(Some(before), Some(after));
+        let Some(conn) = self.records.conn_mut(slot) else {
+            return;
+        };
+        if matches!(after, State::Closed | State::TimeWait)
+            && !std::mem::replace(&mut conn.flags.retire, true)
+        {
+            self.retire.push_back(slot);
+        }
+        if conn.listener.is_none() && is_opening(before) && is_open(after) {
+            self.counters.active_established += 1;
+        }
+    }
+
     /// Notes what TCP has to tell the owner of a connection.
+    #[inline]
     pub(crate) fn tell(&mut self, slot: SlotRef, signals: Signals, ended: Option<Ending>) {
         if signals.is_empty() && ended.is_none() {
             return;
         }
+        if ended.is_some() || signals.contains(Signals::R1_EXCEEDED) {
+            self.tell_trouble(slot, signals, ended);
+            return;
+        }
+        if let Some(conn) = self.records.conn_mut(slot) {
+            conn.signals.insert(signals);
+            if !std::mem::replace(&mut conn.flags.deliver, true) {
+                self.deliver.push_back(slot);
+            }
+        }
+    }
+
+    /// The same where the connection has ended, or its peer is not heard.
+    #[cold]
+    fn tell_trouble(&mut self, slot: SlotRef, signals: Signals, ended: Option<Ending>) {
         let Some(conn) = self.records.conn_mut(slot) else {
             return;
         };
@@ -204,6 +230,7 @@ impl<Q: Queue> Work<Q> {
     }
 
     /// Puts a connection on the list of those whose owner is to be told something.
+    #[inline]
     pub(crate) fn deliver_again(&mut self, slot: SlotRef) {
         if let Some(conn) = self.records.conn_mut(slot)
             && !conn.flags.deliver
@@ -307,6 +334,7 @@ impl<Q: Queue> Work<Q> {
     }
 
     /// The calls for the connection in hand are done: arms it, unless `transmit` will.
+    #[inline]
     pub(crate) fn put_down(&mut self) {
         if let Some(slot) = self.in_hand.take()
             && self.records.conn(slot).is_some_and(|conn| !conn.flags.transmit)
@@ -316,6 +344,7 @@ impl<Q: Queue> Work<Q> {
     }
 
     /// Makes sure that the wheel looks at a connection no later than its deadline.
+    #[inline]
     pub(crate) fn arm(&mut self, slot: SlotRef) {
         let Some(conn) = self.records.conn_mut(slot) else {
             return;
@@ -328,6 +357,14 @@ impl<Q: Queue> Work<Q> {
         if conn.flags.armed && !before(tick, conn.armed) {
             return;
         }
+        self.enter_wheel(slot, tick);
+    }
+
+    /// An entry of the wheel for this tick, unless one stands there that will do.
+    fn enter_wheel(&mut self, slot: SlotRef, tick: u32) {
+        let Some(conn) = self.records.conn_mut(slot) else {
+            return;
+        };
         if conn.flags.armed_far && !before(tick, conn.armed_far) {
             // The entry that was made before the nearer ones will do.
             conn.armed = conn.armed_far;

@@ -14,7 +14,7 @@ use crate::idle::Sleeper;
 use crate::listener::Listen;
 use crate::shard::Control;
 
-type Endpoints = World<NoHandler, Client>;
+pub(super) type Endpoints = World<NoHandler, Client>;
 
 /// Makes an endpoint of the server, as the engine does.
 pub(super) fn endpoint(
@@ -31,14 +31,26 @@ pub(super) fn endpoint(
 }
 
 /// A stream that echoes, and what could not be sent yet.
-struct Echoing {
+pub(super) struct Echoing {
     stream: Stream<MemQueue>,
     unsent: Option<crate::Chunk<MemQueue>>,
     done: bool,
 }
 
 impl Echoing {
-    fn pump(&mut self) {
+    pub(super) fn new(stream: Stream<MemQueue>) -> Self {
+        Self {
+            stream,
+            unsent: None,
+            done: false,
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.done
+    }
+
+    pub(super) fn pump(&mut self) {
         loop {
             if let Some(chunk) = self.unsent.take()
                 && let Err(unsent) = self.stream.send_chunk(chunk, Duration::ZERO)
@@ -60,7 +72,7 @@ impl Echoing {
     }
 }
 
-fn world(
+pub(super) fn world(
     plan: &Plan,
     connections: u32,
     bytes: usize,
@@ -105,11 +117,7 @@ fn endpoints_echo_what_their_connections_say() {
                 endpoint.step();
                 while let Ok(stream) = listener.try_accept(endpoint) {
                     per_endpoint[number] += 1;
-                    streams.push(Echoing {
-                        stream,
-                        unsent: None,
-                        done: false,
-                    });
+                    streams.push(Echoing::new(stream));
                 }
             }
             streams.iter_mut().for_each(Echoing::pump);
@@ -128,7 +136,10 @@ fn endpoints_echo_what_their_connections_say() {
 }
 
 /// Drops the endpoints, lets everything end, and looks at what is left.
-fn settle(world: &mut Endpoints, endpoints: &mut Vec<(Endpoint<MemQueue>, Receiver<Estate<MemQueue>>)>) {
+pub(super) fn settle(
+    world: &mut Endpoints,
+    endpoints: &mut Vec<(Endpoint<MemQueue>, Receiver<Estate<MemQueue>>)>,
+) {
     let mut estates: Vec<_> = endpoints
         .drain(..)
         .map(|(endpoint, left_behind)| {

@@ -1,6 +1,8 @@
 //! Two engines' shards over the in-process NIC on virtual time, stepped from one seed (D11). For tests.
 
 #[cfg(test)]
+mod admission;
+#[cfg(test)]
 mod allocations;
 #[cfg(test)]
 mod attack;
@@ -31,6 +33,8 @@ mod steering;
 mod stopping;
 #[cfg(test)]
 mod transfer;
+#[cfg(test)]
+mod zero_copy;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -36,7 +36,9 @@ pub struct Seeds {
 }
 
 /// One connection. Every call is given an [`Env`](crate::Env); what is to be sent is owed until `poll_transmit`.
-#[repr(C, align(64))]
+///
+/// Three cache lines when it begins at one, which is for who keeps it to see to: what is kept beside it then shares the fourth.
+#[repr(C)]
 pub struct Tcb<B: Buffers> {
     pub(crate) snd: SendSpace,
     pub(crate) rcv: ReceiveSpace,

@@ -7,6 +7,7 @@ mod flatten;
 mod prefetch;
 mod stash;
 
+use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
@@ -21,8 +22,11 @@ use crate::pool::Pool;
 use crate::port::{Inner, QueuePools};
 use stash::Stash;
 
-/// Frames handed to the driver at a time: two cache lines of pointers on the stack, four times a usual burst.
-const TX_BATCH: usize = 128;
+/// Frames handed to the driver at a time: twice a usual burst.
+const TX_BATCH: usize = 64;
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
 
 /// Frames whose first line is fetched ahead of being looked at.
 const LOOK_AHEAD: usize = 4;
@@ -193,12 +197,14 @@ impl DpdkQueue {
         self.port.may_stall() && self.stalled.get_or_insert_with(Instant::now).elapsed() > STALL_MOST
     }
 
-    /// Hands the frames of one batch to the driver; returns how many it took. For `tx_burst`, which holds `&mut self`.
-    fn send(&self, batch: &mut [*mut rte_mbuf]) -> usize {
+    /// Hands the frames of one batch, all of which is written, to the driver; returns how many it took. For `tx_burst`, which
+    /// holds `&mut self`.
+    fn send(&self, batch: &mut [MaybeUninit<*mut rte_mbuf>]) -> usize {
         let count = batch.len() as u16;
         // SAFETY: the port is started while it has a queue (invariant 5); only this queue sends on this index (invariant 4);
         // `batch` holds live chains of which each is referred to once. The driver owns those that it takes.
-        let taken = unsafe { dpdk_sys::shim_tx_burst(self.id, self.device_queue, batch.as_mut_ptr(), count) };
+        let taken =
+            unsafe { dpdk_sys::shim_tx_burst(self.id, self.device_queue, batch.as_mut_ptr().cast(), count) };
         usize::from(taken)
     }
 }
@@ -258,40 +264,34 @@ impl Queue for DpdkQueue {
         let mut refused = 0;
         let mut bytes = 0;
         while gone < frames.len() {
-            let mut batch = [ptr::null_mut(); TX_BATCH];
-            let mut filled = 0;
+            let mut batch = [const { MaybeUninit::uninit() }; TX_BATCH];
+            let (mut filled, mut filled_bytes) = (0, 0);
             for (place, frame) in batch.iter_mut().zip(&frames[gone..]) {
                 // Some drivers stop for ever at a frame that is too long, so they never see one.
                 if frame.frame_len() > self.frame_most {
                     break;
                 }
-                *place = frame.as_ptr();
+                place.write(frame.as_ptr());
                 filled += 1;
+                filled_bytes += frame.frame_len() as u64;
+                linearised += u64::from(frame.linearised());
             }
             if filled == 0 {
                 drop(frames.remove(gone));
                 refused += 1;
                 continue;
             }
-            let lengths = if self.counts_bytes {
-                let mut lengths = [0u32; TX_BATCH];
-                for (place, frame) in lengths.iter_mut().zip(&frames[gone..gone + filled]) {
-                    *place = frame.frame_len() as u32;
-                }
-                Some(lengths)
-            } else {
-                None
-            };
             let taken = self.send(&mut batch[..filled]);
-            if let Some(lengths) = lengths {
-                bytes += lengths[..taken].iter().copied().map(u64::from).sum::<u64>();
-            }
-            linearised += frames[gone..gone + taken]
-                .iter()
-                .map(|frame| u64::from(frame.linearised()))
-                .sum::<u64>();
+            bytes += filled_bytes;
             gone += taken;
             if taken < filled {
+                // Those are ours still.
+                let rest = &frames[gone..gone + filled - taken];
+                bytes -= rest.iter().map(|frame| frame.frame_len() as u64).sum::<u64>();
+                linearised -= rest
+                    .iter()
+                    .map(|frame| u64::from(frame.linearised()))
+                    .sum::<u64>();
                 break;
             }
         }
@@ -300,7 +300,9 @@ impl Queue for DpdkQueue {
         let counters = self.port.counters(self.queue);
         counters.linearised.add(linearised);
         counters.tx_errors.add(refused);
-        counters.tx_bytes.add(bytes);
+        if self.counts_bytes {
+            counters.tx_bytes.add(bytes);
+        }
         drop(passage);
         if gone > 0 {
             self.stalled = None;
@@ -369,6 +371,14 @@ impl Queue for DpdkQueue {
     #[inline]
     fn prefetch<T>(place: &T) {
         prefetch::for_read(ptr::from_ref(place).cast());
+    }
+
+    #[inline]
+    fn prefetch_lines<T>(place: &T) {
+        let first: *const u8 = ptr::from_ref(place).cast();
+        for line in (0..size_of::<T>()).step_by(LINE) {
+            prefetch::for_read(first.wrapping_add(line).cast());
+        }
     }
 }
 
