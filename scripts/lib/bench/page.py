@@ -1,0 +1,176 @@
+"""The page: docs/PERFORMANCE.md made of a report, the sections that others write kept, and what differs from the last report."""
+
+import re
+
+GIGA = 1e9
+
+
+def rate(value):
+    for factor, unit in ((1e6, "M"), (1e3, "k")):
+        if value >= factor:
+            return f"{value / factor:.2f} {unit}/s" if factor == 1e6 else f"{value / factor:.0f} {unit}/s"
+    return f"{value:.0f} /s"
+
+
+def microseconds(ns):
+    return f"{ns / 1000:.1f} µs"
+
+
+def figures(name, found):
+    """What a row shows of its result."""
+    if name == "sizes":
+        return " · ".join(f"{point['size']} B: {point['cost_ns']:.0f} ns" for point in found["points"])
+    if name == "memory":
+        return f"{found['bytes'].get('all', 0):.0f} B reserved"
+    if name.startswith("hold"):
+        return f"{found['operations']:,} held; {found['reserved_bytes']:.0f} B reserved an end, {found['os_bytes_both_ends']:.0f} B of the OS for both ends with everything"
+    if name == "stages":
+        return " · ".join(f"{stage} {found['ns'][stage]:.0f} ns" for stage in ("exchange_64", "exchange_64_of_10k", "exchange_64_of_1m", "crr") if stage in found["ns"])
+    if name == "instructions":
+        return " · ".join(f"{stage} {found['instructions'][stage]:.0f}" for stage in ("exchange_64", "crr", "bulk_segment_in", "bulk_segment_out") if stage in found["instructions"])
+    if name == "http":
+        return f"{rate(found['requests_per_s'])}, nginx {rate(found['nginx']['requests_per_s'])} ({found['nginx']['state']})"
+    if name.startswith("epoll"):
+        return f"{rate(found['operations_per_s'])}, p50 {microseconds(found['latency_ns']['p50'])}; connect, ask, close {rate(found['connects_per_s'])}"
+    if name == "smoltcp":
+        each = " · ".join(f"{connections} connections: {ns:.0f} ns a side" for connections, ns in found["ns_a_side"].items())
+        return f"{each}; bulk {found['gbit_per_s']:.1f} Gb/s"
+    if name == "floor":
+        return " · ".join(f"{what}: {cycles:.1f} cycles" for what, cycles in list(found["cycles"].items())[:4])
+    if "gbit_per_s" in found:
+        return f"{found['gbit_per_s']:.1f} Gb/s"
+    latency = found.get("latency_ns") or {}
+    told = f"cost {found['cost_ns']:.0f} ns, {rate(found['operations_per_s'])}"
+    if latency.get("p50"):
+        told += f", p50 {microseconds(latency['p50'])}, p99 {microseconds(latency['p99'])}"
+    return told
+
+
+def brief(row, result):
+    if "unmeasured" in result:
+        return f"not measured: {result['unmeasured']}"
+    if "failed" in result:
+        return f"FAILED: {result['failed']}"
+    state = f" [{result['state']}]" if "state" in result else ""
+    return figures(row.name, result) + state
+
+
+# What is compared between two runs: row, path to the number, whether less is better.
+COMPARED = [
+    ("rr_64", ("cost_ns",), True), ("rr_10k", ("cost_ns",), True), ("rr_1m", ("cost_ns",), True), ("crr", ("cost_ns",), True),
+    ("bulk_in", ("gbit_per_s",), False), ("bulk_out", ("gbit_per_s",), False), ("memory", ("bytes", "all"), True),
+    ("stages", ("ns", "exchange_64"), True), ("instructions", ("instructions", "exchange_64"), True),
+    ("instructions", ("instructions", "crr"), True), ("epoll_veth", ("operations_per_s",), False), ("http", ("requests_per_s",), False),
+]
+
+
+def at(result, path):
+    for key in path:
+        result = result.get(key) if isinstance(result, dict) else None
+    return result
+
+
+def differences(before, now):
+    """Lines that say what changed by more than 2 %; figures of cores that were placed otherwise are not compared."""
+    if before is None:
+        return ["bench: there is no committed run to compare with"]
+    lines = []
+    for name, path, less in COMPARED:
+        old, new = before["rows"].get(name, {}), now["rows"].get(name, {})
+        was, is_now = at(old, path), at(new, path)
+        if not was or not is_now:
+            continue
+        label = f"{name} {path[-1]}"
+        if old.get("state") != new.get("state"):
+            lines.append(f"bench: {label}: not compared, {old.get('state')} then, {new.get('state')} now")
+        elif abs(is_now / was - 1) > 0.02:
+            better = (is_now < was) == less
+            lines.append(f"bench: {label}: {was:.1f} → {is_now:.1f} ({(is_now / was - 1) * 100:+.1f} %, {'better' if better else 'WORSE'})")
+    return lines or [f"bench: nothing differs by more than 2 % from the committed run of {before['date']}"]
+
+
+def plots(rows):
+    """The plots, as `fourtuple-peers plot` draws them; those without points are left out."""
+    costs = [(connections, rows[name]["cost_ns"]) for name, connections in (("rr_64", 64), ("rr_10k", 10_000), ("rr_1m", 1_000_000), ("rr_10m", 10_000_000)) if "cost_ns" in rows.get(name, {})]
+    stages = rows.get("stages", {}).get("ns", {})
+    one_core = [(connections, stages[name]) for name, connections in (("exchange_64", 64), ("exchange_64_of_10k", 10_000), ("exchange_64_of_1m", 1_000_000)) if name in stages]
+    smol = rows.get("smoltcp", {}).get("ns_a_side", {})
+    points = rows.get("sizes", {}).get("points", [])
+    latency = [
+        (name, [(float(key[1:]), value / 1000) for key, value in rows[row]["latency_ns"].items() if key.startswith("p")])
+        for row, name in (("rr_64", "fourtuple"), ("epoll_lo", "Linux, loopback"), ("epoll_veth", "Linux, veth"))
+        if rows.get(row, {}).get("latency_ns")
+    ]
+    memory = [(name, bytes_) for name, bytes_ in rows.get("memory", {}).get("bytes", {}).items() if name != "all"]
+    series = lambda *named: [{"name": name, "points": points} for name, points in named if points]  # noqa: E731
+    return [plot for plot in [
+        {"file": "connections.svg", "title": "Cost of one exchange of 64 B at the server", "x": "connections", "y": "ns", "log_x": True,
+         "series": series(("two cores, DPDK ring", costs), ("one core, no port", one_core), ("smoltcp, a side", [(int(key), value) for key, value in smol.items()]))},
+        {"file": "sizes.svg", "title": "Cost of one exchange by the size of its message", "x": "octets", "y": "ns", "log_x": True,
+         "series": series(("fourtuple", [(point["size"], point["cost_ns"]) for point in points]))},
+        {"file": "latency.svg", "title": "Latency, 64 connections in closed loop", "x": "percentile", "y": "µs", "log_y": True,
+         "series": series(*latency)},
+        {"file": "memory.svg", "title": "Bytes reserved for a connection, piled up part by part", "x": "part", "y": "bytes",
+         "series": series(("sum", [(place + 1, sum(bytes_ for _, bytes_ in memory[: place + 1])) for place in range(len(memory))]))},
+    ] if plot["series"]]
+
+
+MARKED = re.compile(r"<!-- (?P<name>[\w-]+): begin -->.*?<!-- (?P=name): end -->", re.DOTALL)
+
+
+def others(page):
+    """The sections between markers, which others write: kept as they stand."""
+    try:
+        return [match.group(0) for match in MARKED.finditer(page.read_text())]
+    except OSError:
+        return []
+
+
+def whole(report, rows, kept):
+    machine, versions = report["machine"], report["versions"]
+    out = [
+        "# Performance", "",
+        "Written by `scripts/bench --record`; sections between marker comments are written by others and kept. Read",
+        "[tuning.md](tuning.md) for how each figure is taken, where the nanoseconds go, and what to set.", "",
+        "| | |", "|---|---|",
+        f"| date | {report['date']} |", f"| command | `{report['command']}` |", f"| commit | {report['commit']} |",
+        f"| machine | {machine['processor']}, {machine['cores']} cores{' of a virtual machine' if machine['virtual'] else ''}, TSC {machine['tsc_ghz']} GHz, {machine['memory_gib']} GiB, {machine['huge_pages_2m']} huge pages of 2 MiB, Linux {machine['kernel']} |",
+        f"| versions | rustc {versions['rustc']}{' (' + versions['rustflags'] + ')' if versions['rustflags'] else ''}, DPDK {versions['dpdk']}, nginx {versions['nginx']}, wrk {versions['wrk']} |",
+        f"| cores | {placements(report['placements'])} |", "",
+        "**Cost** is the busy time of the server's worker an operation, by the time-stamp counter. **State** is how near the two cores",
+        "were to each other, before and after the sample; figures of different states can't be compared.", "",
+        "| row | what | target | measured | state |", "|---|---|---|---|---|",
+    ]
+    for row in rows:
+        result = report["rows"].get(row.name)
+        if result is None:
+            continue
+        if "unmeasured" in result:
+            shown = f"*not measured: {result['unmeasured']}*"
+        elif "failed" in result:
+            shown = f"**failed**: {result['failed']}"
+        else:
+            shown = figures(row.name, result)
+        out.append(f"| `{row.name}` | {row.what} | {row.target} | {shown.replace('|', '/')} | {result.get('state', '')} |")
+    out += ["", *(f"![{plot['title']}](performance/{plot['file']})\n" for plot in report["plots"])]
+    if memory := report["rows"].get("memory", {}).get("bytes"):
+        out += ["## Memory of a connection", "", "| part | bytes |", "|---|---|", *(f"| {part} | {size:.1f} |" for part, size in memory.items()), ""]
+    out += [
+        "## Peers that scripts can't install", "",
+        "Their rows have a place here for who has them: F-Stack, Demikernel, dperf, TRex. [load-json.md](load-json.md) says how",
+        "`fourtuple load` tells its figures, [testing.md](testing.md) how dperf was run against `fourtuple serve` over memif.", "",
+    ]
+    for section in kept:
+        out += [section, ""]
+    return "\n".join(out)
+
+
+def placements(found):
+    states = {}
+    for each in found:
+        states.setdefault(each["state"], []).append(each.get("round_trip_ns"))
+    told = []
+    for state, trips in states.items():
+        trips = [trip for trip in trips if trip]
+        told.append(f"{state} in {len(trips) or 'all'} looks" + (f", a line there and back {min(trips):.0f}–{max(trips):.0f} ns" if trips else ""))
+    return "; ".join(told) or "not looked at"
