@@ -33,10 +33,10 @@ def counts(relay):
     stage.note(f"relay: {found}")
 
 
-def linux_opens(lab, host, total, seed):
-    relay = lab.relay(*FATES, "--seed", str(seed))
+def linux_opens(lab, host, total, seed, fates=FATES, patience_s=PATIENCE_S):
+    relay = lab.relay(*fates, "--seed", str(seed))
     server = lab.serve("echo:7", workers=1)
-    stage.echo_through_half_close(lab.connect(host, 7, timeout_s=30), total, seed, PATIENCE_S)
+    stage.echo_through_half_close(lab.connect(host, 7, timeout_s=30), total, seed, patience_s)
     stage.drain(server, within_s=30)
     counts(relay)
 
