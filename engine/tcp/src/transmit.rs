@@ -278,7 +278,7 @@ impl<B: Buffers> Tcb<B> {
             flags |= TcpFlags::FIN;
         }
         let retransmission = text.seq != self.snd.nxt;
-        // RFC 3168 §6.1.5: no retransmission is for the network to mark. §6.1.2: CWR goes with the first new data.
+        // RFC 3168 §6.1.4, §6.1.5: no pure ACK and no retransmission is for the network to mark. §6.1.2: CWR goes with the first new data.
         let ect = self.flags.contains(Flags::ECN) && !retransmission && text.len > 0;
         if ect && self.flags.contains(Flags::CWR_OWED) {
             self.flags.remove(Flags::CWR_OWED);

@@ -14,6 +14,7 @@ use fourtuple_wire::Instant;
 use super::hystart::HyStart;
 use super::{AckSample, Algorithm, Congestion, MAX_WINDOW, NewReno, Reduction};
 
+// RFC 9438 §4.1: the variables.
 /// What CUBIC remembers of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Cubic {
@@ -72,7 +73,8 @@ impl Cubic {
         self.w_est = self.w_est.min(u64::from(MAX_WINDOW) << 10);
     }
 
-    /// §4.4 and §4.5: towards where the cubic stands a round trip from now, by half a window each round trip at most.
+    // RFC 9438 §4.4, §4.5: concave up to W_max, convex beyond it; both are the one curve.
+    /// Towards where the cubic stands a round trip from now, by half a window each round trip at most.
     fn grow(&mut self, hot: &mut Congestion, sample: &AckSample) {
         let Some(epoch) = self.epoch else {
             return;
@@ -152,7 +154,7 @@ impl Algorithm for Cubic {
 
     fn on_timeout(&mut self, hot: &mut Congestion, reduction: &Reduction) {
         self.reduce(hot, reduction);
-        // §4.8: the first epoch after a timeout has its plateau where slow start ends.
+        // RFC 9438 §4.8: the first epoch after a timeout has its plateau where slow start ends.
         self.w_max = 0;
         hot.window = reduction.mss;
     }
@@ -336,7 +338,7 @@ mod tests {
         assert_eq!((cubic.w_max, cubic.k_ms), (71_000, 0));
     }
 
-    // proves: RFC 9438 §5.8 (application-limited)
+    // proves: RFC 9438 §4.2 (time is that in which the window is used)
     #[test]
     fn what_was_idle_or_not_used_is_no_time_of_the_epoch() {
         let (mut cubic, mut hot) = reduced_from(1_000 * MSS, 0);

@@ -1,7 +1,7 @@
 //! DCTCP (RFC 8257): the window comes down by how much of a window of data was marked, not by half for any mark.
 //!
 //! α is the moving share of marked octets, in 1,024ths; once a window with marks, the window loses α/2 of itself. Loss is
-//! NewReno's (§3.5), and so is growth (§3.3). The receiver's part, an echo of each packet's mark, is in `ecn`.
+//! NewReno's (§3.4), and so is growth (§3.3). The receiver's part, an echo of each packet's mark, is in `ecn`.
 
 use fourtuple_wire::SeqNum;
 
@@ -67,6 +67,7 @@ impl Algorithm for Dctcp {
     }
 
     fn on_loss(&mut self, hot: &mut Congestion, reduction: &Reduction) {
+        // RFC 8257 §3.4: as any TCP does.
         NewReno.on_loss(hot, reduction);
     }
 
@@ -144,7 +145,7 @@ mod tests {
         }
     }
 
-    // proves: RFC 8257 §3.5 (loss is met as by any TCP)
+    // proves: RFC 8257 §3.4 (loss is met as by any TCP)
     #[test]
     fn loss_halves_whatever_alpha_is() {
         let mut dctcp = Dctcp {
