@@ -8,7 +8,7 @@
 //!   ISS    31       30 … 28   27 … 16               15 … 0
 //!          period   size      tag of the tuple      tag of tuple and IRS
 //!   TSval  31 … 6                     5     4      3 … 0
-//!          the clock of connections   –     SACK   shift of the peer's window, 15: no scaling
+//!          the clock of connections   ECN   SACK   shift of the peer's window, 15: no scaling
 //! ```
 //! A tag is a keyed hash of the four-tuple, the [`period`] and the size; the engine has the key, so the hash is an argument. Both tags
 //! must be right, which one guess in 2²⁸ is. One that only has the first right is a segment behind an ACK that was lost: its
@@ -135,8 +135,6 @@ impl SynRecord {
             // Nothing would bring them back.
             self.offers = 0;
         }
-        // Nor has a timestamp room for ECN: a SYN that asks is not agreed to.
-        self.offers &= !ECN;
         let mut header = self.syn_ack(profile, time.now);
         if let Some(timestamps) = &mut header.options.timestamps {
             timestamps.value = self.mark(timestamps.value);
@@ -152,7 +150,8 @@ impl SynRecord {
             NO_SCALING
         };
         let sack = if self.offers(SACK) { MARK_SACK } else { 0 };
-        let marked = value & !MARKS | sack | shift;
+        let ecn = if self.offers(ECN) { MARK_ECN } else { 0 };
+        let marked = value & !MARKS | ecn | sack | shift;
         if marked & MARKS > value & MARKS {
             marked.wrapping_sub(MARKS + 1)
         } else {
@@ -185,6 +184,9 @@ impl SynRecord {
         if mark & MARK_SACK != 0 && profile.sack {
             offers |= SACK;
         }
+        if mark & MARK_ECN != 0 && profile.accepts_ecn() {
+            offers |= ECN;
+        }
         if shift.is_some() {
             offers |= WINDOW_SCALE;
         }
@@ -211,6 +213,9 @@ const MARKS: u32 = 63;
 
 /// SACK was offered by both.
 const MARK_SACK: u32 = 16;
+
+/// Both ends agreed to use ECN.
+const MARK_ECN: u32 = 32;
 
 /// In place of a shift, and the bits in which it stands.
 const NO_SCALING: u32 = 15;

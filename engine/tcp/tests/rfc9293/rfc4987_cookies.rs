@@ -5,7 +5,7 @@ use std::time::Duration;
 use fourtuple_tcp::{CookieCheck, CookieTime, Profile, Seeds, SynRecord, check_cookie, period};
 use fourtuple_wire::{Family, Instant, SeqNum, TcpHeader, Timestamps};
 
-use crate::support::{ACK, End, FIN, SYN, Seg, Setup, passive_record, seg};
+use crate::support::{ACK, End, FIN, SYN, Seg, Setup, TcpFlags, passive_record, seg};
 use crate::{expect, send};
 
 /// What `passive_record` has.
@@ -163,6 +163,25 @@ fn what_the_listener_does_not_use_is_not_kept() {
         assert_eq!((status.timestamps, status.sack), (timestamps, timestamps && sack));
         let shift = if timestamps && window_scaling { 9 } else { 0 };
         assert_eq!(status.send_window, 501 << shift);
+    }
+}
+
+#[test]
+fn ecn_is_kept_with_timestamps_and_not_agreed_to_without() {
+    for (asks, stamps) in [(true, true), (true, false), (false, true)] {
+        let mut syn = full_syn();
+        if asks {
+            syn.flags |= TcpFlags::ECE | TcpFlags::CWR;
+        }
+        syn.timestamps = syn.timestamps.filter(|_| stamps);
+        let setup = setup(syn);
+        let syn_ack = cookie(&setup);
+        let agreed = asks && stamps;
+        assert_eq!(syn_ack.flags.contains(TcpFlags::ECE), agreed);
+        let mut end = accepted(&setup, &ack_of(&syn_ack), b"", setup.start).expect("our cookie");
+        end.write(b"x");
+        let outgoing = end.with(|tcb, env| tcb.poll_transmit(env)).expect("text");
+        assert_eq!(outgoing.ect, agreed);
     }
 }
 
