@@ -225,3 +225,19 @@ def text_round_the_circle(t):
         c.send("PA", b"%04d" % number)
         if c.read(4) != b"%04d" % number:
             raise Wrong("no echo")
+
+
+@case("RFC 9293 §3.10.7.4, RFC 5681 §4.2: an ACK without text is not answered")
+def bare_ack_is_not_answered(t):
+    c = t.open()
+    still_there(c)
+    for _ in range(3):
+        c.send("A")
+    c.expect_nothing(0.6)
+
+
+@case("RFC 9293 §3.8.4, MUST-25, MUST-28: no keep-alive unless it was asked for", lasts=4)
+def no_keep_alive_by_itself(t):
+    c = t.open()
+    still_there(c)
+    c.expect_nothing(4.0)

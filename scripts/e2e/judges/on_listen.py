@@ -1,5 +1,6 @@
 """Segments for a listener that has no connection of their four-tuple: RFC 9293 §3.10.7.2."""
 
+import segments
 from judges.registry import Wrong, case
 
 LISTEN = "RFC 9293 §3.10.7.2"
@@ -138,3 +139,41 @@ def one_source_port_to_several_ports(t):
         raise Wrong("no echo")
     second.send("PA", b"x" * 10)
     second.expect_ack(11)
+
+
+@case("RFC 9293 §3.7.1, MUST-67: the MSS of a SYN+ACK is what the MTU leaves: 1460 (v4), 1440 (v6) on Ethernet")
+def mss_of_the_syn_ack(t):
+    c = t.connection("echo")
+    c.syn()
+    if c.expect_syn_ack().mss != (1460 if t.family == 4 else 1440):
+        raise Wrong(f"{c.peer.mss}")
+
+
+@case("RFC 7323 §2.3: the shift of a SYN+ACK is 14 at most, and its window is not scaled")
+def shift_of_the_syn_ack(t):
+    c = t.connection("echo")
+    c.syn(wscale=2)
+    heard = c.expect_syn_ack()
+    if heard.wscale is None or heard.wscale > 14 or heard.window < 1460:
+        raise Wrong(f"shift {heard.wscale}, window {heard.window}")
+
+
+@case("RFC 1191 §3: what is sent says DF while the path's MTU is looked for", families=(4,))
+def do_not_fragment(t):
+    c = t.open("echo")
+    c.send("PA", b"x" * 1400)
+    heard = c.expect("A", skip=lambda one: not one.len)
+    if not heard.ip[6] & 0x40:
+        raise Wrong("DF is not set")
+
+
+@case("RFC 4987 §3: fifteen hundred SYNs that nobody follows up do not keep a client out", lasts=4)
+def flood_of_syns(t):
+    # Ports that no other case has, so that the answers disturb none.
+    for source in range(300, 1800):
+        t.send_segment(segments.Segment(source, 80, source * 1000, 0, "S", options=segments.mss(1460)))
+    t.gather_nothing(0.3)
+    c = t.open("http")
+    c.send("PA", b"GET / HTTP/1.1\r\nHost: judge\r\n\r\n")
+    if not c.read(12).startswith(b"HTTP/1.1 200"):
+        raise Wrong("no answer")

@@ -145,6 +145,12 @@ class Tester:
             raise Wrong(f"silence was due, {describe(frame)} came")
         self.trace.append("silence")
 
+    def gather_nothing(self, during):
+        """Lets time pass, and forgets what came."""
+        time.sleep(during)
+        with self.cond:
+            self.arrived.clear()
+
     def timing(self, frame):
         late = frame.at - self.sent_at
         return "at once" if late < AT_ONCE else "delayed" if late < DELAYED else "later"

@@ -1,0 +1,8 @@
+//! Any handshakes at a listener that answers with SYN cookies.
+//!
+//! The script's format, and what is held against it, is in `engine/src/simulation/fuzz/`; `scripts/fuzz cookies` runs it.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|script: &[u8]| fourtuple::fuzz::cookies(script));
