@@ -2,7 +2,8 @@
 
 import re
 
-GIGA = 1e9
+# More of the machine than this in others' hands, and no figure of time means anything.
+DISTURBED = 0.1
 
 
 def rate(value):
@@ -137,6 +138,7 @@ def whole(report, rows, kept):
         f"| machine | {machine['processor']}, {machine['cores']} cores{' of a virtual machine' if machine['virtual'] else ''}, TSC {machine['tsc_ghz']} GHz, {machine['memory_gib']} GiB, {machine['huge_pages_2m']} huge pages of 2 MiB, Linux {machine['kernel']} |",
         f"| versions | rustc {versions['rustc']}{' (' + versions['rustflags'] + ')' if versions['rustflags'] else ''}, DPDK {versions['dpdk']}, nginx {versions['nginx']}, wrk {versions['wrk']} |",
         f"| cores | {placements(report['placements'])} |", "",
+        *invalid(report),
         "**Cost** is the busy time of the server's worker an operation, by the time-stamp counter. **State** is how near the two cores",
         "were to each other, before and after the sample; figures of different states can't be compared.", "",
         "| row | what | target | measured | state |", "|---|---|---|---|---|",
@@ -158,11 +160,17 @@ def whole(report, rows, kept):
     out += [
         "## Peers that scripts can't install", "",
         "Their rows have a place here for who has them: F-Stack, Demikernel, dperf, TRex. [load-json.md](load-json.md) says how",
-        "`fourtuple load` tells its figures, [testing.md](testing.md) how dperf was run against `fourtuple serve` over memif.", "",
+        "`fourtuple load` tells its figures, [ports.md](ports.md) how dperf was run against `fourtuple serve` over memif.", "",
     ]
     for section in kept:
         out += [section, ""]
     return "\n".join(out)
+
+
+def invalid(report):
+    if report["disturbed"] <= DISTURBED:
+        return []
+    return [f"**Invalid**: others took up to {report['disturbed']:.0%} of the machine during this run. Its times show only that the rows work.", ""]
 
 
 def placements(found):

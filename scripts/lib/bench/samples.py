@@ -22,6 +22,8 @@ class Bench:
         self.cycles = str(release / "examples/cycles")
         # Every look at the cores, in the order of the run.
         self.placements = []
+        # What others took of the machine while nothing of ours ran, in the worst look; 1 is all cores.
+        self.disturbed = 0.0
 
     def seconds(self, long, short=None):
         """How long a sample is: short ones show that it works, not how fast it is."""
@@ -38,6 +40,7 @@ class Bench:
         return json.loads(self.run(command, **options))
 
     def placement(self):
+        self.disturbed = max(self.disturbed, taken_by_others())
         found = self.json([self.peers, "probe"])
         self.placements.append(found)
         return found
@@ -117,6 +120,18 @@ class Bench:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def taken_by_others(seconds=0.2):
+    """The part of all cores that somebody uses while this script sleeps."""
+
+    def ticks():
+        fields = [int(field) for field in pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+        return sum(fields), fields[3] + fields[4]
+
+    (all_before, idle_before), _ = ticks(), time.sleep(seconds)
+    all_after, idle_after = ticks()
+    return 1 - (idle_after - idle_before) / max(all_after - all_before, 1)
 
 
 def memory_of(pid):
