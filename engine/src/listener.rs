@@ -49,7 +49,7 @@ pub struct Listen {
     pub address: Option<IpAddr>,
     /// Connections that may wait for an accept, all workers together. 0: only a waiting accept lets a handshake finish.
     pub backlog: u32,
-    /// Half-open connections, all workers together.
+    /// Half-open connections, all workers together (RFC 4987 §3.2).
     pub syn_queue: u32,
     /// When a SYN gets a cookie in place of a record.
     pub syn_cookies: SynCookies,

@@ -39,7 +39,7 @@ pub(crate) fn parse(flags: &str) -> Result<SteppedOptions, String> {
 }
 
 /// All keys, for messages.
-const KEYS: &str = "ip, gateway, mtu, seed, receive_buffer, send_buffer, timestamps, sack, window_scaling, nodelay, \
+const KEYS: &str = "ip, gateway, mtu, seed, receive_buffer, send_buffer, timestamps, sack, ecn, window_scaling, nodelay, \
                     initial_window, delayed_ack_ms, min_rto_ms, max_rto_ms, initial_rto_ms, msl_ms, r2_ms, \
                     syn_timeout_ms, connect_timeout_ms, challenge_acks";
 
@@ -54,6 +54,7 @@ fn set(options: &mut SteppedOptions, key: &str, value: &str) -> Result<(), Strin
         "send_buffer" => profile.send_buffer = number(key, value)?,
         "timestamps" => profile.timestamps = switch(key, value)?,
         "sack" => profile.sack = switch(key, value)?,
+        "ecn" => profile.ecn = number(key, value)?,
         "window_scaling" => profile.window_scaling = switch(key, value)?,
         "nodelay" => profile.nodelay = switch(key, value)?,
         "initial_window" => profile.initial_window_segments = number(key, value)?,
@@ -95,12 +96,13 @@ mod tests {
 
     #[test]
     fn flags_are_understood_or_named() {
-        let options = parse("ip=10.0.0.2/24,gateway=10.0.0.1 mtu=1400,sack=off,min_rto_ms=1000").unwrap();
+        let options =
+            parse("ip=10.0.0.2/24,gateway=10.0.0.1 mtu=1400,sack=off,ecn=on,min_rto_ms=1000").unwrap();
         assert_eq!(options.addresses, ["10.0.0.2/24".parse().unwrap()]);
         assert_eq!(options.mtu, 1400);
-        assert!(!options.profile.sack);
+        assert!(!options.profile.sack && options.profile.ecn == fourtuple::Ecn::On);
         assert_eq!(options.profile.min_rto, Duration::from_secs(1));
-        for wrong in ["mtu", "mtu=x", "sack=yes", "speed=1"] {
+        for wrong in ["mtu", "mtu=x", "sack=yes", "ecn=1", "speed=1"] {
             let problem = parse(wrong).unwrap_err();
             assert!(problem.starts_with(wrong.split('=').next().unwrap()), "{problem}");
         }

@@ -1,4 +1,4 @@
-//! Keep-alive (RFC 9293 §3.8.4): off unless the application asked for it (MUST-24, MUST-25).
+//! Keep-alive (RFC 9293 §3.8.4, MAY-5): off unless the application asked for it (MUST-24, MUST-25).
 //!
 //! A probe has no data and a sequence number one before SND.NXT, which the peer must answer (SHLD-12). It shares the
 //! `Life` slot: no state that has a bound of its own needs probes.

@@ -100,7 +100,8 @@ impl<B: Buffers> Tcb<B> {
         });
     }
 
-    /// ICMP made segments smaller than `whole`; whether the path has widened is tried in ten minutes (RFC 1191 §6.3).
+    /// ICMP made segments smaller than `whole`; whether the path has widened is tried in ten minutes (RFC 1191 §6.3,
+    /// RFC 8201 §5.3).
     pub(crate) fn try_larger_later(&mut self, whole: u16, env: &mut Env<'_, B>) {
         if !env.profile.path_mtu_probing {
             return;

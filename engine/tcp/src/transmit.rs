@@ -29,6 +29,7 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
+    /// Without payload, and so without ECT (RFC 3168 §6.1.4).
     const fn bare(header: TcpHeader) -> Self {
         Self {
             header,

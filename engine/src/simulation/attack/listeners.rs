@@ -71,6 +71,7 @@ fn peers_that_leave_half_way_keep_nobody_out() {
     arena.open(1_000).expect("an honest client gets in");
 }
 
+// proves: RFC 4987 §3.2
 #[test]
 fn a_flood_of_syns_from_nowhere_ends_and_breaks_nothing() {
     let plan = Plan {

@@ -64,7 +64,7 @@ impl Cubic {
         }
     }
 
-    /// §4.3: W_est grows by α segments each round trip, as a NewReno with β = 0.7 would that shares fairly with the real one.
+    /// §4.3: W_est grows by α segments each round trip, as a NewReno with β = 0.7 would that shares fairly with the real one (§5.1).
     fn follow_reno(&mut self, hot: &Congestion, sample: &AckSample) {
         let acked = (u64::from(sample.acked) * u64::from(sample.mss)) << 10;
         let share = acked / u64::from(hot.window.max(1));
@@ -338,7 +338,7 @@ mod tests {
         assert_eq!((cubic.w_max, cubic.k_ms), (71_000, 0));
     }
 
-    // proves: RFC 9438 §4.2 (time is that in which the window is used)
+    // proves: RFC 9438 §4.2, §5.8 (time is that in which the window is used)
     #[test]
     fn what_was_idle_or_not_used_is_no_time_of_the_epoch() {
         let (mut cubic, mut hot) = reduced_from(1_000 * MSS, 0);

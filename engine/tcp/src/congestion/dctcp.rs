@@ -1,7 +1,7 @@
 //! DCTCP (RFC 8257): the window comes down by how much of a window of data was marked, not by half for any mark.
 //!
 //! α is the moving share of marked octets, in 1,024ths; once a window with marks, the window loses α/2 of itself. Loss is
-//! NewReno's (§3.4), and so is growth (§3.3). The receiver's part, an echo of each packet's mark, is in `ecn`.
+//! NewReno's (§3.5), and so is growth (§3.4). The receiver's part, an echo of each packet's mark, is in `ecn`.
 
 use fourtuple_wire::SeqNum;
 
@@ -67,7 +67,7 @@ impl Algorithm for Dctcp {
     }
 
     fn on_loss(&mut self, hot: &mut Congestion, reduction: &Reduction) {
-        // RFC 8257 §3.4: as any TCP does.
+        // RFC 8257 §3.5: as any TCP does.
         NewReno.on_loss(hot, reduction);
     }
 
@@ -131,6 +131,25 @@ mod tests {
         }
     }
 
+    // proves: RFC 8257 §3.4
+    #[test]
+    fn without_marks_it_grows_as_newreno_does() {
+        let (mut dctcp, mut hot) = (Dctcp::default(), Congestion::new(10_000));
+        let mut reno = Congestion::new(10_000);
+        (hot.threshold, reno.threshold) = (40_000, 40_000);
+        for number in 0..20 {
+            window(&mut dctcp, &mut hot, number, 0);
+            for _ in 0..10 {
+                NewReno.on_ack(&mut reno, &AckSample::of(KIND, 1_000, 0));
+            }
+            assert_eq!((hot.window, hot.acknowledged), (reno.window, reno.acknowledged));
+        }
+        assert!(
+            hot.window > 41_000,
+            "both slow start and congestion avoidance were seen"
+        );
+    }
+
     // proves: RFC 8257 §3.3 (cwnd × (1 − α/2))
     #[test]
     fn the_window_loses_half_of_alpha() {
@@ -145,7 +164,7 @@ mod tests {
         }
     }
 
-    // proves: RFC 8257 §3.4 (loss is met as by any TCP)
+    // proves: RFC 8257 §3.5 (loss is met as by any TCP)
     #[test]
     fn loss_halves_whatever_alpha_is() {
         let mut dctcp = Dctcp {

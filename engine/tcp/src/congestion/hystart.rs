@@ -155,7 +155,7 @@ mod tests {
         assert!(!hystart.is_over());
     }
 
-    // proves: RFC 9406 §4.2 (the threshold lies between 4 and 16 ms)
+    // proves: RFC 9406 §4.2, §4.3 (the threshold lies between 4 and 16 ms)
     #[test]
     fn the_least_and_the_largest_increase_that_count() {
         for (first, second, slows) in [(1, 4, false), (1, 5, true), (800, 815, false), (800, 816, true)] {

@@ -130,7 +130,7 @@ fn a_syn_that_comes_again_without_asking_takes_the_agreement_back() {
     assert_eq!(record.syn_ack(&setup.profile, setup.start).flags, SYN | ACK);
 }
 
-// proves: RFC 3168 §6.1.4, §6.1.5, §6.1.6 (what is never ECT)
+// proves: RFC 3168 §6.1.5 (a retransmission is never ECT)
 #[test]
 fn new_data_is_ect_and_nothing_else() {
     let mut end = asked();
@@ -141,6 +141,7 @@ fn new_data_is_ect_and_nothing_else() {
     assert!(!expect!(end, seg(ACK).seq(1).octets(1_000)).ect);
 }
 
+// proves: RFC 3168 §6.1.4, §6.1.6 (what is never ECT)
 #[test]
 fn a_pure_ack_a_probe_a_fin_and_a_reset_are_not_ect() {
     let mut end = asked();

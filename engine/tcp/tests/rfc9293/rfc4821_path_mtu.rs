@@ -189,7 +189,7 @@ fn icmp_about_a_probe_tells_how_far_to_go() {
     assert_eq!(end.counters.path_mtu_probes_lost, 0);
 }
 
-// proves: RFC 1191 §6.3
+// proves: RFC 1191 §6.3, RFC 8201 §5.3
 #[test]
 fn what_icmp_made_smaller_is_tried_again_after_ten_minutes() {
     let mut end = setup().established();

@@ -45,7 +45,7 @@ fn on_a_long_fast_path_it_comes_back_sooner_than_newreno() {
     );
 }
 
-// proves: RFC 9438 §4.3 (fair to NewReno on short paths)
+// proves: RFC 9438 §4.3, §5.1 (fair to NewReno on short paths)
 #[test]
 fn on_a_short_slow_path_newreno_keeps_a_fair_share() {
     let mut net = Bottleneck::new(Link::of(10, 20, 40));

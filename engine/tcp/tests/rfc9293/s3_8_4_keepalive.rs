@@ -25,7 +25,7 @@ fn it_is_off_by_default() {
     assert_eq!(end.tcb.deadline(end.now), Instant::FAR_FUTURE);
 }
 
-// proves: RFC 9293 MUST-24, MUST-26, MUST-27, SHLD-12
+// proves: RFC 9293 MAY-5, MUST-24, MUST-26, MUST-27, SHLD-12
 #[test]
 fn an_idle_connection_is_probed_and_an_answer_suffices() {
     let mut end = setup().established();

@@ -238,7 +238,7 @@ fn echo_names_what_has_to_come_back() {
     assert!(matches!(packet.message, Icmpv6Message::EchoRequest(echo) if echo.payload.len == 0));
 }
 
-// proves: RFC 1122 §3.2.2, RFC 4443 §2.4
+// proves: RFC 1122 §3.2.2, §3.2.2.7, RFC 4443 §2.4
 #[test]
 fn the_rest_is_ignored_and_checksums_are_verified() {
     for (what, frame, expected) in [
@@ -250,6 +250,11 @@ fn the_rest_is_ignored_and_checksums_are_verified() {
         (
             "a timestamp request",
             v4([13, 0, 0, 0, 0, 0, 0, 0], &[0; 12]),
+            DropReason::IgnoredIcmp,
+        ),
+        (
+            "an information request",
+            v4([15, 0, 0, 0, 0, 0, 0, 0], &[]),
             DropReason::IgnoredIcmp,
         ),
         (

@@ -41,6 +41,7 @@ pub(super) fn parse(packet: &IpPacket<'_>, ends: Ends<Ipv4Addr>) -> Result<Icmpv
         (PARAMETER_PROBLEM, _) => IcmpErrorKind::ParameterProblem {
             pointer: be32(header, 4) >> 24,
         },
+        // RFC 1122 §3.2.2, §3.2.2.7: what is not known, and what hosts should not answer.
         _ => return Err(DropReason::IgnoredIcmp),
     };
     let error = quoted::parse_v4(body, error, code)?;
