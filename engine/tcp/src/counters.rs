@@ -52,6 +52,20 @@ counters! {
     rto_expiries,
     /// Fast recoveries begun.
     fast_recoveries,
+    /// Segments that RACK took for lost (RFC 8985 §6).
+    rack_losses,
+    /// Times the reordering timer of RACK ran out.
+    rack_timeouts,
+    /// Retransmissions that were lost themselves, each a further reduction (RFC 5681 §4.3).
+    lost_retransmits,
+    /// Tail loss probes sent (RFC 8985 §7).
+    tlp_probes,
+    /// Losses that a tail loss probe repaired.
+    tlp_recoveries,
+    /// Recoveries and timeouts that were found spurious, and undone (RFC 4015).
+    undos,
+    /// Of those, timeouts.
+    spurious_rtos,
     /// Segments sent by limited transmit (RFC 3042).
     limited_transmits,
     /// Duplicate acknowledgments received.
@@ -68,6 +82,8 @@ counters! {
     pool_empty,
     /// Selective acknowledgments received with news.
     sack_blocks_in,
+    /// Duplicates that peers reported by D-SACK (RFC 2883).
+    dsacks_in,
     /// Segments received with a congestion mark (CE) on connections that use ECN.
     ce_segments_in,
     /// Times the window came down because the peer echoed a mark (RFC 3168).

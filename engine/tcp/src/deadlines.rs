@@ -5,7 +5,7 @@ use fourtuple_wire::Instant;
 use crate::congestion::Congestion;
 use crate::profile::millis;
 use crate::tcb::{Debts, Flags};
-use crate::timers::Timer;
+use crate::timers::{Retransmit, Timer};
 use crate::{Arrival, Buffers, Ending, Env, Profile, Signals, State, Tcb};
 
 impl<B: Buffers> Tcb<B> {
@@ -58,6 +58,17 @@ impl<B: Buffers> Tcb<B> {
         if self.snd.wnd == 0 || self.snd.flight() == 0 {
             self.on_persist(env);
             return None;
+        }
+        match self.timers.retransmit() {
+            Retransmit::Timeout => {}
+            Retransmit::Probe => {
+                self.on_probe_timeout(env);
+                return None;
+            }
+            Retransmit::Reordering => {
+                self.on_reordering_timeout(env);
+                return None;
+            }
         }
         self.begin_loss(env);
         self.rto.stop();
@@ -140,8 +151,40 @@ impl<B: Buffers> Tcb<B> {
     #[inline]
     pub(crate) fn arm_retransmit(&mut self, env: &Env<'_, B>) {
         let timeout = self.rto.timeout_ms(self.timers.backoff, env.profile);
+        self.arm_slot(Retransmit::Timeout, timeout, env);
+    }
+
+    /// RFC 8985 §7.2: a tail loss probe after two round trips, or at the timeout.
+    #[inline]
+    pub(crate) fn arm_probe(&mut self, env: &Env<'_, B>) {
+        let timeout = self.probe_timeout_ms(env);
+        self.arm_slot(Retransmit::Probe, timeout, env);
+    }
+
+    /// RFC 8985 §6.2 step 5: what is only late now is lost then. The timeout waits, and is armed again when that is over.
+    pub(crate) fn arm_reordering(&mut self, remaining_us: u32, env: &Env<'_, B>) {
+        self.arm_slot(Retransmit::Reordering, remaining_us.div_ceil(1000), env);
+    }
+
+    /// What is left of the timeout that runs since SND.UNA moved, or since the last expiry.
+    pub(crate) fn arm_rest_of_timeout(&mut self, env: &Env<'_, B>) {
+        let timeout = self.rest_of_timeout_ms(env);
+        self.arm_slot(Retransmit::Timeout, timeout, env);
+    }
+
+    /// Milliseconds to the timeout; all of it when it has backed off, for then nobody noted when it began.
+    pub(crate) fn rest_of_timeout_ms(&self, env: &Env<'_, B>) -> u32 {
+        let timeout = self.rto.timeout_ms(self.timers.backoff, env.profile);
+        if self.timers.backoff > 0 {
+            return timeout;
+        }
+        timeout.saturating_sub(self.stalled_ms(env))
+    }
+
+    #[inline]
+    fn arm_slot(&mut self, what: Retransmit, timeout: u32, env: &Env<'_, B>) {
         let left = env.profile.give_up_ms().saturating_sub(self.stalled_ms(env));
-        self.timers.arm(Timer::Retransmit, timeout.min(left), env.tick());
+        self.timers.arm_retransmit(what, timeout.min(left), env.tick());
     }
 
     /// The same for a SYN, from the initial timeout and with R2 for SYNs.
@@ -150,7 +193,8 @@ impl<B: Buffers> Tcb<B> {
         let backoff = initial << self.rcv.syn_retransmits.min(32);
         let timeout = backoff.min(u64::from(millis(env.profile.max_rto))) as u32;
         let left = millis(env.profile.syn_timeout).saturating_sub(self.stalled_ms(env));
-        self.timers.arm(Timer::Retransmit, timeout.min(left), env.tick());
+        self.timers
+            .arm_retransmit(Retransmit::Timeout, timeout.min(left), env.tick());
     }
 
     /// RFC 6928 §2: ten segments unless set otherwise.

@@ -2,36 +2,84 @@
 //!
 //! It lies in a pool and exists only under load: from the moment at which more than two full segments are outstanding, or
 //! something is thought lost, until everything is acknowledged. A request and its answer in a segment each never touch it.
-//! Without room in the pool loss is recovered as if there were no SACK (RFC 6582).
+//! Without room in the pool loss is recovered as if there were no SACK (RFC 6582), and nothing is undone.
+
+use fourtuple_wire::SeqNum;
 
 use crate::congestion::Model;
 use crate::pool::NIL;
+use crate::recovery::frto::Frto;
+use crate::recovery::prr::Prr;
+use crate::recovery::rack::Rack;
+use crate::recovery::undo::Undo;
 use crate::recovery::{Marks, Phase};
-use crate::sack::Scoreboard;
+use crate::scoreboard::Scoreboard;
 use crate::{Buffers, Env, Tcb};
 
-/// What is outstanding.
-#[derive(Debug, Default)]
+/// What is outstanding, what recovery knows of it, and what congestion control remembers beyond window and threshold.
+#[derive(Debug)]
 pub(crate) struct Flight {
     pub(crate) scoreboard: Scoreboard,
-    /// What the algorithm of congestion control remembers beyond window and threshold.
+    pub(crate) rack: Rack,
+    pub(crate) prr: Prr,
+    pub(crate) undo: Undo,
+    pub(crate) frto: Frto,
+    /// When the window was reduced last, in microseconds on a circle of 32 bits.
+    pub(crate) reduced_at: u32,
     pub(crate) congestion: Model,
 }
 
 impl<B: Buffers> Tcb<B> {
     /// Makes the record of the flight if there is none; false when the pool is empty.
     pub(crate) fn open_flight(&mut self, env: &mut Env<'_, B>) -> bool {
-        if self.flight == NIL
-            && let Ok(index) = env.pools.flights.insert(Flight::default())
-        {
-            self.flight = index;
+        self.open_flight_up_to(self.snd.nxt, env)
+    }
+
+    /// The same, of what was sent before `nxt`.
+    pub(crate) fn open_flight_up_to(&mut self, nxt: SeqNum, env: &mut Env<'_, B>) -> bool {
+        if self.flight != NIL {
+            return true;
         }
-        self.flight != NIL
+        let now_us = env.now.as_micros() as u32;
+        let flight = Flight {
+            scoreboard: self.scoreboard_up_to(nxt, env),
+            rack: Rack::new(self.snd.una, self.rto.srtt_us(), env.now),
+            prr: Prr::default(),
+            undo: Undo::none(),
+            frto: Frto::Off,
+            reduced_at: now_us,
+            congestion: Model::default(),
+        };
+        match env.pools.flights.insert(flight) {
+            Ok(index) => self.flight = index,
+            Err(_full) => return false,
+        }
+        true
+    }
+
+    /// All that is known without a record: the tick of the last sending, and when the segment under measurement was sent.
+    fn scoreboard_up_to(&self, nxt: SeqNum, env: &Env<'_, B>) -> Scoreboard {
+        let now_us = env.now.as_micros() as u32;
+        let tick_us = now_us.wrapping_sub((env.now.as_micros() % 1000) as u32);
+        let last = match env.tick().wrapping_sub(self.last_sent) {
+            0 => now_us,
+            // Some moment of that tick; not after its end.
+            ticks => tick_us.wrapping_sub((ticks - 1).saturating_mul(1000)),
+        };
+        match self.rto.timed_since() {
+            Some(first) => Scoreboard::new(self.snd.una, nxt, first, last, false),
+            // Nothing is measured: something was sent again.
+            None => Scoreboard::new(self.snd.una, nxt, last, last, true),
+        }
     }
 
     /// All is acknowledged and nothing waits: the record goes, unless congestion control still needs it.
+    #[inline]
     pub(crate) fn close_flight(&mut self, env: &mut Env<'_, B>) {
-        let idle = self.snd.flight() == 0 && !self.has_unsent() && self.recovery.phase == Phase::Open;
+        let idle = self.flight != NIL
+            && self.snd.flight() == 0
+            && !self.has_unsent()
+            && self.recovery.phase == Phase::Open;
         if idle
             && let Some(flight) = env.pools.flights.piece(self.flight)
             && flight.congestion.may_go()

@@ -135,6 +135,11 @@ impl Rto {
         self.srtt >> 3
     }
 
+    /// When the segment under measurement was sent, in microseconds on a circle of 32 bits.
+    pub(crate) fn timed_since(&self) -> Option<u32> {
+        (self.timed_at != UNTIMED).then_some(self.timed_at)
+    }
+
     /// SRTT; zero before the first sample.
     pub(crate) fn srtt(&self) -> Duration {
         Duration::from_micros(u64::from(self.srtt >> 3))

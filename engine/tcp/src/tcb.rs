@@ -217,6 +217,8 @@ bit_set! {
         PROBE = 32,
         /// A keep-alive probe.
         KEEPALIVE = 64,
+        /// A tail loss probe (RFC 8985 §7).
+        TAIL_PROBE = 128,
     }
 }
 

@@ -5,7 +5,7 @@
 use fourtuple_wire::SeqNum;
 
 use crate::nagle::{Offer, may_send};
-use crate::recovery::Phase;
+use crate::recovery::{Marks, Phase};
 use crate::tcb::{Debts, Flags};
 use crate::timers::Timer;
 use crate::{Buffers, Env, Pools, Tcb};
@@ -16,6 +16,13 @@ pub(crate) struct Text {
     pub(crate) seq: SeqNum,
     pub(crate) len: u32,
     pub(crate) fin: bool,
+}
+
+impl Text {
+    /// The sequence number behind it.
+    pub(crate) fn end(&self) -> SeqNum {
+        self.seq + self.len + u32::from(self.fin)
+    }
 }
 
 impl<B: Buffers> Tcb<B> {
@@ -55,6 +62,9 @@ impl<B: Buffers> Tcb<B> {
     /// Something changed that lets text go, or keeps it: the debt, or the persist timer.
     #[inline]
     pub(crate) fn consider_text(&mut self, env: &mut Env<'_, B>) {
+        if self.debts.contains(Debts::TAIL_PROBE) && self.tail_probe(env.pools).is_none() {
+            self.debts.remove(Debts::TAIL_PROBE);
+        }
         if self.nothing_to_send() || !self.state.sends_text() {
             self.debts.remove(Debts::TEXT);
             return;
@@ -91,15 +101,12 @@ impl<B: Buffers> Tcb<B> {
         }
         let room = self.payload_room(env.pools);
         match self.recovery.phase {
-            Phase::Open | Phase::Fast => self.next_new(room, self.snd.flight(), env),
+            Phase::Open | Phase::Fast => self.next_new(room, self.pipe(env.pools), env),
             Phase::FastSack | Phase::Loss => {
                 let pipe = self.pipe(env.pools);
                 match self.next_lost(env.pools) {
-                    Some(hole) => self.within_windows(hole, room, pipe),
-                    None => self.next_new(room, pipe, env).or_else(|| {
-                        let hole = self.next_suspected(env.pools)?;
-                        self.within_windows(hole, room, pipe)
-                    }),
+                    Some(hole) if !self.goes_forward(env) => self.within_windows(hole, room, pipe),
+                    Some(_) | None => self.next_new(room, pipe, env),
                 }
             }
         }
@@ -111,11 +118,11 @@ impl<B: Buffers> Tcb<B> {
         // RFC 9293 §3.8.6, SHLD-16: old data is sent again within the window that is now.
         let inside = left.within(self.snd.una, self.snd.wnd);
         let admitted = pipe == 0 || pipe + text.len <= self.congestion.window();
-        (inside && admitted).then_some(text)
+        (inside && admitted && (text.len > 0 || text.fin)).then_some(text)
     }
 
     /// What was sent of `left..right`, a segment at most; the FIN when it is reached.
-    fn text_of(&self, left: SeqNum, right: SeqNum, room: u32) -> Text {
+    pub(crate) fn text_of(&self, left: SeqNum, right: SeqNum, room: u32) -> Text {
         let queued = self.queue_end().distance_from(left);
         let len = right.distance_from(left).min(queued).min(room);
         let fin = len == queued && (left + len).before(right) && self.fin_sent();
@@ -127,11 +134,7 @@ impl<B: Buffers> Tcb<B> {
         if self.snd.flight() == 0 || !self.state.sends_text() {
             return None;
         }
-        let right = self
-            .sacked(pools)
-            .first()
-            .map_or(self.snd.nxt, |range| range.left);
-        let text = self.text_of(self.snd.una, right, self.payload_room(pools));
+        let text = self.text_of(self.snd.una, self.first_sacked(pools), self.payload_room(pools));
         (text.len > 0 || text.fin).then_some(text)
     }
 
@@ -167,11 +170,11 @@ impl<B: Buffers> Tcb<B> {
             return None;
         }
         let room = self.room_or_probe(room, env);
-        let len = unsent.min(usable).min(room);
+        let text = self.new_text(usable, room);
+        let len = text.len;
         if pipe > 0 && pipe + len > self.congestion.window() + self.limited_transmit() {
             return None;
         }
-        let fin = self.fin_unsent();
         let offer = Offer {
             len,
             unsent,
@@ -179,31 +182,42 @@ impl<B: Buffers> Tcb<B> {
             max_wnd: self.snd.max_wnd(),
             idle: flight == 0,
             nodelay: env.profile.nodelay || self.sends_urgent(env.pools),
-            fin,
+            fin: self.fin_unsent(),
         };
         if unsent > 0 && !may_send(&offer) {
             return None;
         }
-        let fin = fin && len == unsent && usable > len;
-        (len > 0 || fin).then_some(Text {
+        (len > 0 || text.fin).then_some(text)
+    }
+
+    /// What was never sent, as much as one segment and this much of the window hold; the FIN behind it if that fits too.
+    #[inline]
+    pub(crate) fn new_text(&self, usable: u32, room: u32) -> Text {
+        let unsent = self.queue.len().saturating_sub(self.snd.flight());
+        let len = unsent.min(usable).min(room);
+        Text {
             seq: self.snd.nxt,
             len,
-            fin,
-        })
+            fin: self.fin_unsent() && len == unsent && usable > len,
+        }
     }
 
     /// RFC 3042: a new segment for each of the first two duplicate ACKs.
     #[inline]
     fn limited_transmit(&self) -> u32 {
         match self.recovery.phase {
-            Phase::Open => u32::from(self.recovery.duplicate_acks.min(2)) * u32::from(self.snd.mss),
-            Phase::Fast | Phase::FastSack | Phase::Loss => 0,
+            // With SACK the pipe drains by what was delivered (RFC 6675 §5 (3)).
+            Phase::Open if !self.recovery.marks.contains(Marks::SACKED) => {
+                u32::from(self.recovery.duplicate_acks.min(2)) * u32::from(self.snd.mss)
+            }
+            Phase::Open | Phase::Fast | Phase::FastSack | Phase::Loss => 0,
         }
     }
 
     /// New data is acknowledged, or nothing is outstanding: the timer begins again or stops (RFC 6298 §5.2, §5.3).
     #[inline]
     pub(crate) fn restart_retransmit(&mut self, env: &Env<'_, B>) {
+        self.debts.remove(Debts::TAIL_PROBE);
         if self.snd.flight() == 0 {
             self.timers.disarm(Timer::Retransmit);
             self.debts.remove(Debts::RETRANSMIT);
@@ -213,6 +227,7 @@ impl<B: Buffers> Tcb<B> {
             }
         } else {
             self.arm_retransmit(env);
+            self.restart_probe(env);
         }
     }
 }

@@ -2,13 +2,25 @@
 //!
 //! | slot | what it is |
 //! |---|---|
-//! | `Retransmit` | RTO while something is outstanding; else the persist timer (window probes, SWS override) |
+//! | `Retransmit` | RTO, PTO or reordering timer (RFC 8985 §8); with nothing outstanding the persist timer (window probes, SWS) |
 //! | `DelayedAck` | the ACK that waits for company |
 //! | `Life` | connect timeout in SYN_SENT, FIN_WAIT_2, TIME_WAIT and orphan bounds; else keep-alive |
 //!
 //! A deadline is due when its tick is reached; it is armed rounded up by one tick, so never early. No allocation.
 
 use fourtuple_wire::Instant;
+
+/// What the retransmission slot waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Retransmit {
+    /// The retransmission timeout, or the persist timer.
+    Timeout,
+    /// RFC 8985 §7: a tail loss probe.
+    Probe,
+    /// RFC 8985 §6.2: what is late enough to be lost.
+    Reordering,
+}
 
 /// Which deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +44,7 @@ impl Timer {
 #[repr(C)]
 pub(crate) struct Timers {
     at: [u32; 3],
+    /// A bit for each timer, and what the first waits for.
     armed: u8,
     /// Expiries of the retransmission timer since the last round-trip sample: the exponent of its backoff.
     pub(crate) backoff: u8,
@@ -57,6 +70,23 @@ impl Timers {
     pub(crate) fn arm(&mut self, timer: Timer, span_ms: u32, now: u32) {
         self.at[timer as usize] = now.wrapping_add(span_ms).wrapping_add(1);
         self.armed |= timer.bit();
+    }
+
+    /// Sets the deadline of the retransmission slot, and what it is.
+    #[inline]
+    pub(crate) fn arm_retransmit(&mut self, what: Retransmit, span_ms: u32, now: u32) {
+        self.arm(Timer::Retransmit, span_ms, now);
+        self.armed = (self.armed & !RETRANSMIT_BITS) | ((what as u8) << RETRANSMIT_SHIFT);
+    }
+
+    /// What the retransmission slot waits for, or waited for last.
+    #[inline]
+    pub(crate) fn retransmit(&self) -> Retransmit {
+        match (self.armed & RETRANSMIT_BITS) >> RETRANSMIT_SHIFT {
+            0 => Retransmit::Timeout,
+            1 => Retransmit::Probe,
+            _ => Retransmit::Reordering,
+        }
     }
 
     #[inline]
@@ -104,6 +134,10 @@ impl Timers {
         }
     }
 }
+
+/// Where `armed` says what the retransmission slot waits for.
+const RETRANSMIT_SHIFT: u32 = 6;
+const RETRANSMIT_BITS: u8 = 3 << RETRANSMIT_SHIFT;
 
 /// `left` comes before `right` on the circle of ticks.
 #[inline]

@@ -1,12 +1,12 @@
 //! What goes out: debts become segments, one a call, when the engine has a slot for it (D1).
 //!
-//! The order is RST, SYN, retransmission, probe, text, pure ACK, keep-alive. Every segment with ACK pays the debt of an ACK.
+//! The order is RST, SYN, retransmission, probes, text, pure ACK, keep-alive. Every segment with ACK pays the debt of an ACK.
 
 use std::ops::Range;
 
 use fourtuple_wire::{SeqNum, TcpFlags, TcpHeader, TcpOptions};
 
-use crate::recovery::Phase;
+use crate::recovery::{Marks, Phase};
 use crate::tcb::{Debts, Flags};
 use crate::text::Text;
 use crate::timers::Timer;
@@ -66,6 +66,13 @@ impl<B: Buffers> Tcb<B> {
         if self.debts.contains(Debts::RETRANSMIT) {
             self.debts.remove(Debts::RETRANSMIT);
             if let Some(text) = self.first_unacknowledged(env.pools) {
+                return Some(self.send_text(text, env));
+            }
+        }
+        if self.debts.contains(Debts::TAIL_PROBE) {
+            self.debts.remove(Debts::TAIL_PROBE);
+            if let Some(text) = self.tail_probe(env.pools) {
+                self.probed(&text, env);
                 return Some(self.send_text(text, env));
             }
         }
@@ -269,7 +276,7 @@ impl<B: Buffers> Tcb<B> {
     #[inline]
     fn send_text(&mut self, text: Text, env: &mut Env<'_, B>) -> Outgoing {
         let offset = text.seq.distance_from(self.snd.una);
-        let end = text.seq + text.len + u32::from(text.fin);
+        let end = text.end();
         let mut flags = TcpFlags::ACK;
         // RFC 9293 §3.9.1.2, MUST-61: the last segment of what is queued is pushed, and only that (SHLD-27).
         if text.len > 0 && offset + text.len == self.queue.len() {
@@ -291,22 +298,25 @@ impl<B: Buffers> Tcb<B> {
             self.note_retransmission(text.seq, env);
             self.recovery.high_rxt = self.recovery.high_rxt.later(end);
             match self.recovery.phase {
+                // Counted as a tail loss probe.
+                Phase::Open if self.recovery.marks.contains(Marks::PROBED) => {}
                 Phase::Open | Phase::Loss => env.counters.retransmits_rto += 1,
                 Phase::Fast | Phase::FastSack => env.counters.retransmits_fast += 1,
             }
         } else {
-            if offset > 2 * u32::from(self.snd.mss) {
-                self.open_flight(env);
-            }
             self.note_probe(text.len, env);
             self.sent_new(offset, end, env);
             if text.fin {
                 self.flags.insert(Flags::FIN_SENT);
             }
         }
+        self.on_text_sent(text.seq, end, retransmission, env);
         if !self.timers.is_armed(Timer::Retransmit) {
             // RFC 6298 §5.1.
             self.arm_retransmit(env);
+        }
+        if !retransmission {
+            self.restart_probe(env);
         }
         self.last_sent = env.tick();
         self.tell_sent(text.len, env);

@@ -45,6 +45,7 @@ impl<B: Buffers> Tcb<B> {
             una: self.snd.una,
             nxt: self.snd.nxt,
             inflate,
+            again: false,
         }
     }
 
@@ -76,11 +77,27 @@ impl<B: Buffers> Tcb<B> {
     }
 
     /// Tells the algorithm that fast recovery begins.
-    pub(crate) fn tell_loss(&mut self, inflate: bool, env: &mut Env<'_, B>) {
-        let reduction = self.reduction(inflate, env);
+    /// `again`: what was sent again was lost, too, a second sign of congestion (RFC 5681 §4.3).
+    pub(crate) fn tell_loss(&mut self, inflate: bool, again: bool, env: &mut Env<'_, B>) {
+        let reduction = Reduction {
+            again,
+            ..self.reduction(inflate, env)
+        };
         let model = self.model(env.pools);
         self.congestion.on_loss(model, &reduction);
         self.owe_cwr();
+    }
+
+    /// Tells the algorithm of a loss that a tail loss probe repaired, with so much outstanding when that showed: it is over.
+    pub(crate) fn tell_tail_loss(&mut self, flight: u32, env: &mut Env<'_, B>) {
+        let reduction = Reduction {
+            flight,
+            ..self.reduction(false, env)
+        };
+        let model = self.model(env.pools);
+        self.congestion.on_loss(model, &reduction);
+        self.owe_cwr();
+        self.tell_recovered(env);
     }
 
     /// Tells the algorithm that the retransmission timer ran out.
@@ -94,7 +111,7 @@ impl<B: Buffers> Tcb<B> {
 
     /// Tells the algorithm that fast recovery ended.
     pub(crate) fn tell_recovered(&mut self, env: &mut Env<'_, B>) {
-        let (flight, mss) = (self.snd.flight(), u32::from(self.snd.mss));
+        let (flight, mss) = (self.pipe(env.pools), u32::from(self.snd.mss));
         let model = self.model(env.pools);
         self.congestion
             .on_recovered(model, env.profile.congestion, flight, mss);

@@ -80,8 +80,7 @@ impl Congestion {
         self.window < self.threshold
     }
 
-    /// The window as proportional rate reduction has it (RFC 6937); BBR keeps its own.
-    #[allow(dead_code, reason = "for recovery")]
+    /// The window as proportional rate reduction has it (RFC 9937); BBR keeps its own.
     pub(crate) fn set_window(&mut self, kind: CongestionKind, octets: u32) {
         if kind != CongestionKind::Bbr {
             self.window = octets.min(MAX_WINDOW);
@@ -149,7 +148,6 @@ impl Congestion {
     }
 
     /// What was taken for lost had only been late: window and threshold are what they were before, if they were more.
-    #[allow(dead_code, reason = "for recovery")]
     pub(crate) fn undo(&mut self, model: Option<&mut Model>, window: u32, threshold: u32) {
         self.window = self.window.max(window);
         self.threshold = self.threshold.max(threshold);

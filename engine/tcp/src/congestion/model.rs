@@ -78,7 +78,7 @@ impl Model {
     pub(super) fn on_loss(&mut self, hot: &mut Congestion, reduction: &Reduction) {
         self.become_kind(reduction.kind);
         // RFC 3168 §6.1.2: a mark and a loss in one window of data are one congestion.
-        if self.is_reduced(reduction) && hot.threshold != u32::MAX {
+        if !reduction.again && self.is_reduced(reduction) && hot.threshold != u32::MAX {
             hot.window = hot.window.min(hot.threshold);
             return;
         }
@@ -86,7 +86,9 @@ impl Model {
         match &mut self.state {
             State::None => NewReno.on_loss(hot, reduction),
             State::Cubic { now, before } => {
-                *before = *now;
+                if !reduction.again {
+                    *before = *now;
+                }
                 now.on_loss(hot, reduction);
             }
             State::Dctcp(dctcp) => dctcp.on_loss(hot, reduction),

@@ -58,6 +58,8 @@ pub(crate) struct Reduction {
     pub(crate) nxt: SeqNum,
     /// Duplicate ACKs widen the window in recovery (no SACK, RFC 6582).
     pub(crate) inflate: bool,
+    /// A second time in one window of data (RFC 5681 §4.3).
+    pub(crate) again: bool,
 }
 
 /// Data leaves.
@@ -114,6 +116,7 @@ impl Reduction {
             una: SeqNum(0),
             nxt: SeqNum(0) + flight,
             inflate: false,
+            again: false,
         }
     }
 }

@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 use fourtuple_wire::{DropReason, SeqNum, TcpFlags, TcpHeader};
 
 use super::{Segment, Step, ends};
-use crate::congestion::AckTold;
 use crate::pool::NIL;
 use crate::profile::millis;
+use crate::recovery::AckNews;
 use crate::signals::Arrival;
 use crate::tcb::Flags;
 use crate::timers::Timer;
@@ -37,19 +37,20 @@ impl<B: Buffers> Tcb<B> {
             && !segment.text_lost
             && !segment.is(TcpFlags::FIN)
             && !segment.is(TcpFlags::SYN);
-        if self.is_echo(header) && self.snd.flight() > 0 {
+        let mut news = AckNews::of(self.snd.flight(), self.recovery.phase, self.is_echo(header));
+        if news.ece && news.flight > 0 {
             self.tell_mark(env);
         }
-        let news = self.take_sack_blocks(header, env);
+        self.take_sack_blocks(header, &mut news, env);
         if ack.after(self.snd.una) {
-            self.advance_una(header, &mut arrival.signals, env);
-        } else if ack == self.snd.una && self.snd.flight() > 0 && self.snd.wnd > 0 {
-            // With a zero window these are answers to probes, and tell nothing of loss.
-            // RFC 5681 §2: a duplicate ACK is bare and repeats number and window; RFC 6675 §2: or it SACKs something new.
-            let repeats = bare && header.options.sack.is_empty() && self.window_of(header) == self.snd.wnd;
-            if news || repeats {
-                self.on_duplicate_ack(env);
-            }
+            self.advance_una(header, &mut news, &mut arrival.signals, env);
+        } else if ack == self.snd.una {
+            self.repeated_ack(header, bare, &mut news, env);
+        }
+        if ack.at_or_after(self.snd.una) || news.sacked > 0 {
+            self.after_ack(header, &mut news, env);
+            self.tell_news(&news, env);
+            self.close_flight(env);
         }
         if ack.at_or_after(self.snd.una) {
             self.update_window(header, env);
@@ -59,6 +60,18 @@ impl<B: Buffers> Tcb<B> {
             return ControlFlow::Break(Ok(()));
         }
         ControlFlow::Continue(())
+    }
+
+    /// SEG.ACK = SND.UNA: a duplicate ACK, if that is all that it says.
+    fn repeated_ack(&mut self, header: &TcpHeader, bare: bool, news: &mut AckNews, env: &mut Env<'_, B>) {
+        // RFC 5681 §2: a duplicate ACK is bare and repeats number and window; RFC 6675 §2: or it SACKs something new.
+        news.repeats = bare && header.options.sack.is_empty() && self.window_of(header) == self.snd.wnd;
+        self.on_ack_of_probe(header.ack, news, env);
+        // With a zero window these are answers to probes, and tell nothing of loss.
+        let told = self.snd.flight() > 0 && self.snd.wnd > 0;
+        if told && (news.sacked > 0 || news.refused || news.repeats) {
+            self.on_duplicate_ack(news, env);
+        }
     }
 
     /// SND.UNA - MAX.SND.WND ≤ SEG.ACK ≤ SND.NXT (RFC 5961 §5.2; RFC 9293 MAY-12).
@@ -92,13 +105,18 @@ impl<B: Buffers> Tcb<B> {
 
     /// SND.UNA < SEG.ACK ≤ SND.NXT: what is acknowledged leaves the queue.
     #[inline]
-    pub(super) fn advance_una(&mut self, header: &TcpHeader, signals: &mut Signals, env: &mut Env<'_, B>) {
+    pub(super) fn advance_una(
+        &mut self,
+        header: &TcpHeader,
+        news: &mut AckNews,
+        signals: &mut Signals,
+        env: &mut Env<'_, B>,
+    ) {
         self.measure(header, env);
-        let flight = self.snd.flight();
-        let acked = header.ack.distance_from(self.snd.una);
+        news.acked = header.ack.distance_from(self.snd.una);
         self.snd.una = header.ack;
         if self.queue.len() > 0 {
-            self.queue.acknowledge(acked, &mut env.pools.send);
+            self.queue.acknowledge(news.acked, &mut env.pools.send);
             signals.insert(Signals::WRITABLE);
         }
         self.progress_at = env.tick();
@@ -109,15 +127,7 @@ impl<B: Buffers> Tcb<B> {
             self.urgent_acknowledged(env);
             self.path_mtu_acknowledged(env);
         }
-        let told = AckTold {
-            acked,
-            delivered: acked,
-            flight,
-            ece: self.is_echo(header),
-            in_recovery: self.recovery.phase.is_fast(),
-            ..AckTold::default()
-        };
-        self.on_new_ack(&told, env);
+        self.on_new_ack(header, news, env);
         self.restart_retransmit(env);
         if self.flags.contains(Flags::ORPHAN) {
             self.arm_orphan(env);

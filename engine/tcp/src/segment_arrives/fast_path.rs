@@ -8,7 +8,7 @@ use fourtuple_wire::{DropReason, Received, TcpFlags};
 
 use super::Segment;
 use crate::pool::NIL;
-use crate::recovery::{Marks, Phase};
+use crate::recovery::{AckNews, Marks, Phase};
 use crate::tcb::Flags;
 use crate::{Buffers, Env, Signals, State, Tcb};
 
@@ -55,8 +55,11 @@ impl<B: Buffers> Tcb<B> {
         }
         self.restart_keepalive(env);
         if header.ack != self.snd.una {
-            self.advance_una(header, signals, env);
+            let mut news = AckNews::of(self.snd.flight(), Phase::Open, false);
+            self.advance_una(header, &mut news, signals, env);
+            self.tell_news(&news, env);
         }
+        self.close_flight(env);
         self.update_window(header, env);
         let taken = match segment.payload.take() {
             Some(payload) if !payload.bytes().is_empty() => self

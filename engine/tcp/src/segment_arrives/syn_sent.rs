@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use fourtuple_wire::{DropReason, Received, TcpFlags, TcpHeader};
 
 use super::{Segment, Step, ends};
+use crate::recovery::Marks;
 use crate::signals::Arrival;
 use crate::tcb::{Debts, Flags};
 use crate::timers::Timer;
@@ -135,7 +136,7 @@ impl<B: Buffers> Tcb<B> {
     pub(super) fn measure(&mut self, header: &TcpHeader, env: &Env<'_, B>) {
         let timed = !self.rto.is_idle();
         if self.rto.acknowledged(header.ack, env.profile, env.now) {
-            self.timers.backoff = 0;
+            self.measured();
         }
         if timed || !self.timestamps.enabled {
             return;
@@ -144,8 +145,15 @@ impl<B: Buffers> Tcb<B> {
         let echoed = header.options.timestamps.map(|timestamps| timestamps.echo);
         if let Some(sample) = echoed.and_then(|echo| self.timestamps.sample_us(echo, env.now)) {
             self.rto.sample(sample, env.profile);
-            self.timers.backoff = 0;
+            self.measured();
         }
+    }
+
+    /// A round trip was measured: the backoff ends, and another probe may be sent (RFC 8985 §7.3).
+    #[inline]
+    fn measured(&mut self) {
+        self.timers.backoff = 0;
+        self.recovery.marks.remove(Marks::UNMEASURED);
     }
 }
 

@@ -61,40 +61,46 @@ fn nothing_is_told_without_agreement() {
     expect!(end, seg(ACK).ack(1).sack(&[]));
 }
 
-/// Ten segments are outstanding.
+/// Ten segments are outstanding, and a round trip of 20 ms is over.
 fn outstanding(setup: Setup) -> End {
-    let mut end = setup.established();
+    let mut end = setup.established_after(20);
     end.write_octets(1, 20_000);
     assert_eq!(end.drain().len(), 10);
+    let _ = end.pass(20);
     end
 }
 
-// proves: RFC 6675 §5, RFC 2018 §5
+// proves: RFC 6675 §5, RFC 2018 §5, RFC 8985 §6.2
 #[test]
 fn holes_are_filled_in_order_as_the_pipe_drains() {
     let mut end = outstanding(setup());
-    // Segments 1 and 3 are lost.
+    // Segments 1 and 3 are lost. What is SACKed leaves the pipe, and new text goes out for it.
     send!(end, seg(ACK).seq(1).ack(1).sack(&[(1_001, 2_001)]))
         .verdict
         .unwrap();
-    end.drain();
+    expect!(end, seg(ACK).seq(10_001).octets(1_000));
+    expect_nothing!(end);
     send!(
         end,
         seg(ACK).seq(1).ack(1).sack(&[(3_001, 4_001), (1_001, 2_001)])
     )
     .verdict
     .unwrap();
-    end.drain();
+    expect!(end, seg(ACK).seq(11_001).octets(1_000));
+    expect_nothing!(end);
     send!(
         end,
         seg(ACK).seq(1).ack(1).sack(&[(3_001, 5_001), (1_001, 2_001)])
     )
     .verdict
     .unwrap();
+    // Three segments are SACKed: both holes are lost, and the first is filled in any case.
     expect!(end, seg(ACK).seq(1).octets(1_000));
-    assert_eq!(end.counters.fast_recoveries, 1);
     expect_nothing!(end);
-    // The third is lost by now as well: more than two segments are SACKed above it.
+    assert_eq!(end.counters.fast_recoveries, 1);
+    assert_eq!(end.counters.rack_losses, 2);
+    // One goes out for two that arrive.
+    let mut sent = Vec::new();
     for right in [6_001, 7_001, 8_001, 9_001, 10_001] {
         send!(
             end,
@@ -102,44 +108,76 @@ fn holes_are_filled_in_order_as_the_pipe_drains() {
         )
         .verdict
         .unwrap();
+        sent.extend(end.drain());
     }
-    let sent = end.drain();
+    assert_eq!(sent.len(), 2);
     sent[0].check(&seg(ACK).seq(2_001).octets(1_000), end.iss, end.irs);
-    assert!(sent[0].retransmission && sent[1..].iter().all(|segment| !segment.retransmission));
+    assert!(sent[0].retransmission && !sent[1].retransmission);
     assert_eq!(end.counters.retransmits_fast, 2);
 }
 
 #[test]
-fn an_ack_of_all_ends_recovery() {
+fn an_ack_of_all_that_was_outstanding_ends_recovery() {
     let mut end = outstanding(setup());
     send!(end, seg(ACK).seq(1).ack(1).sack(&[(1_001, 5_001)]))
         .verdict
         .unwrap();
     end.drain();
-    assert_eq!(
-        end.counters.fast_recoveries, 1,
-        "more than two segments above the hole are enough"
-    );
+    assert_eq!(end.counters.fast_recoveries, 1);
     send!(end, seg(ACK).seq(1).ack(10_001)).verdict.unwrap();
     assert!(end.drain().iter().all(|sent| !sent.retransmission));
+    let status = end.tcb.status(&end.profile, end.now);
+    assert_eq!(status.ssthresh, 5_000);
 }
 
-// proves: RFC 2018 §8, RFC 6675 §5
+// proves: RFC 6675 §5.1, RFC 8985 §6.3
 #[test]
-fn a_timeout_forgets_what_was_sacked() {
+fn a_timeout_keeps_what_was_sacked() {
     let mut end = outstanding(setup());
     send!(end, seg(ACK).seq(1).ack(1).sack(&[(1_001, 2_001)]))
         .verdict
         .unwrap();
     end.drain();
-    let _ = end.fire();
+    let _ = end.pass(150);
+    end.drain();
+    let _ = end.pass(200);
+    assert!(end.counters.rto_expiries > 0);
     expect!(end, seg(ACK).seq(1).octets(1_000));
+    send!(end, seg(ACK).seq(1).ack(2_001)).verdict.unwrap();
+    expect!(end, seg(ACK).seq(2_001).octets(1_000));
+}
+
+// proves: RFC 2018 §5 (the left edge is sent again after a timeout, SACKed or not), §8
+#[test]
+fn a_peer_that_reneged_gets_everything_again_after_a_timeout() {
+    let mut end = outstanding(setup());
+    send!(end, seg(ACK).seq(1).ack(1).sack(&[(1_001, 10_001)]))
+        .verdict
+        .unwrap();
+    end.drain();
+    // It asks for what it SACKed.
     send!(end, seg(ACK).seq(1).ack(1_001)).verdict.unwrap();
+    end.drain();
+    while end.counters.rto_expiries == 0 {
+        let _ = end.fire();
+        if end.counters.rto_expiries == 0 {
+            end.drain();
+        }
+    }
     expect!(end, seg(ACK).seq(1_001).octets(1_000));
+    let mut acked = 2_001;
+    while acked < 10_001 {
+        send!(end, seg(ACK).seq(1).ack(acked)).verdict.unwrap();
+        for sent in end.drain() {
+            let seq = sent.header.seq.distance_from(end.iss);
+            assert_eq!(seq, acked, "in order, nothing is left out");
+            acked += sent.payload.len() as u32;
+        }
+    }
 }
 
 #[test]
-fn without_room_for_a_scoreboard_new_reno_recovers() {
+fn without_room_for_a_flight_new_reno_recovers() {
     let pools = PoolSizes { flights: 0, ..POOLS };
     let mut end = outstanding(Setup { pools, ..setup() });
     for right in [2_001, 3_001, 4_001] {

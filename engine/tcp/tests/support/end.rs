@@ -129,6 +129,27 @@ impl Setup {
         end
     }
 
+    /// ESTABLISHED by an active open whose SYN+ACK took so long: the round trip is measured.
+    #[track_caller]
+    pub fn established_after(self, ms: u64) -> End {
+        let mut syn_ack = Seg {
+            flags: SYN | ACK,
+            ..self.peer_syn.clone()
+        }
+        .seq(0)
+        .ack(1);
+        let mut end = self.connecting();
+        let syn = end.expect(&seg(SYN).seq(0));
+        if let (Some(theirs), Some(ours)) = (syn_ack.timestamps, syn.header.options.timestamps) {
+            syn_ack = syn_ack.timestamps(theirs.value, ours.value);
+        }
+        let _ = end.pass(ms);
+        assert_eq!(end.arrives(&syn_ack).verdict, Ok(()));
+        end.expect(&seg(ACK).seq(1).ack(1));
+        end.expect_nothing();
+        end
+    }
+
     /// ESTABLISHED by a passive open.
     #[track_caller]
     pub fn accepted(self) -> End {
