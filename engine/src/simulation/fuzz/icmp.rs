@@ -90,7 +90,6 @@ fn message_v6(peer: &Peer, step: &[u8], quote: &[u8]) -> Vec<u8> {
 }
 
 /// The peer acknowledges what comes, says one thing more, and hears it.
-// proves: RFC 9293 MUST-56
 fn lives_on(peer: &mut Peer, irs: SeqNum) {
     let mut rcv = irs + 1;
     for round in 0..400u32 {

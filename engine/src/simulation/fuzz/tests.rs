@@ -80,6 +80,7 @@ fn sequences_of_any_segments() {
     play("sequences", 12, sequences::sequences);
 }
 
+// proves: RFC 9293 MUST-56
 #[test]
 fn any_icmp() {
     play("icmp", 8, icmp::icmp);
