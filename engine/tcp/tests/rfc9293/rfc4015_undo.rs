@@ -96,7 +96,7 @@ fn an_echo_of_the_retransmission_undoes_nothing() {
     assert_eq!(end.counters.undos, 0);
 }
 
-// proves: RFC 4015 §3 (a spurious timeout)
+// proves: RFC 4015 §3, RFC 3522 §3.2 (a spurious timeout)
 #[test]
 fn an_echo_of_the_first_sending_undoes_a_timeout() {
     let mut end = outstanding(|profile| {
