@@ -83,7 +83,8 @@ pub use secrets::{HandedDown, Secrets};
 pub use shard::staged;
 pub use shard::{ConnectOptions, Connection, ReceivedBytes, SharedBytes, WorkerCalls};
 
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, feature = "simulation"))]
+#[cfg_attr(not(any(test, fuzzing)), allow(dead_code, reason = "the tests' parts of it"))]
 mod simulation;
 
 /// The README's example is compiled with the others.
@@ -94,3 +95,7 @@ struct Readme;
 /// What the fuzz target calls.
 #[cfg(fuzzing)]
 pub use simulation::fuzz;
+
+/// What `scripts/sim` runs.
+#[cfg(feature = "simulation")]
+pub use simulation::whole;

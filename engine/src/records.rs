@@ -66,6 +66,17 @@ pub(crate) struct Conn<Q: Queue> {
     pub(crate) ended: Option<Ending>,
 }
 
+impl<Q: Queue> Conn<Q> {
+    /// The peer's FIN came and everything before it was taken.
+    ///
+    /// RFC 9293 §3.10.7.4: who was reset is told so, and not of an end that came before: with what lay unread gone, it would take
+    /// a part for the whole.
+    pub(crate) fn sees_end(&self) -> bool {
+        let orderly = matches!(self.ended, None | Some(Ending::Closed | Ending::TimeWait));
+        orderly && self.tcb.at_end()
+    }
+}
+
 /// Which lists a connection stands on, and what was told.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ConnFlags {

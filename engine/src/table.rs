@@ -87,7 +87,7 @@ impl Table {
     }
 
     /// Entries now.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(any(test, fuzzing, feature = "simulation"))]
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
     }

@@ -128,13 +128,16 @@ impl Accepting {
         }
     }
 
-    /// Credits that a worker is to be given more (or, when negative, to give back).
-    fn lack(&self, worker: usize) -> i64 {
+    /// Credits that a worker is to be given more (or, when negative, to give back), of `fair` that one listener may have there.
+    fn lack(&self, worker: usize, fair: u32) -> i64 {
         let (posted, came) = (i64::from(self.posted[worker]), i64::from(self.came[worker]));
         if self.credits == 0 {
             return i64::from(self.waiting) - posted;
         }
-        let share = i64::from(self.credits.div_ceil(self.posted.len() as u32));
+        let share = i64::from(self.credits.div_ceil(self.posted.len() as u32).min(fair));
+        if posted > share {
+            return share - posted;
+        }
         let lack = (share - posted - came).max(0);
         // In batches: a command for each connection would double an endpoint's commands.
         if lack * 4 < share { 0 } else { lack }
@@ -202,9 +205,11 @@ impl<Q: Queue> EndpointCore<Q> {
             owed_opened,
             ..
         } = self;
+        // Those that were there first would have all, and the others' connections would never be accepted.
+        let fair = (most / accepting.len().max(1) as u32).max(1);
         for accepting in accepting {
             for (worker, end) in ends.iter_mut().enumerate() {
-                let lack = accepting.lack(worker);
+                let lack = accepting.lack(worker, fair);
                 if lack == 0 || end.stopped {
                     continue;
                 }

@@ -5,6 +5,7 @@
 //! credits. It may allocate: it runs on the application's threads.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::Sender;
@@ -24,14 +25,17 @@ use super::stream::StreamError;
 use crate::ConnId;
 use crate::idle::Sleeper;
 
+/// Its keys are ours, so its order is no secret: the same calls give the same one, and with it the same run (D11).
+type Map<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
+
 /// One endpoint, all its workers.
 pub(crate) struct EndpointCore<Q: Queue> {
     /// By worker; empty once the endpoint is dropped.
     pub(super) ends: Vec<EndpointEnd<Q>>,
-    pub(super) connections: HashMap<ConnId, Connection<Q>>,
+    pub(super) connections: Map<ConnId, Connection<Q>>,
     pub(super) accepting: Vec<Accepting>,
     /// By token.
-    pub(super) connects: HashMap<u32, Connect>,
+    pub(super) connects: Map<u32, Connect>,
     pub(super) next_token: u32,
     pub(super) next_worker: usize,
     /// Answers that each worker may still owe: credits and connects. At most `limits.opened`.
@@ -71,9 +75,9 @@ pub(crate) fn pair<Q: Queue>(
         .map(|worker| rings(limits, Arc::clone(worker), Arc::clone(&presence)))
         .unzip();
     let core = EndpointCore {
-        connections: HashMap::with_capacity(limits.connections as usize),
+        connections: Map::with_capacity_and_hasher(limits.connections as usize, BuildHasherDefault::new()),
         accepting: Vec::new(),
-        connects: HashMap::new(),
+        connects: Map::default(),
         next_token: 0,
         next_worker: 0,
         owed_opened: vec![0; ends.len()],

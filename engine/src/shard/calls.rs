@@ -96,7 +96,9 @@ impl<Q: Queue, S: Default> WorkerCalls<'_, Q, S> {
             slot,
             tuple,
         };
+        connection.work.called_for = Some(slot);
         let result = act(&mut connection, self.states.at(slot));
+        connection.work.called_for = None;
         // Reading may have brought it to the end of file, and no segment will come to tell.
         if self
             .work

@@ -68,6 +68,9 @@ pub(crate) fn finish<Q: Queue, H: Handler<Q>>(
     }));
     if called.is_err() {
         work.counters.handler_panics += 1;
+        if let Some(slot) = work.called_for.take() {
+            contain(work, states, slot);
+        }
     }
 }
 
@@ -156,7 +159,7 @@ fn tell_handler<Q: Queue, H: Handler<Q>>(
     let Some(conn) = connection.work.records.conn_mut(slot) else {
         return;
     };
-    if conn.tcb.at_end() && conn.flags.told_open && !conn.flags.told_end_of_file && !conn.flags.let_go {
+    if conn.sees_end() && conn.flags.told_open && !conn.flags.told_end_of_file && !conn.flags.let_go {
         conn.flags.told_end_of_file = true;
         handler.on_peer_closed(&mut connection, state);
     }
@@ -442,7 +445,7 @@ impl<Q: Queue> Work<Q> {
         let Some(conn) = self.records.conn_mut(slot) else {
             return Ok(());
         };
-        if !conn.tcb.at_end() || conn.flags.told_end_of_file {
+        if !conn.sees_end() || conn.flags.told_end_of_file {
             return Ok(());
         }
         self.hub

@@ -129,6 +129,7 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
             starved: VecDeque::with_capacity(list),
             starved_until: Instant::ZERO,
             in_hand: None,
+            called_for: None,
             sweep: None,
             scans: scan::Scans::default(),
             orphans: 0,

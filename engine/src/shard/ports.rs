@@ -118,8 +118,8 @@ impl<Q: Queue> Ports<Q> {
         (0..self.0.len() as u8).map(PortNumber)
     }
 
-    /// The queues alone, for a test that builds another shard on them.
-    #[cfg(test)]
+    /// The queues alone, for a test or a simulation that builds another shard on them.
+    #[cfg(any(test, fuzzing, feature = "simulation"))]
     pub(crate) fn into_queues(self) -> impl Iterator<Item = Q> {
         self.0.into_iter().map(|port| port.queue)
     }

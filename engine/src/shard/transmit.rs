@@ -176,7 +176,13 @@ impl<Q: Queue> Work<Q> {
             hardware: attached.queue.promises().tx_checksum,
         };
         self.counters.resets_sent += u64::from(outgoing.header.flags.contains(TcpFlags::RST));
-        let (built, copied) = frame_of.segment(frame, &outgoing, &conn.tcb, &self.pools);
+        let (mut built, mut copied) = frame_of.segment(frame, &outgoing, &conn.tcb, &self.pools, COPY_UP_TO);
+        if built.is_none()
+            && let Some(frame) = attached.queue.tx_frame()
+        {
+            // More pieces than a frame may have, or no buffers for them: sent again it would fail again.
+            (built, copied) = frame_of.segment(frame, &outgoing, &conn.tcb, &self.pools, usize::MAX);
+        }
         self.counters.tx_copied_bytes += copied as u64;
         match (built, hop) {
             (None, _) => self.counters.tx_deferred += 1,
@@ -348,18 +354,20 @@ struct FrameOf<'a> {
 }
 
 impl FrameOf<'_> {
-    /// The frame of a segment with its payload, and how many payload bytes were copied; no frame when there was no room for it.
+    /// The frame of a segment with its payload, and how many payload bytes were copied, which all are when they are not more
+    /// than `copy_up_to`; no frame when there was no room for it.
     fn segment<Q: Queue>(
         &self,
         mut frame: Q::Tx,
         outgoing: &Outgoing,
         tcb: &Tcb<PortBuffers<Q>>,
         pools: &Pools<PortBuffers<Q>>,
+        copy_up_to: usize,
     ) -> (Option<Q::Tx>, usize) {
         let len = usize::from(outgoing.payload_len);
         let (mut sum, mut copied) = (Sum::default(), 0);
         let mut fits;
-        if len > COPY_UP_TO {
+        if len > copy_up_to {
             if !self.hardware {
                 tcb.each_payload(outgoing, pools, |chunk, range| {
                     sum.add(chunk.bytes().get(range).unwrap_or(&[]));

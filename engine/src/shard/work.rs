@@ -84,6 +84,8 @@ pub(crate) struct Work<Q: Queue> {
     pub(crate) starved_until: Instant,
     /// A connection that several calls are made for: it is armed once, when they are done.
     pub(crate) in_hand: Option<SlotRef>,
+    /// The connection over which the handler is called in the last call of a turn.
+    pub(crate) called_for: Option<SlotRef>,
     /// The wheel's pool was exhausted: records are swept from here on until all are armed again.
     pub(crate) sweep: Option<u32>,
     /// What is done to all places, a few a turn.

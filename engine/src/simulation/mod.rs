@@ -28,11 +28,19 @@ mod permutations;
 #[cfg(test)]
 mod several_ports;
 #[cfg(test)]
+mod smoltcp;
+#[cfg(test)]
 mod steering;
 #[cfg(test)]
 mod stopping;
 #[cfg(test)]
 mod transfer;
+#[cfg(any(test, feature = "simulation"))]
+#[cfg_attr(
+    not(feature = "simulation"),
+    allow(unreachable_pub, dead_code, unused_imports, reason = "public for scripts/sim")
+)]
+pub mod whole;
 #[cfg(test)]
 mod zero_copy;
 
@@ -81,6 +89,7 @@ pub(crate) struct Plan {
     pub(crate) pools: u32,
     pub(crate) mesh_ring: usize,
     pub(crate) seed: u64,
+    pub(crate) started: Instant,
 }
 
 impl Default for Plan {
@@ -100,6 +109,7 @@ impl Default for Plan {
             pools: 2048,
             mesh_ring: 256,
             seed: 1,
+            started: Instant::ZERO,
         }
     }
 }
@@ -174,7 +184,7 @@ impl<H: Handler<MemQueue>> Side<H> {
                     v6: true,
                     profile: plan.profile.clone(),
                     quiet_until: Instant::ZERO,
-                    started: Instant::ZERO,
+                    started: plan.started,
                 };
                 Shard::new(parts, make(worker as u16), &OrdinaryPages)
             })

@@ -5,9 +5,13 @@ use std::time::Duration;
 use fourtuple_nic_mem::WireConditions;
 use fourtuple_tcp::Profile;
 
+use fourtuple_nic_mem::MemQueue;
+
 use super::handlers::{Client, Echo, Errand};
 use super::{Plan, World};
+use crate::handler::Handler;
 use crate::listener::Listen;
+use crate::shard::Connection;
 
 #[track_caller]
 fn exchange(plan: &Plan, remote: &str, connections: u32, bytes: usize) -> World<Echo, Client> {
@@ -159,4 +163,101 @@ fn several_workers_share_connections_that_the_port_spreads_as_it_likes() {
         .collect();
     assert_eq!(accepts.iter().sum::<u64>(), 60);
     assert!(accepts.iter().all(|count| *count > 0), "{accepts:?}");
+}
+
+/// Writes in pieces of seven bytes as soon as it hears of a byte, and closes.
+struct Dribbler;
+
+impl Handler<MemQueue> for Dribbler {
+    type State = bool;
+
+    fn on_readable(&mut self, connection: &mut Connection<'_, MemQueue>, done: &mut bool) {
+        while connection.receive().is_some() {}
+        if std::mem::replace(done, true) {
+            return;
+        }
+        for at in 0..150 {
+            let piece: Vec<u8> = (at * 7..at * 7 + 7).map(super::handlers::pattern).collect();
+            assert_eq!(connection.send(&piece), 7);
+        }
+        connection.shutdown();
+    }
+}
+
+#[test]
+fn a_segment_of_more_pieces_than_a_frame_may_have_is_sent_all_the_same() {
+    let errand = Errand {
+        remote: "10.0.0.1:7".parse().unwrap(),
+        connections: 1,
+        bytes: 1_050,
+    };
+    let (client, outcome) = Client::new(vec![errand]);
+    let mut client = Some(client);
+    let mut world = World::new(&Plan::default(), |_| Dribbler, |_| client.take().unwrap());
+    world.server.listen(0, &Listen::on(7));
+    world.run_until(Duration::from_secs(5), |_| outcome.lock().unwrap().finished == 1);
+    world.run_for(Duration::from_secs(2));
+    world.assert_as_at_start();
+}
+
+/// Says something long, and then nothing for ever.
+struct Monologue;
+
+impl Handler<MemQueue> for Monologue {
+    type State = ();
+
+    fn on_open(&mut self, connection: &mut Connection<'_, MemQueue>, (): &mut ()) {
+        connection.send(&[7; 50_000]);
+    }
+
+    fn on_readable(&mut self, _: &mut Connection<'_, MemQueue>, (): &mut ()) {}
+
+    fn on_peer_closed(&mut self, _: &mut Connection<'_, MemQueue>, (): &mut ()) {}
+}
+
+/// Opens a connection, and reads what comes.
+struct Listener(Option<std::net::SocketAddr>);
+
+impl Handler<MemQueue> for Listener {
+    type State = ();
+
+    fn on_readable(&mut self, connection: &mut Connection<'_, MemQueue>, (): &mut ()) {
+        while connection.receive().is_some() {}
+    }
+
+    fn on_turn(&mut self, worker: &mut crate::shard::WorkerCalls<'_, MemQueue, ()>) {
+        if let Some(remote) = self.0.take() {
+            worker
+                .connect(remote, &crate::shard::ConnectOptions::default())
+                .unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_paced_connection_that_has_sent_all_lets_its_worker_sleep() {
+    let profile = Profile {
+        pacing: fourtuple_tcp::Pacing::On,
+        ..Plan::default().profile
+    };
+    let plan = Plan {
+        conditions: WireConditions {
+            delay: Duration::from_millis(20),
+            ..WireConditions::default()
+        },
+        ..Plan::default()
+    };
+    let remote = "10.0.0.1:7".parse().unwrap();
+    let mut world = World::new(&plan, |_| Monologue, |_| Listener(Some(remote)));
+    let listen = Listen {
+        profile,
+        ..Listen::on(7)
+    };
+    world.server.listen(0, &listen);
+    // Behind the announcements of the first seconds.
+    world.run_for(Duration::from_secs(5));
+    assert_eq!(world.server.shards[0].counters().tcp.bytes_out, 50_000);
+    let now = world.now();
+    let next = world.server.shards[0].turn(now);
+    assert!(next > now + Duration::from_millis(50), "{:?}", next.since(now));
 }

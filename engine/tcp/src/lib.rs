@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod aside;
+mod audit;
 mod calls;
 mod challenge;
 mod closed;
@@ -60,6 +61,7 @@ mod transmit;
 mod urgent;
 mod window;
 
+pub use audit::Sequences;
 pub use calls::SendRefused;
 pub use closed::reset_for;
 pub use congestion::{CongestionKind, UnknownCongestion};

@@ -151,6 +151,28 @@ impl Reassembly {
         (space, count)
     }
 
+    /// Buffer space of what waits behind `nxt`; `None` when it is not in order, overlaps, or is counted wrongly. For audits.
+    pub(crate) fn audit<Rx: Received>(&self, nxt: SeqNum, pool: &Pool<ReceiveNode<Rx>>) -> Option<u32> {
+        let (mut space, mut last, mut node) = (0, nxt, self.head);
+        for at in 0..=self.chunks {
+            let Some(piece) = pool.piece(node) else {
+                return (node == NIL && at == self.chunks).then_some(space);
+            };
+            // The first is behind a hole, others may touch.
+            let follows = if at == 0 {
+                piece.seq.after(last)
+            } else {
+                piece.seq.at_or_after(last)
+            };
+            if !follows || piece.buffer.bytes().is_empty() {
+                return None;
+            }
+            space += piece.buffer.space() as u32;
+            (last, node) = (end_of(piece), piece.next);
+        }
+        None
+    }
+
     /// The last chunk that begins at or before `seq`; NIL when all begin behind it.
     fn before<Rx: Received>(&self, seq: SeqNum, pool: &Pool<ReceiveNode<Rx>>) -> u32 {
         let from_hint = pool

@@ -87,6 +87,23 @@ impl ReceiveQueue {
         Some(node.buffer)
     }
 
+    /// Buffer space and bytes of what waits in order; `None` when the nodes make no ring. For audits.
+    pub(crate) fn held<Rx: Received>(&self, pool: &Pool<ReceiveNode<Rx>>) -> Option<(u32, u32)> {
+        let (mut space, mut bytes, mut node) = (0, 0, self.tail);
+        for _ in 0..=pool.in_use() {
+            let Some(piece) = pool.piece(node) else {
+                return (node == NIL).then_some((space, bytes));
+            };
+            space += piece.buffer.space() as u32;
+            bytes += piece.buffer.bytes().len() as u32;
+            node = piece.next;
+            if node == self.tail {
+                return Some((space, bytes));
+            }
+        }
+        None
+    }
+
     /// Gives everything back.
     pub(crate) fn clear<Rx: Received>(&mut self, pool: &mut Pool<ReceiveNode<Rx>>) {
         while let Some(buffer) = self.take(pool) {

@@ -93,6 +93,26 @@ impl<Tx: Payload> SendQueue<Tx> {
         Ok(())
     }
 
+    /// Bytes of all chunks from the first unacknowledged one; `None` when the nodes make no ring. For audits.
+    pub(crate) fn held(&self, pool: &Pool<SendNode<Tx>>) -> Option<u32> {
+        let Some(head) = &self.head else {
+            return (self.tail == NIL).then_some(0);
+        };
+        let mut bytes = (head.len() as u32).checked_sub(self.head_offset)?;
+        let mut node = self.tail;
+        for _ in 0..=pool.in_use() {
+            let Some(piece) = pool.piece(node) else {
+                return (node == NIL).then_some(bytes);
+            };
+            bytes += piece.payload.len() as u32;
+            node = piece.next;
+            if node == self.tail {
+                return Some(bytes);
+            }
+        }
+        None
+    }
+
     /// Takes `count` acknowledged bytes off the front.
     #[inline]
     pub(crate) fn acknowledge(&mut self, count: u32, pool: &mut Pool<SendNode<Tx>>) {

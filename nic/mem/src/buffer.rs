@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn trimming_never_reaches_beyond_the_frame() {
-        let pool = Pool::new(1, 16);
+        let pool = Pool::new(1, 16, false);
         let mut buffer = MemBuf::empty(pool.take().unwrap());
         assert_eq!(buffer.append(b"0123456789"), 10);
         buffer.trim_front(2);
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_slice_is_cut_to_what_there_is() {
-        let pool = Pool::new(1, 16);
+        let pool = Pool::new(1, 16, false);
         let mut buffer = MemBuf::empty(pool.take().unwrap());
         buffer.append(b"0123456789");
         buffer.trim_front(1);

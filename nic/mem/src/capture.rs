@@ -13,6 +13,8 @@ pub enum Fate {
     Lost,
     /// Lost because the test's filter said so.
     Filtered,
+    /// Dropped because the way is too narrow for it.
+    TooBig,
     /// Dropped because the bottleneck's queue was full.
     QueueFull,
 }

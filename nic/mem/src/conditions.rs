@@ -29,6 +29,26 @@ pub struct WireConditions {
     pub rate: Option<u64>,
     /// Frames that may wait at the bottleneck, the one being passed on among them; beyond it they are dropped.
     pub queue_limit: usize,
+    /// Losses that come together.
+    pub burst: Option<BurstLoss>,
+    /// The largest IP packet that passes, in bytes, where the way is narrower than the ports; longer ones are dropped, and
+    /// [`Wire::take_too_big`](crate::Wire::take_too_big) tells of them. `None`: any.
+    pub narrow: Option<u16>,
+    /// Packets of ECN-capable transports that are marked (RFC 3168, CE), in parts per million.
+    pub mark: u32,
+    /// Frames at the bottleneck from which on every such packet is marked.
+    pub mark_above: usize,
+}
+
+/// Losses that come together (Gilbert 1960, Elliott 1963): two states, and a draw for each frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BurstLoss {
+    /// From the good state, in which nothing is lost by this, to the bad one, in parts per million.
+    pub enter: u32,
+    /// From the bad state to the good one, in parts per million.
+    pub leave: u32,
+    /// Frames that are lost in the bad state, in parts per million.
+    pub loss: u32,
 }
 
 impl Default for WireConditions {
@@ -43,23 +63,31 @@ impl Default for WireConditions {
             jitter: Duration::ZERO,
             rate: None,
             queue_limit: 1000,
+            burst: None,
+            narrow: None,
+            mark: 0,
+            mark_above: usize::MAX,
         }
     }
 }
 
 /// What happened to frames in one direction so far.
 ///
-/// sent = lost + filtered + queue_full + (delivered + missed + no_buffer + too_long + in flight − duplicated).
+/// sent = lost + filtered + too_big + queue_full + (delivered + missed + no_buffer + too_long + in flight − duplicated).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct WireCounts {
     /// Frames that left their port.
     pub sent: u64,
-    /// Lost by chance.
+    /// Lost by chance, alone or in bursts; or corrupted where a frame has no checksum to show it.
     pub lost: u64,
     /// Lost because the test's filter said so.
     pub filtered: u64,
+    /// Dropped because the way is too narrow for them.
+    pub too_big: u64,
     /// Dropped because the bottleneck's queue was full.
     pub queue_full: u64,
+    /// Marked with CE.
+    pub marked: u64,
     /// Copies made of frames.
     pub duplicated: u64,
     /// Frames with a flipped bit.

@@ -1,7 +1,7 @@
 //! An in-process NIC for tests: two ports on one wire, on virtual time, the same from the same seed.
 //!
 //! ```text
-//!   MemQueue ─ tx_burst ─► TX ring ─ line rate ─► tap ─► loss, bottleneck, corruption, delay, reordering, duplication
+//!   MemQueue ─ tx_burst ─► TX ring ─ line rate ─► tap ─► loss, bottleneck, marks, corruption, delay, reordering, duplication
 //!                                                                                                │
 //!   MemQueue ◄─ rx_burst ─ RX ring ◄─ fresh buffer ◄─ spread over the receiver's queues ◄────────┘
 //! ```
@@ -18,6 +18,7 @@ mod capture;
 mod clock;
 mod conditions;
 mod frame;
+mod ip;
 mod offload;
 mod options;
 mod path;
@@ -32,7 +33,7 @@ mod wire;
 pub use buffer::{MemBuf, MemShared};
 pub use capture::{CapturedFrame, Fate, write_pcap};
 pub use clock::{TimeSource, VirtualClock};
-pub use conditions::{PARTS_PER_MILLION, WireConditions, WireCounts};
+pub use conditions::{BurstLoss, PARTS_PER_MILLION, WireConditions, WireCounts};
 pub use frame::{MAX_SEGMENTS, MemFrame};
 pub use options::{FrameHash, MemOptions, Spread};
 pub use port::MemPort;

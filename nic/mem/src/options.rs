@@ -22,6 +22,8 @@ pub struct MemOptions {
     pub payload_pool: u32,
     /// Buffers for headers and attached segments, each queue.
     pub transmit_pool: u32,
+    /// Buffers are made when they are needed for the first time: for worlds that live shortly.
+    pub lazy: bool,
     /// Places of each RX ring.
     pub rx_ring: usize,
     /// Places of each TX ring.
@@ -54,6 +56,7 @@ impl Default for MemOptions {
             receive_pool: 1024,
             payload_pool: 1024,
             transmit_pool: 1024,
+            lazy: false,
             rx_ring: 512,
             tx_ring: 512,
             buffer_room: 2048,

@@ -1,10 +1,11 @@
-//! The way between two ports in one direction: loss, the bottleneck, corruption, delay, reordering, duplication.
+//! The way between two ports in one direction: loss, narrowness, the bottleneck, marks, corruption, delay, reordering,
+//! duplication.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use crate::conditions::{WireCounts, nanos, transmission_ns};
-use crate::{Fate, Random, WireConditions};
+use crate::{Fate, Random, WireConditions, ip};
 
 /// Says of each frame whether it may pass.
 pub(crate) type Filter = Box<dyn FnMut(&[u8]) -> bool + Send>;
@@ -15,6 +16,10 @@ pub(crate) struct Path {
     pub(crate) filter: Option<Filter>,
     pub(crate) counts: WireCounts,
     random: Random,
+    /// In the bad state of burst loss.
+    in_burst: bool,
+    /// Frames that were too big, and not told of yet.
+    too_big: Vec<Vec<u8>>,
     /// When the frames leave the bottleneck that are at it or wait for it.
     bottleneck: VecDeque<u64>,
     bottleneck_free_at: u64,
@@ -43,6 +48,8 @@ impl Path {
             filter: None,
             counts: WireCounts::default(),
             random,
+            in_burst: false,
+            too_big: Vec::new(),
             bottleneck: VecDeque::with_capacity(EXPECTED_UNDER_WAY),
             bottleneck_free_at: 0,
             last_arrival: 0,
@@ -72,7 +79,8 @@ impl Path {
         let fate = self.judge(&bytes, now);
         match fate {
             Fate::Delivered => self.fly(bytes, now),
-            Fate::Lost | Fate::Filtered | Fate::QueueFull => self.recycle(bytes),
+            Fate::TooBig if self.too_big.len() < TOO_BIG_KEPT => self.too_big.push(bytes),
+            Fate::Lost | Fate::Filtered | Fate::TooBig | Fate::QueueFull => self.recycle(bytes),
         }
         fate
     }
@@ -82,9 +90,14 @@ impl Path {
             self.counts.filtered += 1;
             return Fate::Filtered;
         }
-        if self.random.happens(self.conditions.loss) {
+        if self.random.happens(self.conditions.loss) || self.is_lost_in_burst() {
             self.counts.lost += 1;
             return Fate::Lost;
+        }
+        let too_big = |most: u16| ip::packet_len(bytes).is_some_and(|len| len > usize::from(most));
+        if self.conditions.narrow.is_some_and(too_big) {
+            self.counts.too_big += 1;
+            return Fate::TooBig;
         }
         while self.bottleneck.front().is_some_and(|&leaves_at| leaves_at <= now) {
             self.bottleneck.pop_front();
@@ -96,14 +109,33 @@ impl Path {
         Fate::Delivered
     }
 
+    fn is_lost_in_burst(&mut self) -> bool {
+        let Some(burst) = self.conditions.burst else {
+            self.in_burst = false;
+            return false;
+        };
+        let turns = if self.in_burst { burst.leave } else { burst.enter };
+        self.in_burst ^= self.random.happens(turns);
+        self.in_burst && self.random.happens(burst.loss)
+    }
+
     fn fly(&mut self, mut bytes: Vec<u8>, now: u64) {
         let mut leaves_at = now;
+        let crowded = self.conditions.rate.is_some() && self.bottleneck.len() >= self.conditions.mark_above;
+        if (crowded || self.random.happens(self.conditions.mark)) && ip::mark_congestion(&mut bytes) {
+            self.counts.marked += 1;
+        }
         if self.conditions.rate.is_some() {
             leaves_at = self.bottleneck_free_at.max(now) + transmission_ns(bytes.len(), self.conditions.rate);
             self.bottleneck_free_at = leaves_at;
             self.bottleneck.push_back(leaves_at);
         }
         if self.random.happens(self.conditions.corrupt) && !bytes.is_empty() {
+            if ip::is_arp(&bytes) {
+                // It has no checksum but the frame's, which would have shown it.
+                self.counts.lost += 1;
+                return self.recycle(bytes);
+            }
             let bit = self.random.below(bytes.len() as u64 * 8) as usize;
             bytes[bit / 8] ^= 1 << (bit % 8);
             self.counts.corrupted += 1;
@@ -137,6 +169,19 @@ impl Path {
         self.last_arrival
     }
 
+    /// A frame from somewhere on the way: it arrives after the delay, whatever happens to others.
+    pub(crate) fn inject(&mut self, bytes: &[u8], now: u64) {
+        let mut copy = self.storage();
+        copy.extend_from_slice(bytes);
+        self.counts.sent += 1;
+        self.launch(copy, now.saturating_add(nanos(self.conditions.delay)));
+    }
+
+    /// Frames that were too big since this was last asked, the first of many.
+    pub(crate) fn take_too_big(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.too_big)
+    }
+
     fn launch(&mut self, bytes: Vec<u8>, arrives_at: u64) {
         self.counts.in_flight += 1;
         self.order += 1;
@@ -162,3 +207,6 @@ impl Path {
 
 /// Frames under way for which there is room from the start; more cost an allocation the first time.
 const EXPECTED_UNDER_WAY: usize = 1024;
+
+/// Frames that were too big and are kept until somebody asks; of more nobody is told, as of those beyond a router's rate.
+const TOO_BIG_KEPT: usize = 32;

@@ -7,17 +7,27 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Buffers of one queue for one purpose.
 pub(crate) struct Pool {
-    free: Mutex<Vec<Arc<[u8]>>>,
+    free: Mutex<Free>,
     capacity: u32,
     /// Bytes that one buffer holds.
     room: usize,
 }
 
+/// Buffers that nobody holds.
+struct Free {
+    made: Vec<Arc<[u8]>>,
+    /// Those that are made when they are needed for the first time.
+    to_make: u32,
+}
+
 impl Pool {
-    pub(crate) fn new(capacity: u32, room: usize) -> Arc<Self> {
-        let free = (0..capacity).map(|_| Arc::from(vec![0; room])).collect();
+    /// All buffers are made at once, or each when it is needed for the first time.
+    pub(crate) fn new(capacity: u32, room: usize, lazy: bool) -> Arc<Self> {
+        let mut made = Vec::with_capacity(capacity as usize);
+        let to_make = if lazy { capacity } else { 0 };
+        made.extend((to_make..capacity).map(|_| memory(room)));
         Arc::new(Self {
-            free: Mutex::new(free),
+            free: Mutex::new(Free { made, to_make }),
             capacity,
             room,
         })
@@ -25,9 +35,16 @@ impl Pool {
 
     /// A buffer for one holder; `None` when all are out.
     pub(crate) fn take(self: &Arc<Self>) -> Option<Loan> {
-        let memory = self.lock().pop()?;
+        let mut free = self.lock();
+        let taken = match free.made.pop() {
+            Some(memory) => memory,
+            None => {
+                free.to_make = free.to_make.checked_sub(1)?;
+                memory(self.room)
+            }
+        };
         Some(Loan {
-            memory: Some(memory),
+            memory: Some(taken),
             pool: self.clone(),
         })
     }
@@ -37,16 +54,21 @@ impl Pool {
     }
 
     pub(crate) fn free(&self) -> u32 {
-        self.lock().len() as u32
+        let free = self.lock();
+        free.made.len() as u32 + free.to_make
     }
 
     pub(crate) fn room(&self) -> usize {
         self.room
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<[u8]>>> {
+    fn lock(&self) -> MutexGuard<'_, Free> {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn memory(room: usize) -> Arc<[u8]> {
+    Arc::from(vec![0; room])
 }
 
 /// A holder's part in a buffer; clones share it.
@@ -88,7 +110,7 @@ impl Drop for Loan {
         let mut free = self.pool.lock();
         // Nobody else holds it, so nobody else can clone it either.
         if Arc::strong_count(&memory) == 1 {
-            free.push(memory);
+            free.made.push(memory);
         }
         // Any other holder's count goes down here, still under the lock.
         else {
@@ -105,7 +127,7 @@ mod tests {
 
     #[test]
     fn the_last_holder_brings_a_buffer_home() {
-        let pool = Pool::new(2, 16);
+        let pool = Pool::new(2, 16, true);
         let first = pool.take().unwrap();
         let again = first.clone();
         let second = pool.take().unwrap();
@@ -121,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_buffer_is_written_by_its_only_holder() {
-        let pool = Pool::new(1, 4);
+        let pool = Pool::new(1, 4, false);
         let mut only = pool.take().unwrap();
         only.bytes_mut().copy_from_slice(b"once");
         let mut shared = only.clone();
@@ -133,7 +155,7 @@ mod tests {
 
     #[test]
     fn no_buffer_is_lost_when_many_threads_drop_the_same_ones() {
-        let pool = Pool::new(64, 8);
+        let pool = Pool::new(64, 8, true);
         for _ in 0..50 {
             let loans: Vec<_> = std::iter::from_fn(|| pool.take()).collect();
             assert_eq!(loans.len(), 64);

@@ -103,9 +103,9 @@ impl MemPort {
 fn pools(options: &MemOptions) -> Vec<Pools> {
     let transmit_room = options.buffer_room.max(options.frame_most());
     let pools = || Pools {
-        receive: Pool::new(options.receive_pool, options.buffer_room),
-        payload: Pool::new(options.payload_pool, options.buffer_room),
-        transmit: Pool::new(options.transmit_pool, transmit_room),
+        receive: Pool::new(options.receive_pool, options.buffer_room, options.lazy),
+        payload: Pool::new(options.payload_pool, options.buffer_room, options.lazy),
+        transmit: Pool::new(options.transmit_pool, transmit_room, options.lazy),
     };
     (0..options.queues).map(|_| pools()).collect()
 }

@@ -82,6 +82,17 @@ impl Wire {
         self.up_to_now().direction(from).path.filter = None;
     }
 
+    /// Frames that left `from` and were too big for the way since this was last asked, for who plays the router that tells.
+    pub fn take_too_big(&self, from: End) -> Vec<Vec<u8>> {
+        self.up_to_now().direction(from).path.take_too_big()
+    }
+
+    /// Sends a frame to `to` from somewhere on the way.
+    pub fn inject(&self, to: End, bytes: &[u8]) {
+        let now = self.shared.time.now_ns();
+        self.up_to_now().direction(to.other()).path.inject(bytes, now);
+    }
+
     /// What happened to frames that left `from`.
     pub fn counts(&self, from: End) -> WireCounts {
         self.up_to_now().direction(from).path.counts

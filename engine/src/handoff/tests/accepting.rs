@@ -7,6 +7,7 @@ use super::model::{Gone, House, LIMITS, WEB, tuple, web};
 use crate::ConnId;
 use crate::error::{ApiMisuse, ConnectError, ConnectionError};
 use crate::handoff::{Opened, StreamError};
+use crate::listener::ListenerId;
 
 #[test]
 fn connections_go_to_the_endpoint_with_the_fewest() {
@@ -55,6 +56,27 @@ fn without_credit_a_connection_stays_with_its_worker() {
     assert_eq!(accepted.len(), 5);
     assert_eq!(accepted[0].peer(), tuple(accepted[0].id()).remote());
     assert_eq!(accepted[0].local(), tuple(accepted[0].id()).local());
+}
+
+#[test]
+fn every_listener_of_an_endpoint_gets_credit_however_many_there_are() {
+    let mut house = House::new(1);
+    let endpoint = house.endpoint(&LIMITS);
+    let listeners: Vec<_> = (0..2)
+        .map(|number| crate::handoff::Listener::new(ListenerId(number), 80 + number, 5))
+        .collect();
+    for listener in &listeners {
+        assert_eq!(listener.try_accept(&endpoint).unwrap_err(), StreamError::NotYet);
+        house.settle(&endpoint);
+    }
+    house.settle(&endpoint);
+    for listener in &listeners {
+        assert!(
+            house.workers[0].hub.has_credit(listener.id()),
+            "{}",
+            listener.port()
+        );
+    }
 }
 
 #[test]

@@ -70,6 +70,55 @@ fn who_reads_at_the_end_of_a_turn_hears_of_the_end_of_file() {
     assert_eq!(*log.lock().unwrap(), ["end of file"]);
 }
 
+#[test]
+fn who_is_reset_with_bytes_unread_is_not_told_of_the_end_of_file_before_them() {
+    let (log, may) = (Log::default(), Arc::new(Mutex::new(false)));
+    let mut arena = Arena::new(&Plan::default(), |_| Late {
+        log: Arc::clone(&log),
+        may: Arc::clone(&may),
+        open: None,
+    });
+    arena.world.server.listen(0, &Listen::on(7));
+    let peer = arena.open(1_000).unwrap();
+    let fin = TcpFlags::ACK | TcpFlags::FIN;
+    arena.say(peer.port, fin, peer.seq, peer.ack, b"bye");
+    arena.soon();
+    arena.say(peer.port, TcpFlags::RST, peer.seq + 4, peer.ack, &[]);
+    for _ in 0..5 {
+        arena.soon();
+    }
+    assert_eq!(*log.lock().unwrap(), ["Err(Reset)"]);
+}
+
+/// Panics in the last call of a turn over the first connection that it has.
+struct Clumsy(Option<crate::ConnId>);
+
+impl Handler<MemQueue> for Clumsy {
+    type State = ();
+    fn on_open(&mut self, connection: &mut Connection<'_, MemQueue>, (): &mut ()) {
+        self.0 = Some(connection.id());
+    }
+    fn on_readable(&mut self, _: &mut Connection<'_, MemQueue>, (): &mut ()) {}
+    fn on_turn(&mut self, worker: &mut WorkerCalls<'_, MemQueue, ()>) {
+        if let Some(id) = self.0.take() {
+            let _ = worker.with(id, |_, ()| panic!("a handler that panics"));
+        }
+    }
+}
+
+#[test]
+fn a_panic_in_the_last_call_of_a_turn_costs_the_connection_that_it_was_over() {
+    let mut arena = Arena::new(&Plan::default(), |_| Clumsy(None));
+    arena.world.server.listen(0, &Listen::on(7));
+    arena.open(1_000).unwrap();
+    for _ in 0..5 {
+        arena.soon();
+    }
+    let counters = arena.world.server.shards[0].counters();
+    assert_eq!((counters.handler_panics, counters.resets_sent), (1, 1));
+    assert_eq!(counters.connections, 0);
+}
+
 /// Half-closes at the first bytes and reads one chunk a call.
 #[derive(Default)]
 struct Sip {

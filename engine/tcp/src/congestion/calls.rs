@@ -177,6 +177,8 @@ impl<B: Buffers> Tcb<B> {
     /// The deadline of the pacer.
     pub(crate) fn on_pace(&mut self, env: &mut Env<'_, B>) {
         if self.flags.contains(Flags::PACED) && self.rto.is_pace_due(env.tick()) {
+            // Also when all was sent meanwhile: a moment that is past would be due again in every tick.
+            self.follow_pace(env);
             self.consider_text(env);
         }
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::{Pair, pair};
 use fourtuple_nic::{Clock, Queue};
 use fourtuple_nic_mem::{
-    CapturedFrame, End, Fate, MemOptions, PARTS_PER_MILLION, WireConditions, WireCounts, write_pcap,
+    BurstLoss, CapturedFrame, End, Fate, MemOptions, PARTS_PER_MILLION, WireConditions, WireCounts,
+    write_pcap,
 };
 use proptest::prelude::*;
 
@@ -59,6 +60,7 @@ fn hard() -> WireConditions {
         jitter: Duration::from_micros(3),
         rate: Some(1_000_000_000),
         queue_limit: 50,
+        ..WireConditions::default()
     }
 }
 
@@ -314,6 +316,7 @@ fn conditions() -> impl Strategy<Value = WireConditions> {
                     jitter,
                     rate,
                     queue_limit,
+                    ..WireConditions::default()
                 }
             },
         )
@@ -334,10 +337,10 @@ proptest! {
         let mut pair = pair(options, conditions, seed);
         let arrived = run(&mut pair, count).len() as u64;
         let WireCounts {
-            sent, lost, filtered, queue_full, duplicated, corrupted, reordered, delivered, missed, no_buffer,
+            sent, lost, filtered, queue_full, too_big, marked, duplicated, corrupted, reordered, delivered, missed, no_buffer,
             too_long, in_flight,
         } = pair.wire.counts(End::A);
-        prop_assert_eq!((sent, in_flight, filtered, too_long), (u64::from(count), 0, 0, 0));
+        prop_assert_eq!((sent, in_flight, filtered, too_long, too_big, marked), (u64::from(count), 0, 0, 0, 0, 0));
         prop_assert_eq!(delivered, arrived);
         prop_assert_eq!(sent + duplicated, lost + queue_full + delivered + missed + no_buffer);
         prop_assert!(corrupted.max(reordered).max(duplicated) <= sent - lost - queue_full);
@@ -346,4 +349,50 @@ proptest! {
             prop_assert_eq!((gauge.rx_free, gauge.tx_free), (gauge.rx_capacity, gauge.tx_capacity));
         }
     }
+}
+
+#[test]
+fn losses_come_in_bursts_of_the_length_that_was_asked_for() {
+    let conditions = WireConditions {
+        burst: Some(BurstLoss {
+            enter: 10_000,
+            leave: 250_000,
+            loss: 1_000_000,
+        }),
+        ..WireConditions::default()
+    };
+    let mut pair = pair(options(), conditions, 5);
+    let arrived = run(&mut pair, 20_000);
+    let lost = 20_000 - arrived.len();
+    let bursts = arrived
+        .windows(2)
+        .filter(|two| number(&two[1].1) != number(&two[0].1) + 1)
+        .count();
+    // A part of 10,000 / 260,000 in bursts of four.
+    assert!((600..950).contains(&lost), "{lost}");
+    assert!((3..5).contains(&(lost / bursts)), "{lost} in {bursts}");
+}
+
+#[test]
+fn a_narrow_way_drops_what_is_too_big_and_tells_of_it() {
+    let conditions = WireConditions {
+        narrow: Some(100),
+        ..WireConditions::default()
+    };
+    let mut pair = pair(options(), conditions, 1);
+    let packet = |len: u16| {
+        let mut frame = vec![0; 14 + usize::from(len)];
+        frame[12..14].copy_from_slice(&[8, 0]);
+        frame[16..18].copy_from_slice(&len.to_be_bytes());
+        frame
+    };
+    for len in [100, 101, 500] {
+        assert!(pair.a.send_bytes(&packet(len)));
+    }
+    assert_eq!(pair.b.receive_bytes(), [packet(100)]);
+    assert_eq!(pair.wire.counts(End::A).too_big, 2);
+    assert_eq!(pair.wire.take_too_big(End::A), [packet(101), packet(500)]);
+    assert!(pair.wire.take_too_big(End::A).is_empty());
+    pair.wire.inject(End::A, b"a router speaks");
+    assert_eq!(pair.a.receive_bytes(), [b"a router speaks"]);
 }

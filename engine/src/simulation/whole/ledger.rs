@@ -1,0 +1,483 @@
+//! What applications did and were told, and whether that can be: bytes exact and in order, one end for every open, no RST and no
+//! time limit without a cause.
+//!
+//! Applications run inside of a turn, where a panic counts as theirs: what is wrong is noted here and found after the step.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use super::SECOND;
+use super::script::{Conversation, Seat, number_of};
+use crate::error::ConnectionError;
+
+/// The opener's side of a round.
+pub(super) const OPENER: usize = 0;
+/// The acceptor's.
+pub(super) const ACCEPTOR: usize = 1;
+
+/// What all applications of a world share.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    pub(super) conversations: Vec<Conversation>,
+    /// By place in `conversations`, then by round.
+    rounds: Vec<Vec<Round>>,
+    /// By opener's and acceptor's address: place and round.
+    by_ends: HashMap<(SocketAddr, SocketAddr), (usize, usize)>,
+    /// Nanoseconds of the world.
+    pub(super) now: u64,
+    pub(super) calm_at: u64,
+    /// By host: what its clock shows beyond the world's.
+    pub(super) offsets: Vec<u64>,
+    /// The first thing that was wrong.
+    pub(super) wrong: Option<String>,
+    /// Events in words, when they are wanted.
+    pub(super) journal: Option<Vec<String>>,
+    /// Reads of applications, each of which may owe the peer a window update.
+    pub(super) reads: u64,
+    pub(super) bytes: u64,
+    pub(super) planned_panics: u64,
+    pub(super) opened: u64,
+}
+
+/// One connection, from both ends.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Round {
+    pub(super) sides: [Side; 2],
+    /// Why a RST or a time limit may end it.
+    pub(super) causes: Vec<&'static str>,
+    progress_at: u64,
+}
+
+/// What one application did.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Side {
+    pub(super) stage: Stage,
+    pub(super) written: u64,
+    pub(super) read: u64,
+    /// It will write no more, and said so.
+    pub(super) shut: bool,
+    pub(super) saw_end_of_file: bool,
+    /// It closed both ways.
+    pub(super) closed: bool,
+}
+
+/// How far a side is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Stage {
+    #[default]
+    NotYet,
+    /// The opener has asked.
+    Opening,
+    Open,
+    Ended(Result<(), ConnectionError>),
+    /// It was let go by the application, which hears no more of it.
+    LetGo,
+}
+
+/// Which side of which round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) place: usize,
+    pub(super) round: usize,
+    pub(super) side: usize,
+}
+
+impl Ledger {
+    pub(super) fn new(
+        conversations: Vec<Conversation>,
+        calm_at: u64,
+        offsets: Vec<u64>,
+        journal: bool,
+    ) -> Self {
+        Self {
+            rounds: vec![Vec::new(); conversations.len()],
+            conversations,
+            by_ends: HashMap::new(),
+            now: 0,
+            calm_at,
+            offsets,
+            wrong: None,
+            journal: journal.then(Vec::new),
+            reads: 0,
+            bytes: 0,
+            planned_panics: 0,
+            opened: 0,
+        }
+    }
+
+    pub(super) fn is_calm(&self) -> bool {
+        self.now >= self.calm_at
+    }
+
+    /// Something is wrong with a side; the first counts.
+    pub(super) fn fail(&mut self, part: Part, what: impl FnOnce() -> String) {
+        if self.wrong.is_none() {
+            let (number, text) = (self.conversations[part.place].number, what());
+            let round = &self.rounds[part.place][part.round];
+            self.wrong = Some(format!(
+                "conversation {number} round {} {}: {text}\n  {round:?}\n  {:?}",
+                part.round,
+                ["opener", "acceptor"][part.side],
+                self.conversations[part.place]
+            ));
+        }
+    }
+
+    pub(super) fn note(&mut self, part: Part, what: impl FnOnce() -> String) {
+        if let Some(journal) = &mut self.journal {
+            let number = self.conversations[part.place].number;
+            journal.push(format!(
+                "{:>14.6} conversation {number}.{} {}: {}",
+                self.now as f64 / 1e9,
+                part.round,
+                ["opener", "acceptor"][part.side],
+                what()
+            ));
+        }
+    }
+
+    fn round_mut(&mut self, part: Part) -> &mut Round {
+        let now = self.now;
+        let rounds = &mut self.rounds[part.place];
+        if rounds.len() <= part.round {
+            rounds.resize_with(part.round + 1, Round::default);
+        }
+        rounds[part.round].progress_at = now;
+        &mut rounds[part.round]
+    }
+
+    pub(super) fn round(&self, part: Part) -> &Round {
+        &self.rounds[part.place][part.round]
+    }
+
+    pub(super) fn side(&self, part: Part) -> &Side {
+        &self.round(part).sides[part.side]
+    }
+
+    fn other(&self, part: Part) -> &Side {
+        &self.round(part).sides[1 - part.side]
+    }
+
+    /// A round begins: the opener asks for a connection.
+    pub(super) fn opening(&mut self, place: usize, ends: Option<(SocketAddr, SocketAddr)>) -> Part {
+        let part = Part {
+            place,
+            round: self.rounds[place].len(),
+            side: OPENER,
+        };
+        self.round_mut(part).sides[OPENER].stage = Stage::Opening;
+        self.opened += 1;
+        if let Some(ends) = ends {
+            self.by_ends.insert(ends, (place, part.round));
+        }
+        self.note(part, || format!("opens {ends:?}"));
+        part
+    }
+
+    /// The opener could not even ask: the round does not count.
+    pub(super) fn not_tried(&mut self, part: Part) {
+        self.opened -= 1;
+        self.rounds[part.place].pop();
+    }
+
+    /// The opener's ends became known.
+    pub(super) fn known(&mut self, part: Part, ends: (SocketAddr, SocketAddr)) {
+        self.by_ends.insert(ends, (part.place, part.round));
+    }
+
+    /// A connection came in: whose it is. `None` when nobody asked for it.
+    pub(super) fn accepted(&mut self, peer: SocketAddr, local: SocketAddr) -> Option<Part> {
+        let number = number_of(local.port());
+        let place = self
+            .conversations
+            .iter()
+            .position(|conversation| conversation.number == number)?;
+        // An opener on an endpoint learns its port when it is connected, and has one round.
+        let (place, round) = match self.by_ends.get(&(peer, local)) {
+            Some(known) => *known,
+            None if self.rounds[place].len() == 1 => (place, 0),
+            None => return None,
+        };
+        let part = Part {
+            place,
+            round,
+            side: ACCEPTOR,
+        };
+        self.open(part);
+        Some(part)
+    }
+
+    /// A side hears that its connection is open.
+    pub(super) fn open(&mut self, part: Part) {
+        self.note(part, || "is open".into());
+        let side = &mut self.round_mut(part).sides[part.side];
+        let before = std::mem::replace(&mut side.stage, Stage::Open);
+        let expected = [Stage::Opening, Stage::NotYet][part.side];
+        if before != expected {
+            self.fail(part, || format!("told of its opening when it was {before:?}"));
+        }
+    }
+
+    pub(super) fn wrote(&mut self, part: Part, count: usize) {
+        let side = &mut self.round_mut(part).sides[part.side];
+        side.written += count as u64;
+        let late = side.shut;
+        if late && count > 0 {
+            self.fail(part, || "bytes were taken after the end of writing".into());
+        }
+    }
+
+    /// A side reads `bytes`: they have to be those that the other wrote there.
+    pub(super) fn read(&mut self, part: Part, bytes: &[u8]) {
+        let at = self.side(part).read;
+        let of = if self.conversations[part.place].scripts[1 - part.side].echoes {
+            part.side
+        } else {
+            1 - part.side
+        };
+        let key = pattern_key(part.place, part.round, of);
+        let wrong = bytes
+            .iter()
+            .zip(at..)
+            .position(|(byte, place)| *byte != pattern(key, place));
+        if let Some(wrong) = wrong {
+            self.fail(part, || {
+                format!(
+                    "byte {} of the stream is not the one that was written",
+                    at + wrong as u64
+                )
+            });
+        }
+        self.reads += 1;
+        self.bytes += bytes.len() as u64;
+        let side = &mut self.round_mut(part).sides[part.side];
+        side.read += bytes.len() as u64;
+        let (read, written) = (side.read, self.other(part).written);
+        if read > written {
+            self.fail(part, || {
+                format!("{read} bytes were read of {written} that were written")
+            });
+        }
+        let ended = self.side(part).saw_end_of_file;
+        if ended {
+            self.fail(part, || "bytes came behind the end of file".into());
+        }
+    }
+
+    /// A side hears of the end of file.
+    pub(super) fn end_of_file(&mut self, part: Part) {
+        let side = &mut self.round_mut(part).sides[part.side];
+        if std::mem::replace(&mut side.saw_end_of_file, true) {
+            return;
+        }
+        self.note(part, || "sees the end of file".into());
+        let (read, other) = (self.side(part).read, *self.other(part));
+        if !other.shut {
+            self.fail(part, || {
+                "the end of file came, and the peer did not say so".into()
+            });
+        } else if read != other.written {
+            self.fail(part, || {
+                format!("the end of file came after {read} of {} bytes", other.written)
+            });
+        }
+    }
+
+    pub(super) fn shut(&mut self, part: Part) {
+        self.note(part, || "writes no more".into());
+        self.round_mut(part).sides[part.side].shut = true;
+    }
+
+    /// The application closes both ways.
+    pub(super) fn close(&mut self, part: Part) {
+        self.note(part, || "closes".into());
+        let side = &mut self.round_mut(part).sides[part.side];
+        side.shut = true;
+        side.closed = true;
+    }
+
+    /// From here on a RST or a time limit may end a round.
+    pub(super) fn cause(&mut self, part: Part, why: &'static str) {
+        self.note(part, || format!("cause: {why}"));
+        let causes = &mut self.round_mut(part).causes;
+        if !causes.contains(&why) {
+            causes.push(why);
+        }
+    }
+
+    /// A side hears of the end.
+    pub(super) fn ended(&mut self, part: Part, outcome: Result<(), ConnectionError>) {
+        self.note(part, || format!("ended: {outcome:?}"));
+        let side = &mut self.round_mut(part).sides[part.side];
+        let before = std::mem::replace(&mut side.stage, Stage::Ended(outcome));
+        let (mine, others, round) = (*self.side(part), *self.other(part), self.round(part));
+        let excused = !round.causes.is_empty() || self.conversations[part.place].short_lives;
+        if !matches!(before, Stage::Open | Stage::Opening) {
+            self.fail(part, || format!("told of its end when it was {before:?}"));
+        }
+        // Only the last acknowledgment was lost, and the peer's TIME_WAIT shorter than a retransmission.
+        let nothing_lost = mine.shut && mine.saw_end_of_file && others.closed && others.read == mine.written;
+        match outcome {
+            Err(ConnectionError::Reset) if nothing_lost => {}
+            Err(why) if !excused => self.fail(part, || format!("ended without a cause: {why}")),
+            Ok(()) if before == Stage::Opening => self.fail(part, || "ended well and never opened".into()),
+            Ok(()) if !mine.shut => self.fail(part, || "ended well, and it had not closed".into()),
+            // RFC 9293 §3.10.4: both directions were closed, each with everything acknowledged.
+            Ok(()) if !excused && !others.shut => {
+                self.fail(part, || "ended well, and the peer had not closed".into());
+            }
+            Ok(()) | Err(_) => {}
+        }
+        if outcome.is_err() {
+            // Its peer may hear a RST for whatever it sends from here on.
+            self.cause(part, "the other side has ended");
+        }
+    }
+
+    /// The application hears no more of it.
+    pub(super) fn let_go(&mut self, part: Part) {
+        self.round_mut(part).sides[part.side].stage = Stage::LetGo;
+    }
+
+    /// The latest round of a conversation is over on both sides, as far as each heard of it; `None` before the first.
+    pub(super) fn last_round_over(&self, place: usize) -> Option<bool> {
+        let round = self.rounds[place].last()?;
+        let over = |side: &Side| matches!(side.stage, Stage::Ended(_) | Stage::LetGo);
+        Some(
+            over(&round.sides[OPENER])
+                && (over(&round.sides[ACCEPTOR]) || round.sides[ACCEPTOR].stage == Stage::NotYet),
+        )
+    }
+
+    /// Every conversation had all its rounds, and nobody has anything open.
+    pub(super) fn is_over(&self) -> bool {
+        let open = |side: &Side| matches!(side.stage, Stage::Open | Stage::Opening);
+        self.rounds
+            .iter()
+            .zip(&self.conversations)
+            .all(|(rounds, conversation)| {
+                rounds.len() >= conversation.rounds as usize
+                    && !rounds.iter().any(|round| round.sides.iter().any(open))
+            })
+    }
+
+    /// A host loses its memory: nobody there hears of anything again.
+    pub(super) fn lose(&mut self, host: usize) {
+        self.excuse("a host began anew", |conversation| {
+            conversation.seats.iter().any(|seat| seat.host == host)
+        });
+        for (rounds, conversation) in self.rounds.iter_mut().zip(&self.conversations) {
+            for round in rounds {
+                for (side, seat) in round.sides.iter_mut().zip(&conversation.seats) {
+                    if seat.host == host && matches!(side.stage, Stage::Open | Stage::Opening) {
+                        side.stage = Stage::LetGo;
+                        side.shut = true;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Conversations that are opened from a seat and have rounds left, by place, and when they begin.
+    pub(super) fn to_open_at(&self, seat: Seat) -> Vec<(usize, u64)> {
+        self.conversations
+            .iter()
+            .zip(&self.rounds)
+            .enumerate()
+            .filter(|(_, (conversation, rounds))| {
+                conversation.seats[OPENER] == seat && rounds.len() < conversation.rounds as usize
+            })
+            .map(|(place, (conversation, _))| (place, conversation.starts_at))
+            .collect()
+    }
+
+    pub(super) fn rounds_begun(&self, place: usize) -> usize {
+        self.rounds[place].len()
+    }
+
+    /// A host of theirs lost its memory: every round that is not over may end in any way.
+    pub(super) fn excuse(&mut self, why: &'static str, concerns: impl Fn(&Conversation) -> bool) {
+        for place in 0..self.conversations.len() {
+            if !concerns(&self.conversations[place]) || self.rounds[place].is_empty() {
+                continue;
+            }
+            // Those before the last may still be in the network, or in an accept queue.
+            for round in 0..self.rounds[place].len() {
+                let over = |side: &Side| matches!(side.stage, Stage::Ended(_) | Stage::LetGo);
+                if self.rounds[place][round].sides.iter().all(over) {
+                    continue;
+                }
+                self.cause(
+                    Part {
+                        place,
+                        round,
+                        side: OPENER,
+                    },
+                    why,
+                );
+            }
+        }
+    }
+
+    /// A round that is open on some side and in which nothing happened for longer than `bound` while all is calm.
+    pub(super) fn stuck(&self, bound: u64) -> Option<Part> {
+        for (place, rounds) in self.rounds.iter().enumerate() {
+            for (round, state) in rounds.iter().enumerate() {
+                let side = state
+                    .sides
+                    .iter()
+                    .position(|side| matches!(side.stage, Stage::Open | Stage::Opening));
+                // A side that closed may wait for a peer that is gone for as long as an orphan lives.
+                let orphan = if state.causes.is_empty() { 0 } else { 80 * SECOND };
+                if let Some(side) = side
+                    && self.now > state.progress_at.max(self.calm_at) + bound + orphan
+                {
+                    return Some(Part { place, round, side });
+                }
+            }
+        }
+        None
+    }
+
+    /// At the end of the world: every open had its end, and what was written and closed well was read.
+    pub(super) fn settle(&mut self) {
+        for place in 0..self.conversations.len() {
+            for round in 0..self.rounds[place].len() {
+                for side in [OPENER, ACCEPTOR] {
+                    let part = Part { place, round, side };
+                    let (mine, theirs) = (*self.side(part), *self.other(part));
+                    if matches!(mine.stage, Stage::Open | Stage::Opening) {
+                        self.fail(part, || "opened, and never ended".into());
+                    }
+                    let excused =
+                        !self.round(part).causes.is_empty() || self.conversations[place].short_lives;
+                    if !excused && mine.written != theirs.read {
+                        self.fail(part, || {
+                            format!(
+                                "{} bytes were written, and {} of them read",
+                                mine.written, theirs.read
+                            )
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    /// A round that may end in any way, and in which nothing happens: its other side may be dead without a word.
+    pub(super) fn is_abandoned(&self, part: Part) -> bool {
+        let round = self.round(part);
+        let excused = !round.causes.is_empty() || self.conversations[part.place].short_lives;
+        excused && self.now > round.progress_at.max(self.calm_at) + 5 * SECOND
+    }
+}
+
+/// What tells one stream from another.
+pub(super) fn pattern_key(place: usize, round: usize, side: usize) -> u64 {
+    (place * 7 + round * 13 + side * 101) as u64
+}
+
+/// The byte at a place of a stream.
+pub(super) fn pattern(key: u64, place: u64) -> u8 {
+    (place * 31 + place / 251 + place / 63_001 + key) as u8
+}

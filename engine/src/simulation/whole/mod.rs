@@ -1,0 +1,163 @@
+//! A whole world from one seed: hosts with workers and endpoints, applications on both, links between them, and all that can
+//! go wrong, on virtual time and stepped in an order that the seed draws (D11). For `scripts/sim`.
+//!
+//! ```text
+//!   seed ─► plan: hosts, links, conversations, faults
+//!                    │
+//!   step: faults that are due ─► every shard and endpoint in a drawn order, a check behind each turn
+//!         ─► routers speak ─► frames are looked at ─► ledger: was anything wrong? ─► time goes on
+//!                    │
+//!   until all is calm and every conversation is over ─► endpoints go ─► everything is as at the beginning
+//! ```
+//! | file | idea |
+//! |---|---|
+//! | draw, plan, script, faults | what a seed means |
+//! | world, host | time, order, links; one host, its beginning and its end |
+//! | on_worker, on_endpoint, player | applications, and the script that each plays |
+//! | ledger | what applications did and heard: bytes, ends, causes |
+//! | checks | what must hold of a shard behind every turn, and when all is over |
+//! | frames | frames in words; the ICMP of routers |
+//!
+//! The same seed gives the same run, to the last frame: [`Report::digest`] shows it.
+
+mod checks;
+mod draw;
+mod faults;
+mod frames;
+mod host;
+mod ledger;
+mod on_endpoint;
+mod on_worker;
+mod plan;
+mod player;
+mod script;
+mod world;
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+pub use on_worker::PlannedPanic;
+use plan::WorldPlan;
+use world::World;
+
+const MS: u64 = 1_000_000;
+const SECOND: u64 = 1_000 * MS;
+
+/// What is left out of a world, to see whether it fails without it as well.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Without {
+    /// By bit: conversations.
+    pub conversations: u64,
+    /// Nothing goes wrong on links or with hosts.
+    pub faults: bool,
+}
+
+/// What a world came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Rounds in which everybody was stepped.
+    pub steps: u64,
+    /// Frames that left a port.
+    pub frames: u64,
+    /// Bytes that applications read.
+    pub bytes: u64,
+    /// Connections that were opened.
+    pub connections: u64,
+    /// Virtual time.
+    pub spans: Duration,
+    /// A number made of every frame and its time.
+    pub digest: u64,
+    /// The last segments and events, when they were asked for.
+    pub journal: Vec<String>,
+}
+
+/// What was wrong with a world.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// Its seed.
+    pub seed: u64,
+    /// The step at which it was found.
+    pub step: u64,
+    /// The virtual time.
+    pub at: Duration,
+    /// What was wrong, and where.
+    pub what: String,
+    /// The last segments and events before, when they were asked for.
+    pub journal: Vec<String>,
+}
+
+/// Runs the world of a seed; with `journal`, what happened last comes along.
+///
+/// # Errors
+/// What was wrong first: a check that failed, or a panic.
+pub fn run(seed: u64, without: &Without, journal: bool) -> Result<Report, Box<Failure>> {
+    let mut world = None;
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let plan = WorldPlan::draw(seed, without);
+        world.insert(World::new(plan, journal)).run()
+    }));
+    let what = match result {
+        Ok(Ok(report)) => return Ok(report),
+        Ok(Err(what)) => what,
+        Err(panic) => format!("panic: {}", message(panic.as_ref())),
+    };
+    let (step, at, journal) = match &mut world {
+        Some(world) => {
+            let mut lines: Vec<_> = world.journal.take().unwrap_or_default().into();
+            if journal {
+                lines.extend(catch_unwind(AssertUnwindSafe(|| world.counts())).unwrap_or_default());
+            }
+            (world.steps, Duration::from_nanos(world.now()), lines)
+        }
+        None => (0, Duration::ZERO, Vec::new()),
+    };
+    // What is half done may not drop well.
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(world)));
+    Err(Box::new(Failure {
+        seed,
+        step,
+        at,
+        what,
+        journal,
+    }))
+}
+
+/// The plan of a seed, in words.
+pub fn plan(seed: u64, without: &Without) -> String {
+    format!("{:#?}", WorldPlan::draw(seed, without))
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    if let Some(text) = panic.downcast_ref::<String>() {
+        text
+    } else {
+        panic.downcast_ref::<&str>().copied().unwrap_or("without words")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As many as a debug build does in some seconds; `scripts/sim` does thousands.
+    #[test]
+    fn worlds_hold() {
+        for seed in 0..40 {
+            if let Err(failure) = run(seed, &Without::default(), false) {
+                panic!("seed {seed}: {}", failure.what);
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_run_to_the_last_frame() {
+        for seed in [3, 17, 29] {
+            let first = run(seed, &Without::default(), false).expect("it holds");
+            let mut again = run(seed, &Without::default(), true).expect("it holds");
+            assert!(!std::mem::take(&mut again.journal).is_empty());
+            assert_eq!(first, again, "seed {seed}");
+            assert!(first.frames > 0);
+        }
+    }
+}
