@@ -1,6 +1,7 @@
 //! RFC 9293 by section, and the RFCs that it leans on: a function's name is the requirement.
 #![allow(missing_docs, unreachable_pub, reason = "a test binary has no users")]
 
+mod bbr;
 mod bottleneck;
 mod options_changed;
 mod pacing;
@@ -19,6 +20,7 @@ mod rfc7323_timestamps;
 mod rfc8257_dctcp;
 mod rfc8985_rack;
 mod rfc8985_tlp;
+mod rfc9406_hystart;
 mod rfc9438_cubic;
 mod rfc9937_prr;
 mod s3_10_1_6_calls;

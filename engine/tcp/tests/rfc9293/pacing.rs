@@ -62,19 +62,6 @@ fn pacing_costs_no_goodput_on_short_and_long_paths() {
 }
 
 #[test]
-fn a_shallow_queue_loses_less_of_a_paced_slow_start() {
-    let drops = [Pacing::Off, Pacing::On].map(|pacing| {
-        let mut net = Bottleneck::new(Link::of(50, 40, 60));
-        let mut profile = Bottleneck::profile(CongestionKind::NewReno);
-        profile.pacing = pacing;
-        net.open(&profile);
-        net.run(Duration::from_millis(400));
-        net.drops
-    });
-    assert!(drops[1] <= drops[0], "{drops:?}");
-}
-
-#[test]
 fn a_rate_may_change_while_the_connection_lives() {
     let mut net = Bottleneck::new(Link::of(100, 10, 1_000));
     let mut profile = Bottleneck::profile(KIND);

@@ -137,7 +137,7 @@ impl Bottleneck {
         }
     }
 
-    /// Opens a connection of this profile and brings it to ESTABLISHED, without the link; its number.
+    /// Opens a connection of this profile and brings it to ESTABLISHED, which takes a round trip; its number.
     pub fn open(&mut self, profile: &Profile) -> usize {
         let (start, number) = (self.now, self.flows.len() as u32);
         let path = Path {
@@ -165,18 +165,27 @@ impl Bottleneck {
         let syn = active.poll_transmit(&mut env).expect("a SYN");
         let mut record = SynRecord::from_syn(&syn.header, seeds(1_000 + number), &path, profile, start);
         let answer = record.syn_ack(profile, start);
+        // There and back; others go on meanwhile.
+        self.run(self.link.rtt);
+        let answered = self.now;
+        let mut env = Env {
+            now: answered,
+            profile,
+            pools: &mut pools,
+            counters: &mut counters,
+        };
         let arrival = active.segment_arrives(&answer, None, &mut env);
         assert_eq!(arrival.verdict, Ok(()));
         let last = active.poll_transmit(&mut env).expect("an ACK").header;
         let (mut their_pools, mut their_counters) = (Pools::new(&sizes), TcpCounters::default());
         let mut env = Env {
-            now: start,
+            now: answered,
             profile,
             pools: &mut their_pools,
             counters: &mut their_counters,
         };
         assert_eq!(
-            record.segment_arrives(&last, 0, profile, start),
+            record.segment_arrives(&last, 0, profile, answered),
             SynArrival::Establish
         );
         let mut passive = record.establish(&mut env);
@@ -193,7 +202,7 @@ impl Bottleneck {
             delivered: 0,
             app_rate: None,
             written: 0,
-            began: start,
+            began: answered,
         });
         self.flows.len() - 1
     }
