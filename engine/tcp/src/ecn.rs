@@ -16,7 +16,7 @@ use crate::signals::Arrival;
 use crate::tcb::{Debts, Flags};
 use crate::{Buffers, CongestionKind, Env, Profile, Tcb};
 
-/// Whether a connection uses explicit congestion notification.
+/// Whether a connection uses explicit congestion notification (RFC 9293 §3.8.2, SHLD-8).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Ecn {
     /// Never.

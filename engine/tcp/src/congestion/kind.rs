@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The algorithms that a profile can name.
+/// The algorithms that a profile can name (RFC 9293 §3.8.2, MAY-18).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CongestionKind {

@@ -211,7 +211,7 @@ fn a_mark_means_nothing_where_ecn_was_not_agreed_upon() {
     assert!(end.tcb.status(&end.profile, end.now).cwnd >= before);
 }
 
-// proves: RFC 3168 §6.1.2 (reaction, once a window; CWR)
+// proves: RFC 9293 SHLD-8, RFC 3168 §6.1.2 (reaction, once a window; CWR)
 #[test]
 fn an_echo_brings_the_window_down_once_and_the_peer_is_told() {
     for (kind, left) in [(CongestionKind::NewReno, 5_000), (CongestionKind::Cubic, 7_001)] {

@@ -7,7 +7,7 @@ use fourtuple_tcp::CongestionKind::{Cubic, NewReno};
 use crate::support::{ACK, Bottleneck, Link, Setup, seg};
 use crate::{expect, send};
 
-// proves: RFC 9438 §4.6 (β)
+// proves: RFC 9293 MAY-18, RFC 9438 §4.6 (β)
 #[test]
 fn a_loss_leaves_seven_tenths_and_a_timeout_the_same_threshold() {
     let setup = || Setup::default().profile(|profile| profile.congestion = Cubic);
