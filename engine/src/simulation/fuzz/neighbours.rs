@@ -76,7 +76,7 @@ fn arp(peer: &Peer, step: &[u8]) -> Vec<u8> {
     frame.extend_from_slice(&v4(step[2]));
     frame.extend_from_slice(&station(peer, step[4] >> 3));
     frame.extend_from_slice(&v4(step[3]));
-    if step[6] % 16 == 0 {
+    if step[6].is_multiple_of(16) {
         frame.truncate(14 + usize::from(step[5]));
     }
     frame

@@ -101,7 +101,7 @@ impl Talk {
             _ => {}
         }
         // Several segments may come in one burst.
-        if step[7] % 4 != 0 {
+        if !step[7].is_multiple_of(4) {
             let heard = self.peer.turn(Duration::from_micros(u64::from(step[7]) * 100));
             self.hear(heard);
         }
@@ -148,7 +148,7 @@ impl Talk {
             self.edge = Some(edge);
         }
         if seq == self.nxt && !flags.contains(TcpFlags::RST) {
-            self.nxt = self.nxt + len;
+            self.nxt += len;
         }
         self.peer.say(PORT, &header, &payload);
     }
