@@ -12,7 +12,7 @@ use fourtuple_wire::EtherAddr;
 
 use crate::idle::Sleeper;
 use crate::listener::ListenerId;
-use crate::shard::PortNumber;
+use crate::shard::{PortNumber, Shortage};
 
 /// Messages that wait for one worker from one other.
 pub(crate) const RING: usize = 1024;
@@ -20,8 +20,8 @@ pub(crate) const RING: usize = 1024;
 /// From one worker to another.
 #[derive(Debug)]
 pub(crate) enum MeshMessage<Q: Queue> {
-    /// A frame that the receiver owns, and the port where it came in.
-    Frame(PortNumber, Q::Rx),
+    /// A frame that the receiver owns, the port where it came in, and how short of buffers the sender is there.
+    Frame(PortNumber, Q::Rx, Shortage),
     /// Worker 0 learned where a neighbour is on the link of this port.
     Neighbour(PortNumber, IpAddr, EtherAddr),
     /// Please find out where this neighbour is (to worker 0).

@@ -141,7 +141,7 @@ impl<Q: Queue> Connection<'_, Q> {
         };
         let profile = self.work.profiles.get(conn.profile);
         let room = profile.map_or(0, |profile| conn.tcb.send_room(profile));
-        match self.work.ports[conn.port].share {
+        match self.work.ports[conn.port].shortage.share {
             Some(share) if conn.tcb.queued_bytes() > 0 => {
                 room.min(share.saturating_sub(conn.tcb.pinned()) as usize)
             }

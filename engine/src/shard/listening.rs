@@ -140,7 +140,7 @@ impl<Q: Queue> Work<Q> {
             return Err(DropReason::ConnectionLimit);
         }
         // Established connections keep the buffers they need: new ones are refused before the pool runs out.
-        if self.ports[port].short_of_buffers {
+        if self.ports[port].shortage.short_of_buffers {
             return Err(DropReason::SynBuffersShort);
         }
         Ok(())

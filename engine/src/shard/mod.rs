@@ -38,7 +38,7 @@ pub use calls::{ConnectOptions, WorkerCalls};
 pub use connection::{Connection, ReceivedBytes, SharedBytes};
 pub(crate) use control::{Control, Done};
 pub(crate) use limits::Limits;
-pub(crate) use ports::{MAX_PORTS, PortNumber, PortParts};
+pub(crate) use ports::{MAX_PORTS, PortNumber, PortParts, Shortage};
 pub(crate) use work::{Steering, Work};
 
 use crate::handler::Handler;

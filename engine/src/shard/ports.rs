@@ -59,9 +59,15 @@ pub(crate) struct AttachedPort<Q: Queue> {
     /// Connections and half-open ones of this port that owe something (D1).
     pub(crate) transmit: VecDeque<SlotRef>,
     pub(crate) low_water: u32,
-    /// The pool of receive buffers was under its low-water mark when this turn's burst came.
+    pub(crate) shortage: Shortage,
+}
+
+/// How short of receive buffers the pool is from which a frame came: our own, or that of the worker which handed it over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shortage {
+    /// The pool was under its low-water mark when the turn's burst came.
     pub(crate) short_of_buffers: bool,
-    /// While less than a quarter of the receive buffers is free: the bytes of them that one connection may pin.
+    /// While less than a quarter of the buffers is free: the bytes of them that one connection may pin.
     pub(crate) share: Option<u32>,
 }
 
@@ -76,8 +82,7 @@ impl<Q: Queue> AttachedPort<Q> {
             tx: Vec::with_capacity(TX_BACKLOG * 2),
             transmit: VecDeque::with_capacity(debtors),
             low_water: parts.low_water,
-            short_of_buffers: false,
-            share: None,
+            shortage: Shortage::default(),
         }
     }
 

@@ -20,7 +20,7 @@ use crate::conn_id::{SlotKind, SlotRef};
 use crate::mesh::MeshMessage;
 use crate::records::Conn;
 use crate::shard::limits::{MESH_BUDGET, RX_BUDGET, SCARCE_MARKS, SHARE_OF_FREE};
-use crate::shard::ports::{AttachedPort, PortNumber};
+use crate::shard::ports::{AttachedPort, PortNumber, Shortage};
 use crate::shard::work::Work;
 
 /// What became of one received packet.
@@ -53,8 +53,8 @@ pub(crate) struct Arrived<Q: Queue> {
     hint: Option<SlotRef>,
     /// Where it came in, here or on another worker.
     port: PortNumber,
-    /// The port gave it to us, and another worker may own it.
-    from_port: bool,
+    /// Another worker handed it over, and is so short of buffers as that; else the port gave it to us, and another may own it.
+    steered: Option<Shortage>,
 }
 
 /// The burst of a turn; allocated once.
@@ -98,7 +98,10 @@ pub(crate) fn receive<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
         // Taken out of its place, so that the parsed packet need not move.
         if let Some(frame) = arrived.frame.take() {
             let verdict = match &arrived.parsed {
-                Ok(packet) => work.dispatch(arrived, packet, frame),
+                Ok(packet) => match arrived.steered {
+                    None => work.dispatch(arrived, packet, frame),
+                    Some(shortage) => work.dispatch_steered(arrived, packet, frame, shortage),
+                },
                 Err(reason) => Verdict::Dropped(*reason),
             };
             work.verdict(verdict);
@@ -131,7 +134,7 @@ fn take_burst<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>, port: PortNumb
             hash: 0,
             hint: None,
             port,
-            from_port: true,
+            steered: None,
         });
     }
 }
@@ -143,7 +146,7 @@ fn hear_other_workers<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
         };
         work.busy = true;
         match message {
-            MeshMessage::Frame(port, frame) => {
+            MeshMessage::Frame(port, frame, shortage) => {
                 work.counters.steered_in += 1;
                 let parsed = work.ports[port].parse(&frame);
                 burst.arrived.push(Arrived {
@@ -152,7 +155,7 @@ fn hear_other_workers<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
                     hash: 0,
                     hint: None,
                     port,
-                    from_port: false,
+                    steered: Some(shortage),
                 });
             }
             MeshMessage::Neighbour(port, ip, ether) => work.learn_neighbour(port, ip, ether),
@@ -167,9 +170,11 @@ impl<Q: Queue> AttachedPort<Q> {
     /// How many buffers are free as this turn's burst comes, each of so many bytes.
     fn look_at_buffers(&mut self, space: usize) {
         let free = self.queue.pool().rx_free;
-        self.short_of_buffers = free < self.low_water;
         let scarce = free < self.low_water.saturating_mul(SCARCE_MARKS);
-        self.share = scarce.then(|| free / SHARE_OF_FREE * space as u32);
+        self.shortage = Shortage {
+            short_of_buffers: free < self.low_water,
+            share: scarce.then(|| free / SHARE_OF_FREE * space as u32),
+        };
     }
 
     #[inline]
@@ -200,7 +205,7 @@ impl<Q: Queue> Work<Q> {
     #[inline]
     fn dispatch(&mut self, arrived: &Arrived<Q>, packet: &Packet, frame: Q::Rx) -> Verdict {
         let port = arrived.port;
-        let owner = if arrived.from_port {
+        let owner = if arrived.steered.is_none() {
             self.owner_of(packet)
         } else {
             self.worker
@@ -220,6 +225,21 @@ impl<Q: Queue> Work<Q> {
         } else {
             self.answer_for_host(port, packet, &frame).into()
         }
+    }
+
+    /// What is kept of a frame that was handed over pins the other worker's buffers, without which it hears no acknowledgment that
+    /// would free them: it is taken as that one is short of them, not we.
+    fn dispatch_steered(
+        &mut self,
+        arrived: &Arrived<Q>,
+        packet: &Packet,
+        frame: Q::Rx,
+        shortage: Shortage,
+    ) -> Verdict {
+        let own = std::mem::replace(&mut self.ports[arrived.port].shortage, shortage);
+        let verdict = self.dispatch(arrived, packet, frame);
+        self.ports[arrived.port].shortage = own;
+        verdict
     }
 
     /// Whether a segment may be looked at. Where there is one port, what has a record has addresses that were looked at when it
@@ -262,7 +282,11 @@ impl<Q: Queue> Work<Q> {
     }
 
     fn steer(&mut self, owner: u16, port: PortNumber, frame: Q::Rx) -> Verdict {
-        match self.mesh.try_say(owner, MeshMessage::Frame(port, frame)) {
+        let shortage = self.ports[port].shortage;
+        match self
+            .mesh
+            .try_say(owner, MeshMessage::Frame(port, frame, shortage))
+        {
             Ok(()) => Verdict::Steered,
             Err(_) => Verdict::Dropped(DropReason::SteerRingFull),
         }
@@ -350,12 +374,12 @@ impl<Q: Queue> Work<Q> {
     /// Payload for this connection may be kept (D5): there is plenty of room, or the connection has a share of what is left.
     #[inline]
     fn may_pin(&self, slot: SlotRef, port: PortNumber, segment: &TcpPacket) -> bool {
-        let port = &self.ports[port];
-        let Some(share) = port.share else {
+        let shortage = self.ports[port].shortage;
+        let Some(share) = shortage.share else {
             return true;
         };
         let has_share = |conn: &Conn<Q>| conn.tcb.has_share(segment.header.seq, share);
-        !port.short_of_buffers && self.records.conn(slot).is_none_or(has_share)
+        !shortage.short_of_buffers && self.records.conn(slot).is_none_or(has_share)
     }
 
     /// Payload is not kept (D5) under the low-water mark, or when the connection has its share: the acknowledgment that came with it may free buffers, and the peer

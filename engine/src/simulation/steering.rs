@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use fourtuple_nic_mem::{End, Spread};
+use fourtuple_nic_mem::{End, MemQueue, Spread};
 
 use super::handlers::{Client, Echo, Errand};
 use super::{Plan, World};
+use crate::handler::Handler;
 use crate::listener::Listen;
+use crate::shard::Connection;
 
 #[test]
 fn frames_on_the_wrong_worker_reach_their_owner() {
@@ -76,4 +78,50 @@ fn a_full_ring_to_the_owner_costs_a_retransmission_and_no_more() {
         outcome.lock().unwrap().finished == 200
     });
     assert_eq!(outcome.lock().unwrap().failed, []);
+}
+
+/// Echoes at port 7, and reads nothing of what comes to port 9.
+struct LazyAtNine(Echo);
+
+impl Handler<MemQueue> for LazyAtNine {
+    type State = ();
+
+    fn on_readable(&mut self, connection: &mut Connection<'_, MemQueue>, (): &mut ()) {
+        if connection.local().port() == 7 {
+            self.0.on_readable(connection, &mut ());
+        }
+    }
+
+    fn on_writable(&mut self, connection: &mut Connection<'_, MemQueue>, (): &mut ()) {
+        self.on_readable(connection, &mut ());
+    }
+}
+
+#[test]
+fn what_is_kept_of_steered_frames_leaves_their_receiver_buffers_to_hear_with() {
+    let plan = Plan {
+        server_workers: 2,
+        pools: 128,
+        ..Plan::default()
+    };
+    let errands = ["10.0.0.1:9", "10.0.0.1:7"]
+        .map(|remote| Errand {
+            remote: remote.parse().unwrap(),
+            connections: 4,
+            bytes: 200_000,
+        })
+        .to_vec();
+    for all_to in [0, 1] {
+        let (client, outcome) = Client::new(errands.clone());
+        let mut client = Some(client);
+        let mut world = World::new(&plan, |_| LazyAtNine(Echo::default()), |_| client.take().unwrap());
+        world.server.listen(0, &Listen::on_ports(7..=9));
+        world.wire.set_spread(End::A, Spread::AllTo(all_to));
+        // Those at port 9 take what they get of the buffers, and give nothing back.
+        world.run_until(Duration::from_secs(60), |_| outcome.lock().unwrap().finished == 4);
+        let free = world.server.shards[usize::from(all_to)]
+            .counters()
+            .rx_buffers_free;
+        assert!(free > 0, "the worker that all frames come to still hears");
+    }
 }

@@ -33,7 +33,18 @@ impl<B: Buffers> Tcb<B> {
         })
     }
 
-    /// Looks at everything that belongs together: sequence space, queues, charges, timers.
+    /// Sequence space and timers: what costs the same for any connection.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn audit_spaces(&self) -> Result<(), &'static str> {
+        if self.state.is_synchronised() {
+            self.spaces_fit()?;
+        }
+        Ok(())
+    }
+
+    /// The same, and everything that belongs together: queues and charges, node by node.
     ///
     /// Returns the buffer space that is charged and lies in no queue: what the application took and did not release.
     ///
@@ -60,13 +71,11 @@ impl<B: Buffers> Tcb<B> {
         if self.queue.held(&pools.send) != Some(self.queue.len()) {
             return Err("the send queue does not hold the bytes that it counts");
         }
-        if self.state.is_synchronised() {
-            self.audit_spaces()?;
-        }
+        self.audit_spaces()?;
         Ok(taken)
     }
 
-    fn audit_spaces(&self) -> Result<(), &'static str> {
+    fn spaces_fit(&self) -> Result<(), &'static str> {
         if !self.snd.una.at_or_before(self.snd.nxt) {
             return Err("SND.UNA is beyond SND.NXT");
         }
