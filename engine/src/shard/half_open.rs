@@ -37,6 +37,8 @@ impl<Q: Queue> Work<Q> {
         {
             SynArrival::Establish => self.establish(slot, port, packet, segment, frame),
             SynArrival::SynAck => {
+                // Where this SYN came from, should the first one's frame have been damaged on its way.
+                half_open.ether_source = packet.ether_source;
                 if !std::mem::replace(&mut half_open.transmit, true) {
                     self.ports[port].transmit.push_back(slot);
                 }

@@ -37,6 +37,8 @@ pub(super) struct Ledger {
     pub(super) bytes: u64,
     pub(super) planned_panics: u64,
     pub(super) opened: u64,
+    /// A table has fewer places than there may be connections: an open may be refused until its time is over.
+    pub(super) tables_may_be_full: bool,
 }
 
 /// One connection, from both ends.
@@ -102,6 +104,7 @@ impl Ledger {
             bytes: 0,
             planned_panics: 0,
             opened: 0,
+            tables_may_be_full: false,
         }
     }
 
@@ -272,7 +275,8 @@ impl Ledger {
         }
         self.note(part, || "sees the end of file".into());
         let (read, other) = (self.side(part).read, *self.other(part));
-        if !other.shut {
+        // An endpoint that is dropped closes what it had, also what it had not heard to be open.
+        if !other.shut && other.stage != Stage::LetGo {
             self.fail(part, || {
                 "the end of file came, and the peer did not say so".into()
             });
@@ -316,9 +320,12 @@ impl Ledger {
             self.fail(part, || format!("told of its end when it was {before:?}"));
         }
         // Only the last acknowledgment was lost, and the peer's TIME_WAIT shorter than a retransmission.
-        let nothing_lost = mine.shut && mine.saw_end_of_file && others.closed && others.read == mine.written;
+        let heard_all = mine.saw_end_of_file || mine.closed;
+        let nothing_lost = mine.shut && heard_all && others.closed && others.read == mine.written;
         match outcome {
             Err(ConnectionError::Reset) if nothing_lost => {}
+            // What the acceptor never had a place for ends with its half-open record, or with the opener's patience.
+            Err(_) if self.tables_may_be_full && others.stage == Stage::NotYet => {}
             Err(why) if !excused => self.fail(part, || format!("ended without a cause: {why}")),
             Ok(()) if before == Stage::Opening => self.fail(part, || "ended well and never opened".into()),
             Ok(()) if !mine.shut => self.fail(part, || "ended well, and it had not closed".into()),

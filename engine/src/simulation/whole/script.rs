@@ -195,8 +195,9 @@ fn side(draw: &mut Draw, total: u64, way: Way) -> Script {
     }
 }
 
-/// The longest time for which an application waits for what it can't know will come, once all is calm.
-pub(super) const PATIENCE: u64 = 40 * SECOND;
+/// The longest time for which an application waits for what it can't know will come, once all is calm: longer than a half-open
+/// record lives, for two hosts that are full of each other's wait so long.
+pub(super) const PATIENCE: u64 = 100 * SECOND;
 
 /// Between two looks at something that can't be done yet.
 pub(super) const RETRY: u64 = 50 * MS;

@@ -72,7 +72,8 @@ impl World {
     pub(super) fn new(plan: WorldPlan, journal: bool) -> Self {
         let clock = VirtualClock::new();
         let offsets: Vec<_> = plan.hosts.iter().map(|host| host.clock).collect();
-        let ledger = Ledger::new(plan.conversations.clone(), plan.calm_at, offsets, journal);
+        let mut ledger = Ledger::new(plan.conversations.clone(), plan.calm_at, offsets, journal);
+        ledger.tables_may_be_full = plan.hosts.iter().any(|host| host.connections < 16);
         let shared = Shared::new(ledger);
         let mut wires = Vec::new();
         let mut queues: Vec<_> = plan.hosts.iter().map(|_| Vec::new()).collect();
