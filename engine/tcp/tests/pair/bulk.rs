@@ -297,20 +297,15 @@ fn links() -> Vec<(&'static str, Bottleneck, u64)> {
         .collect()
 }
 
+/// More seeds for figures: `BULK_SEEDS=9 cargo nextest run -p fourtuple-tcp --test pair congestion_window_allows --no-capture`.
 #[test]
+#[expect(clippy::print_stdout, reason = "the figures are shown with --no-capture")]
 fn loss_and_reordering_leave_what_the_congestion_window_allows() {
+    let asked = std::env::var("BULK_SEEDS").ok();
+    let seeds = asked.and_then(|seeds| seeds.parse().ok()).unwrap_or(1);
     for (name, link, least) in links() {
-        let figure = goodput_kbits(&link, 1, |_| ());
+        let figure = goodput_kbits(&link, seeds, |_| ());
+        println!("{name}: {figure} kb/s");
         assert!(figure >= least, "{name}: {figure} kb/s");
-    }
-}
-
-/// `cargo nextest run -p fourtuple-tcp --test pair bulk --run-ignored only --no-capture`
-#[test]
-#[ignore = "prints figures"]
-#[expect(clippy::print_stdout, reason = "that is what it is for")]
-fn figures() {
-    for (name, link, _) in links() {
-        println!("{name}: {} kb/s", goodput_kbits(&link, 9, |_| ()));
     }
 }
