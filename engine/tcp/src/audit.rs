@@ -121,12 +121,12 @@ mod tests {
             let node = pool.insert(node).ok().expect("room");
             queue.append(node, &mut pool);
         }
-        let space = 2 * Frame::new(b"ab").space() as u32;
-        assert_eq!(queue.held(&pool), Some((space, 5)));
+        let space = |frames: [&[u8]; 2]| frames.map(|bytes| Frame::new(bytes).space() as u32).iter().sum();
+        assert_eq!(queue.held(&pool), Some((space([b"ab", b"cde"]), 5)));
         let mut behind = Reassembly::new();
         behind.insert(SeqNum(10), Frame::new(b"xy"), &mut pool);
         behind.insert(SeqNum(20), Frame::new(b"z"), &mut pool);
-        assert_eq!(behind.audit(SeqNum(9), &pool), Some(space));
+        assert_eq!(behind.audit(SeqNum(9), &pool), Some(space([b"xy", b"z"])));
         assert_eq!(behind.audit(SeqNum(15), &pool), None, "it should have been taken");
     }
 }
