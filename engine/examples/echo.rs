@@ -37,8 +37,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ip: vec![ip.parse()?],
         ..Config::default()
     };
-    let engine = Engine::start_with(config, |_worker| Echo)?;
-    engine.listen(Listen::on(7))?;
+    let _engine = Engine::builder(config)
+        .listen(Listen::on(7))
+        .start_with(|_worker| Echo)?;
     loop {
         std::thread::sleep(Duration::from_secs(1));
     }

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use fourtuple_nic::MacAddr;
-use fourtuple_tcp::{CongestionKind, Ecn};
+use fourtuple_tcp::{CongestionKind, Ecn, Profile};
 use ipnet::IpNet;
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{IntoDeserializer, SeqAccess, Visitor};
@@ -167,6 +167,19 @@ impl Config {
         let text = std::fs::read_to_string(path)
             .map_err(|error| ConfigError::Toml(format!("{}: {error}", path.display())))?;
         Self::from_toml(&text)
+    }
+
+    /// Options that connections have unless they are given others: this engine's buffers, MSL, congestion control and ECN, and
+    /// TCP's defaults.
+    pub fn profile(&self) -> Profile {
+        Profile {
+            msl: self.msl,
+            congestion: self.congestion,
+            ecn: self.ecn,
+            receive_buffer: self.receive_buffer,
+            send_buffer: self.send_buffer,
+            ..Profile::default()
+        }
     }
 
     /// The ports to attach to, interfaces first.

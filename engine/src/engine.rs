@@ -1,6 +1,9 @@
 //! The engine: workers started, told what to do, watched, drained and stopped.
 
+mod builder;
 mod start;
+
+pub use builder::Builder;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
@@ -55,8 +58,10 @@ const MAX_LISTENERS: u16 = 4096;
 /// # }
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let config = fourtuple::Config::from_toml("iface = 'veth0'\nip = ['10.99.0.2/24']\nworkers = 2")?;
-/// let engine = fourtuple::Engine::start_with(config, |_worker| Echo)?;
-/// engine.listen(fourtuple::Listen::on(7))?;
+/// let engine = fourtuple::Engine::builder(config)
+///     .listen(fourtuple::Listen::on(7))
+///     .start_with(|_worker| Echo)?;
+/// # drop(engine);
 /// # Ok(())
 /// # }
 /// ```
@@ -67,9 +72,12 @@ pub struct Engine<Q: Queue = PortQueue> {
     next_listener: AtomicU16,
     stop: Arc<AtomicBool>,
     sleepers: Vec<Arc<Sleeper>>,
+    /// The workers poll; until then they only do as they are told.
+    open: Arc<AtomicBool>,
+    /// Those that the builder was given.
+    listeners: Vec<Listener>,
     estates: Mutex<Sender<Estate<Q>>>,
     control_thread: Option<JoinHandle<()>>,
-    profile: Profile,
     #[cfg(feature = "stats-server")]
     stats: Option<StatsServer>,
 }
@@ -93,34 +101,27 @@ impl<Q: Queue> std::fmt::Debug for Engine<Q> {
 impl<Q: Queue> Engine<Q> {
     /// Options that connections have unless they are given others: this engine's buffers and MSL, and TCP's defaults.
     pub fn profile(&self) -> Profile {
-        self.profile.clone()
+        self.config.profile()
     }
 
-    /// Listens on a port, on all workers. Returns when all of them do.
+    /// Lets the workers take frames.
+    fn open(&self) {
+        self.open.store(true, Ordering::Release);
+    }
+
+    /// The listeners that the builder was given, in that order.
+    pub fn listeners(&self) -> &[Listener] {
+        &self.listeners
+    }
+
+    /// Listens on a port, on all workers. Returns when all of them do. Clients that came before are reset; a [`Builder`] opens
+    /// listeners before the first frame is taken.
     ///
     /// # Errors
     /// [`ConfigError`] when the port is taken or the address is none of ours.
     pub fn listen(&self, listen: Listen) -> Result<Listener, ConfigError> {
-        if listen.port == 0 {
-            let problem = "0 can't be listened on; choose 1–65535".to_owned();
-            return Err(ConfigError::Field {
-                field: "port",
-                problem,
-            });
-        }
+        listen.validate(&self.config)?;
         let ports = listen.ports();
-        if ports.is_empty() {
-            let problem = format!("{}-{} is no range of ports", ports.start(), ports.end());
-            return Err(ConfigError::Field {
-                field: "port",
-                problem,
-            });
-        }
-        if let Some(address) = listen.address
-            && !self.config.ip.iter().any(|net| net.addr() == address)
-        {
-            return Err(ConfigError::NotOurAddress(address));
-        }
         let mut listening = self
             .watch
             .listening

@@ -25,8 +25,9 @@
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let config = fourtuple::Config::from_toml("iface = 'veth0'\nip = ['10.99.0.2/24']\nworkers = 2")?;
-//!     let engine = fourtuple::Engine::start_with(config, |_worker| Echo)?;
-//!     engine.listen(fourtuple::Listen::on(7))?;
+//!     let _engine = fourtuple::Engine::builder(config)
+//!         .listen(fourtuple::Listen::on(7))
+//!         .start_with(|_worker| Echo)?;
 //!     std::thread::park();
 //!     Ok(())
 //! }
@@ -68,7 +69,7 @@ mod worker;
 pub use at_port::AtPort;
 pub use config::{Config, Driver, Idle};
 pub use conn_id::ConnId;
-pub use engine::Engine;
+pub use engine::{Builder, Engine};
 pub use error::{ApiMisuse, ConfigError, ConnectError, ConnectionError, StartError};
 pub use fourtuple_nic::{MacAddr, NicError, Queue};
 pub use fourtuple_tcp::{CongestionKind, Ecn, KeepAlive, Pacing, Profile, State, Status};

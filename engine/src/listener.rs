@@ -3,6 +3,9 @@
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
+use crate::config::Config;
+use crate::error::ConfigError;
+
 /// A listener's number, the same on every worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ListenerId(pub(crate) u16);
@@ -85,6 +88,29 @@ impl Listen {
     /// The ports it listens on.
     pub fn ports(&self) -> RangeInclusive<u16> {
         self.port..=self.last_port.unwrap_or(self.port)
+    }
+
+    /// Whether an engine of this configuration can listen so.
+    pub(crate) fn validate(&self, config: &Config) -> Result<(), ConfigError> {
+        let wrong = |problem| {
+            Err(ConfigError::Field {
+                field: "port",
+                problem,
+            })
+        };
+        if self.port == 0 {
+            return wrong("0 can't be listened on; choose 1–65535".to_owned());
+        }
+        let ports = self.ports();
+        if ports.is_empty() {
+            return wrong(format!("{}-{} is no range of ports", ports.start(), ports.end()));
+        }
+        match self.address {
+            Some(address) if !config.ip.iter().any(|net| net.addr() == address) => {
+                Err(ConfigError::NotOurAddress(address))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// For endpoints instead of the handler.

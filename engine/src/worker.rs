@@ -1,6 +1,7 @@
 //! The thread round a shard: reads the clock, turns, publishes, and sleeps when there is nothing to do.
 //!
 //! ```text
+//!   held:  control, until listeners and what else the engine begins with are in place
 //!   loop:  control ─► turn(now) ─► clock ─► publish news (≤ 1/ms) ─► nothing to do for long: sleep
 //!   stop:  turns on while frames are not sent (≤ 100 ms)
 //! ```
@@ -45,6 +46,9 @@ const PULSE: Duration = Duration::from_millis(100);
 /// would send again.
 const LINGER: Duration = Duration::from_millis(100);
 
+/// How often a worker that is not to take frames yet looks whether it is told something.
+const HELD: Duration = Duration::from_micros(200);
+
 /// A worker before and while it runs.
 pub(crate) struct Worker<Q: Queue, H: Handler<Q>, C: Clock> {
     pub(crate) shard: Shard<Q, H>,
@@ -53,6 +57,8 @@ pub(crate) struct Worker<Q: Queue, H: Handler<Q>, C: Clock> {
     pub(crate) publisher: Publisher,
     pub(crate) sleeper: Arc<Sleeper>,
     pub(crate) idle: Idle,
+    /// Frames may be taken: all that was to be in place before the first one is.
+    pub(crate) open: Arc<AtomicBool>,
     pub(crate) stop: Arc<AtomicBool>,
 }
 
@@ -71,6 +77,10 @@ struct Course {
 impl<Q: Queue, H: Handler<Q>, C: Clock> Worker<Q, H, C> {
     /// Turns until told to stop, and a little longer while frames wait to be sent.
     pub(crate) fn run(mut self) {
+        while !self.open.load(Ordering::Acquire) && !self.stop.load(Ordering::Acquire) {
+            self.obey();
+            std::thread::sleep(HELD);
+        }
         let now = self.now();
         let mut course = Course {
             now,

@@ -7,12 +7,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use fourtuple_nic::{Clock, Queue, Reta, Toeplitz};
-use fourtuple_tcp::Profile;
 use fourtuple_wire::Instant;
 
-use super::{Engine, WorkerHandle};
+use super::{Builder, Engine, WorkerHandle};
 use crate::at_port::AtPort;
-use crate::attach::{Attachment, PortQueue, PortQueues, attach};
+use crate::attach::{Attachment, PortQueue, PortQueues};
 use crate::config::Config;
 use crate::error::{ConfigError, StartError};
 use crate::handler::{Handler, NoHandler};
@@ -50,6 +49,11 @@ const ESTATE_LATE_STEP: Duration = Duration::from_millis(50);
 const ESTATE_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Engine<PortQueue> {
+    /// What to start an engine with, listeners among it.
+    pub fn builder(config: Config) -> Builder {
+        Builder::new(config)
+    }
+
     /// Starts an engine whose connections all go to endpoints.
     ///
     /// # Errors
@@ -66,10 +70,7 @@ impl Engine<PortQueue> {
         config: Config,
         make: impl FnMut(u16) -> H,
     ) -> Result<Self, StartError> {
-        config.validate()?;
-        let cores = choose_cores(&config)?;
-        let attachment = attach(&config)?;
-        Self::start_on_cores(config, attachment, make, cores)
+        Self::builder(config).start_with(make)
     }
 }
 
@@ -83,12 +84,11 @@ impl<Q: Queue> Engine<Q> {
         attachment: Attachment<Q, C>,
         make: impl FnMut(u16) -> H,
     ) -> Result<Self, StartError> {
-        config.validate()?;
-        let cores = choose_cores(&config)?;
-        Self::start_on_cores(config, attachment, make, cores)
+        Builder::new(config).start_on(attachment, make)
     }
 
-    fn start_on_cores<H: Handler<Q>, C: Clock + Clone + Sync>(
+    /// The workers' threads run, and take no frame before the engine is opened.
+    pub(super) fn start_on_cores<H: Handler<Q>, C: Clock + Clone + Sync>(
         config: Config,
         attachment: Attachment<Q, C>,
         mut make: impl FnMut(u16) -> H,
@@ -135,7 +135,8 @@ impl<Q: Queue> Engine<Q> {
             watch,
             next_listener: AtomicU16::new(0),
             stop: Arc::new(AtomicBool::new(false)),
-            profile: profile(&config),
+            open: Arc::new(AtomicBool::new(false)),
+            listeners: Vec::new(),
             sleepers: sleepers.clone(),
             estates: Mutex::new(estates),
             control_thread: Some(control_thread),
@@ -169,6 +170,7 @@ impl<Q: Queue> Engine<Q> {
                 publisher,
                 sleeper: Arc::clone(&sleeper),
                 idle: engine.config.idle,
+                open: Arc::clone(&engine.open),
                 stop: Arc::clone(&engine.stop),
             };
             let thread = spawn(number, core, worker, attachment.enter_thread)?;
@@ -238,7 +240,7 @@ impl<Q: Queue> Engine<Q> {
             },
             v4: config.ip.iter().any(|net| net.addr().is_ipv4()),
             v6: config.ip.iter().any(|net| net.addr().is_ipv6()),
-            profile: self.profile.clone(),
+            profile: config.profile(),
             quiet_until: if config.quiet_time {
                 started + config.msl
             } else {
@@ -305,20 +307,8 @@ fn spawn_control<Q: Queue>(
         })
 }
 
-/// Options that connections have unless they are given others.
-fn profile(config: &Config) -> Profile {
-    Profile {
-        msl: config.msl,
-        congestion: config.congestion,
-        ecn: config.ecn,
-        receive_buffer: config.receive_buffer,
-        send_buffer: config.send_buffer,
-        ..Profile::default()
-    }
-}
-
 /// A core for each worker, if this process may use as many.
-fn choose_cores(config: &Config) -> Result<Vec<Option<usize>>, StartError> {
+pub(super) fn choose_cores(config: &Config) -> Result<Vec<Option<usize>>, StartError> {
     let available: Vec<usize> = core_affinity::get_core_ids()
         .unwrap_or_default()
         .into_iter()

@@ -162,6 +162,7 @@ fn a_worker_that_is_stopped_sends_what_it_owes_first() {
         publisher,
         sleeper: Arc::clone(&arena.world.server.sleepers[0]),
         idle: Idle::Adaptive,
+        open: Arc::new(true.into()),
         stop: Arc::new(true.into()),
     };
     worker.run();

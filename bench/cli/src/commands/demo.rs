@@ -69,14 +69,13 @@ pub(crate) fn run(demo: &Demo) -> Result<(), Failure> {
 
     let (server_port, generator_port) = attach_pair(&server_config)?;
     let capacity = server_config.max_connections;
-    let server: Engine<PortQueue> = Engine::start_on(server_config, server_port, |_| {
-        Services::new(Arc::new([kind]), Site::Page(PAGE))
-    })?;
     let mut listen = Listen::on(kind.port());
-    listen.profile = server.profile();
+    listen.profile = server_config.profile();
     listen.profile.nodelay = true;
     listen.syn_queue = listen.syn_queue.max(demo.run.connections.saturating_mul(2));
-    server.listen(listen)?;
+    let server = Engine::builder(server_config)
+        .listen(listen)
+        .start_on(server_port, |_| Services::new(Arc::new([kind]), Site::Page(PAGE)))?;
     tell_stats(&demo.run, &server);
     let generator: Engine<PortQueue> =
         Engine::start_on(generator_config, generator_port, |worker| run.generator(worker))?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fourtuple::attach::PortQueue;
-use fourtuple::{ConfigError, Engine, Listen, Listener};
+use fourtuple::{Config, ConfigError, Engine, Listen, Listener};
 
 use crate::args::{Mode, Serve};
 use crate::attach::config;
@@ -24,14 +24,20 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Failure> {
     let site = site(serve)?;
     let config = config(&serve.attach, &serve.engine, serve.stats, serve.max_connections)?;
     let signals = Signals::install()?;
-    let engine: Engine<PortQueue> = match serve.mode {
+    let mut builder = Engine::builder(config.clone());
+    for service in &serve.services {
+        builder = builder.listen(listen(serve, &config, service));
+    }
+    let engine = match serve.mode {
         Mode::Handler => {
             let kinds: Arc<[Kind]> = serve.services.iter().map(|service| service.kind).collect();
-            Engine::start_with(config, |_| Services::new(Arc::clone(&kinds), site.clone()))?
+            builder.start_with(|_| Services::new(Arc::clone(&kinds), site.clone()))?
         }
-        Mode::Threads(_) => Engine::start(config)?,
+        Mode::Threads(_) => builder.start()?,
     };
-    let listeners = listen(serve, &engine)?;
+    // Their numbers count from 0, in the order of the services.
+    let kinds = serve.services.iter().map(|service| service.kind);
+    let listeners: Vec<(Listener, Kind)> = engine.listeners().iter().copied().zip(kinds).collect();
     let threads = match serve.mode {
         Mode::Handler => None,
         Mode::Threads(count) => Some(Threads::start(&engine, &listeners, count, &site)?),
@@ -100,27 +106,22 @@ fn site(serve: &Serve) -> Result<Site, Failure> {
     Ok(Site::Files(Arc::new(files)))
 }
 
-/// Listeners in the order of the services: their numbers count from 0.
-fn listen(serve: &Serve, engine: &Engine<PortQueue>) -> Result<Vec<(Listener, Kind)>, Failure> {
-    let mut profile = engine.profile();
+/// How to listen for a service.
+fn listen(serve: &Serve, config: &Config, service: &Service) -> Listen {
+    let mut profile = config.profile();
     profile.nodelay = true;
     profile.keepalive = serve.keepalive;
-    let mut listeners = Vec::new();
-    for service in &serve.services {
-        let listen = Listen {
-            backlog: serve.backlog,
-            syn_queue: serve.syn_queue,
-            syn_cookies: serve.syn_cookies.into(),
-            profile: profile.clone(),
-            ..Listen::on_ports(service.first..=service.last)
-        };
-        let listen = match serve.mode {
-            Mode::Handler => listen,
-            Mode::Threads(_) => listen.for_endpoints(),
-        };
-        listeners.push((engine.listen(listen)?, service.kind));
+    let listen = Listen {
+        backlog: serve.backlog,
+        syn_queue: serve.syn_queue,
+        syn_cookies: serve.syn_cookies.into(),
+        profile,
+        ..Listen::on_ports(service.first..=service.last)
+    };
+    match serve.mode {
+        Mode::Handler => listen,
+        Mode::Threads(_) => listen.for_endpoints(),
     }
-    Ok(listeners)
 }
 
 /// One line a service, for people and for scripts that wait for it.

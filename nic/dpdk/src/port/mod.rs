@@ -22,7 +22,6 @@ mod xdp;
 
 use std::os::fd::RawFd;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
 
 use fourtuple_nic::{MacAddr, NicError, PortStats, Promises};
 
@@ -74,8 +73,6 @@ struct Nature {
     counts_bytes: bool,
     /// Received frames lie where the driver has the kernel write them, in the receive pool (`xdp.rs`).
     umem: bool,
-    /// Nothing is received before.
-    silent_until: Option<Instant>,
     /// Shut while the other end is not there.
     gate: Option<Arc<Gate>>,
     /// The other end is a program that may stop reading for good.
@@ -222,7 +219,6 @@ impl Nature {
             told_mtu: u16::MAX,
             counts_bytes: true,
             umem: false,
-            silent_until: None,
             gate: None,
             may_stall: false,
         }
@@ -323,8 +319,7 @@ impl Port {
             may_stall: nature.may_stall || nature.gate.is_some(),
             gate: nature.gate,
         });
-        let silent_until = nature.silent_until;
-        let hand_out = |(queue, fd)| DpdkQueue::new(Arc::clone(&inner), queue, fd, silent_until);
+        let hand_out = |(queue, fd)| DpdkQueue::new(Arc::clone(&inner), queue, fd);
         let queues = (0..queues).zip(wait_fds).map(hand_out).collect();
         Ok(Self { inner, queues })
     }

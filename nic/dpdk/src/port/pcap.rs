@@ -2,7 +2,6 @@
 //! `net_pcap0,rx_iface_in=v0,tx_iface=v0`. A file's frames come as fast as they are taken, whenever they were captured.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use fourtuple_nic::NicError;
 
@@ -12,9 +11,6 @@ use super::{Nature, PortOptions};
 
 /// What names of these devices begin with.
 pub(super) const DRIVER: &str = "net_pcap";
-
-/// So long after the port was made a file's frames begin to come: whoever started the engine has its listeners by then.
-const SILENCE: Duration = Duration::from_millis(250);
 
 /// Checks what the driver would only fail on: files, interfaces, privilege, and as many of each as there are queues.
 pub(super) fn require(label: &str, arguments: &str, queues: u16) -> Result<(), NicError> {
@@ -69,13 +65,11 @@ pub(super) fn require(label: &str, arguments: &str, queues: u16) -> Result<(), N
 
 /// What such a port is like.
 pub(super) fn nature(arguments: &str, options: &PortOptions) -> Nature {
-    let replays = values(arguments, &["rx_pcap"]).next().is_some();
     let interface = values(arguments, &["iface", "rx_iface", "rx_iface_in"]).next();
     Nature {
         // What Linux captured of itself has partial checksums, as what it sends has.
         kernel_peer: true,
         carrier: interface.and_then(Carrier::of),
-        silent_until: replays.then(|| Instant::now() + SILENCE),
         ..Nature::polled(options)
     }
 }
@@ -120,17 +114,6 @@ mod tests {
         assert_eq!(
             require("p", &format!("rx_pcap={here},tx_pcap=out.pcap"), 1),
             Ok(())
-        );
-    }
-
-    #[test]
-    fn only_a_replay_keeps_silent_at_first() {
-        let options = PortOptions::default();
-        assert!(nature("rx_pcap=a,tx_pcap=b", &options).silent_until.is_some());
-        assert!(
-            nature("rx_iface_in=lo,tx_iface=lo", &options)
-                .silent_until
-                .is_none()
         );
     }
 }

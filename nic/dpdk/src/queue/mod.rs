@@ -54,8 +54,6 @@ pub struct DpdkQueue {
     reclaims: bool,
     /// Bytes are counted here, since the driver does not.
     counts_bytes: bool,
-    /// Nothing is received before.
-    silent_until: Option<Instant>,
     headers: Stash,
     /// Since when the ring has been full without a break; only where the other end may stop reading.
     stalled: Option<Instant>,
@@ -67,12 +65,7 @@ unsafe impl Send for DpdkQueue {}
 
 impl DpdkQueue {
     /// Made once for each queue index of a port (invariant 4).
-    pub(crate) fn new(
-        port: Arc<Inner>,
-        queue: u16,
-        wait_fd: Option<RawFd>,
-        silent_until: Option<Instant>,
-    ) -> Self {
+    pub(crate) fn new(port: Arc<Inner>, queue: u16, wait_fd: Option<RawFd>) -> Self {
         let promises = port.promises();
         let (id, device_queue) = port.place(queue);
         Self {
@@ -84,7 +77,6 @@ impl DpdkQueue {
             wait_fd,
             reclaims: true,
             counts_bytes: !port.counts_bytes(),
-            silent_until,
             headers: Stash::default(),
             stalled: None,
             port,
@@ -152,16 +144,6 @@ impl DpdkQueue {
         kept
     }
 
-    /// Whether the time to receive has not come.
-    #[cold]
-    fn keeps_silent(&mut self) -> bool {
-        let silent = self.silent_until.is_some_and(|until| Instant::now() < until);
-        if !silent {
-            self.silent_until = None;
-        }
-        silent
-    }
-
     /// A plain copy of a frame that we may not keep as it is; `None`, counted, when that is not possible.
     #[cold]
     fn flatten(&self, frame: RawMbuf) -> Option<RawMbuf> {
@@ -221,9 +203,6 @@ impl Queue for DpdkQueue {
     #[inline]
     fn rx_burst(&mut self, into: &mut Vec<Mbuf>, max: usize) -> usize {
         eal::pass();
-        if self.silent_until.is_some() && self.keeps_silent() {
-            return 0;
-        }
         let Some(_passage) = self.port.enter(self.queue) else {
             return 0;
         };
