@@ -153,6 +153,7 @@ impl<Q: Queue> Engine<Q> {
                 id,
                 share: deal(listen.backlog, workers, worker),
                 syn_share: deal(listen.syn_queue, workers, worker).max(1),
+                fast_open_share: deal(listen.fast_open, workers, worker),
                 listen: listen.clone(),
             };
             handle.tell(Control::Listen(Box::new(new), done.clone()));

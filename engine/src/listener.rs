@@ -56,6 +56,9 @@ pub struct Listen {
     pub syn_queue: u32,
     /// When a SYN gets a cookie in place of a record.
     pub syn_cookies: SynCookies,
+    /// Connections that TCP Fast Open may let in before their handshake is over (RFC 7413), at a time and all workers together; 0: it
+    /// is off. An application that turns it on must bear that the text of a SYN may arrive twice (§6.1).
+    pub fast_open: u32,
     /// Who takes the connections.
     pub delivery: Delivery,
     /// Options of its connections.
@@ -72,6 +75,7 @@ impl Listen {
             backlog: 128,
             syn_queue: 1024,
             syn_cookies: SynCookies::default(),
+            fast_open: 0,
             delivery: Delivery::Handler,
             profile: fourtuple_tcp::Profile::default(),
         }

@@ -113,6 +113,8 @@ pub(crate) struct HalfOpen {
     pub(crate) port: PortNumber,
     /// It owes a SYN+ACK and stands on the transmit list.
     pub(crate) transmit: bool,
+    /// The SYN+ACK brings a cookie of TCP Fast Open.
+    pub(crate) fast_open: bool,
     /// The station that sent the SYN: the SYN+ACK goes back to it until the neighbour is known.
     pub(crate) ether_source: EtherAddr,
 }

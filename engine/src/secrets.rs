@@ -5,12 +5,13 @@
 
 mod kept;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fourtuple_nic::RSS_KEY_LEN;
 use fourtuple_tcp::{Seeds, isn, period};
-use fourtuple_wire::{FourTuple, Instant};
+use fourtuple_wire::{FastOpenCookie, FourTuple, Instant};
 use rustix::rand::{GetRandomFlags, getrandom};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -56,6 +57,9 @@ impl std::fmt::Debug for HandedDown {
         f.write_str("HandedDown { .. }")
     }
 }
+
+/// A cookie of TCP Fast Open is of one day.
+const FAST_OPEN_KEY_S: u64 = 86_400;
 
 /// Keys of two words each, beside that of RSS.
 const KEYS: usize = 6;
@@ -169,6 +173,34 @@ impl Secrets {
         hash_tuple_and(self.handed_down.cookies, tuple, number)
     }
 
+    /// The cookie of TCP Fast Open for a client: of both addresses and the day (RFC 7413 §4.1.2).
+    pub(crate) fn fast_open_cookie(&self, tuple: &FourTuple, now: Instant) -> FastOpenCookie {
+        self.fast_open_cookie_of(tuple, self.fast_open_day(now))
+    }
+
+    /// One of today's, or of yesterday's.
+    pub(crate) fn is_fast_open_cookie(
+        &self,
+        tuple: &FourTuple,
+        cookie: &FastOpenCookie,
+        now: Instant,
+    ) -> bool {
+        let today = self.fast_open_day(now);
+        let ours = |day| self.fast_open_cookie_of(tuple, day) == *cookie;
+        ours(today) || ours(today.wrapping_sub(1))
+    }
+
+    fn fast_open_day(&self, now: Instant) -> u64 {
+        (self.epoch + now.since(Instant::ZERO)).as_secs() / FAST_OPEN_KEY_S
+    }
+
+    fn fast_open_cookie_of(&self, tuple: &FourTuple, day: u64) -> FastOpenCookie {
+        let [local, remote] = [tuple.local(), tuple.remote()].map(|end| SocketAddr::new(end.ip(), 0));
+        let addresses = FourTuple::new(local, remote).unwrap_or(*tuple);
+        let hash = hash_tuple_and(self.handed_down.fast_open, &addresses, day);
+        FastOpenCookie::new(&hash.to_be_bytes()).unwrap_or_default()
+    }
+
     /// Where a worker begins to look for ephemeral ports.
     pub(crate) fn first_port(&self) -> u32 {
         hash_octets(self.ports, 0) as u32
@@ -215,6 +247,28 @@ mod tests {
             (one.iss, one.timestamp_offset),
             (other.iss, other.timestamp_offset)
         );
+    }
+
+    #[test]
+    fn a_cookie_of_fast_open_is_of_the_addresses_and_good_for_a_day_and_the_next() {
+        let secrets = Secrets::from_seed(3);
+        let at = |days: u64| Instant::from_millis(days * 86_400_000 + 5);
+        let cookie = secrets.fast_open_cookie(&tuple(), at(7));
+        assert_eq!(cookie.octets().len(), 8);
+        for (days, good) in [(6, false), (7, true), (8, true), (9, false)] {
+            assert_eq!(
+                secrets.is_fast_open_cookie(&tuple(), &cookie, at(days)),
+                good,
+                "{days}"
+            );
+        }
+        let other = |local: &str, remote: &str| {
+            let tuple = FourTuple::new(local.parse().unwrap(), remote.parse().unwrap()).unwrap();
+            secrets.is_fast_open_cookie(&tuple, &cookie, at(7))
+        };
+        assert!(other("10.0.0.1:81", "10.0.0.2:9"), "whatever the ports");
+        assert!(!other("10.0.0.1:80", "10.0.0.3:1024") && !other("10.0.0.3:80", "10.0.0.2:1024"));
+        assert!(!secrets.is_fast_open_cookie(&tuple(), &FastOpenCookie::REQUEST, at(7)));
     }
 
     #[test]

@@ -197,6 +197,7 @@ impl<H: Handler<MemQueue>> Stepped<H> {
             id: ListenerId(number),
             share: deal(listen.backlog, 1, 0),
             syn_share: deal(listen.syn_queue, 1, 0).max(1),
+            fast_open_share: listen.fast_open,
             listen: listen.clone(),
         };
         let control = Control::Listen(Box::new(new), Done::of(1));

@@ -147,6 +147,9 @@ pub(crate) struct Serve {
     /// Handshakes without memory (SYN cookies): auto when --syn-queue is full
     #[arg(long, value_enum, default_value = "auto", help_heading = "Services")]
     pub(crate) syn_cookies: SynCookiesWord,
+    /// TCP Fast Open: connections that may be in before their handshake is over, each service; 0 is off
+    #[arg(long, value_parser = units::count_u32, value_name = "N", default_value = "0", help_heading = "Services")]
+    pub(crate) fast_open: u32,
     /// Probe idle connections: after this time, in this interval, so many times; as 60s,10s,6 [default: off]
     #[arg(long, value_parser = keepalive, value_name = "IDLE,INTERVAL,COUNT", help_heading = "Services")]
     pub(crate) keepalive: Option<KeepAlive>,
@@ -233,6 +236,9 @@ pub(crate) struct RunArgs {
     /// How crr ends a connection: client and server say whose FIN comes first (server: over HTTP), rst sends a RST
     #[arg(long, value_enum, default_value = "client")]
     pub(crate) close: CloseWord,
+    /// TCP Fast Open: send the request with the SYN, once the target gave a cookie (crr)
+    #[arg(long)]
+    pub(crate) fast_open: bool,
     /// Compare each received byte with what was sent (rr, crr)
     #[arg(long)]
     pub(crate) verify: bool,

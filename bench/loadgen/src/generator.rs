@@ -113,6 +113,7 @@ impl<Q: Queue> Generator<Q> {
             phase: Phase::Connect,
             options: ConnectOptions {
                 profile: Some(profile),
+                fast_open: plan.fast_open,
                 ..ConnectOptions::default()
             },
             began: None,

@@ -61,7 +61,13 @@ impl<Q: Queue> Generator<Q> {
                         self.slots.start(slot, now);
                         self.slots.at_mut(slot).unsent = self.request_len;
                     }
-                    let _ = worker.with(id, |_, state| *state = SlotNumber::of(slot));
+                    let with_syn = is_operation && self.plan.fast_open;
+                    let _ = worker.with(id, |connection, state| {
+                        *state = SlotNumber::of(slot);
+                        if with_syn {
+                            self.go_on(connection, slot);
+                        }
+                    });
                 }
                 Err(why) => {
                     self.slots.untried(slot);

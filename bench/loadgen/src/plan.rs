@@ -86,6 +86,8 @@ pub struct Plan {
     pub verify: bool,
     /// How `crr` ends a connection.
     pub close: Close,
+    /// `crr` sends its request with the SYN, once the target gave a cookie (RFC 7413).
+    pub fast_open: bool,
     /// What the payload is drawn from.
     pub seed: u64,
 }
@@ -118,6 +120,7 @@ impl Plan {
             pipeline: 1,
             verify: false,
             close: Close::Client,
+            fast_open: false,
             seed: 1,
         }
     }
@@ -186,6 +189,9 @@ impl Plan {
         }
         if self.close == Close::Server && self.pattern != Pattern::ConnectRequestResponse {
             return wrong("close", "only crr closes after each operation");
+        }
+        if self.fast_open && self.pattern != Pattern::ConnectRequestResponse {
+            return wrong("fast-open", "only crr opens a connection for each request");
         }
         if !self.ramp.is_zero() && self.pattern == Pattern::ConnectRequestResponse {
             return wrong(

@@ -43,6 +43,10 @@ pub struct ConnectOptions {
     pub local_port: Option<u16>,
     /// Options of the connection; the engine's defaults when `None`.
     pub profile: Option<Profile>,
+    /// TCP Fast Open (RFC 7413): what is sent on the connection in the call that opens it, right after
+    /// [`connect`](WorkerCalls::connect) and by [`with`](WorkerCalls::with), goes out with the SYN once the server gave us a cookie. The
+    /// server may get it twice (§6.1): for requests that bear that.
+    pub fast_open: bool,
 }
 
 impl<Q: Queue, S: Default> WorkerCalls<'_, Q, S> {
@@ -174,7 +178,15 @@ impl<Q: Queue> Work<Q> {
             pools: &mut self.pools,
             counters: &mut self.counters.tcp,
         };
-        let tcb = Tcb::connect(seeds, &path, &mut env);
+        let mut tcb = Tcb::connect(seeds, &path, &mut env);
+        let (may_ask, may_bring) = if options.fast_open {
+            self.fast_open.may_open(&tuple, self.now)
+        } else {
+            (false, false)
+        };
+        if may_ask {
+            tcb.ask_fast_open(may_bring);
+        }
         let conn = Conn {
             tcb,
             owner,

@@ -101,6 +101,11 @@ impl<Q: Queue> Work<Q> {
             .iter()
             .map(|listener| u64::from(listener.waiting))
             .sum();
+        let pending = self
+            .listeners
+            .iter()
+            .map(|listener| u64::from(listener.fast_open.len()));
+        counters.fast_opens_pending = pending.sum();
         counters.connections = u64::from(self.records.connections());
         counters.time_wait = u64::from(self.records.time_wait());
         counters.timers = self.wheel.len() as u64;

@@ -1,12 +1,13 @@
 //! SYN_RECEIVED of the listening side: segments for a record, and the ACK that makes a TCB of it.
 
 use fourtuple_nic::Queue;
-use fourtuple_tcp::{Env, Signals, State, SynArrival, SynRecord};
+use fourtuple_tcp::{Env, Signals, State, SynArrival, SynRecord, Tcb};
 use fourtuple_wire::{DropReason, FourTuple, Packet, TcpFlags, TcpPacket};
 
 use super::ports::PortNumber;
 use super::receive::Verdict;
 use super::work::Work;
+use crate::buffer::PortBuffers;
 use crate::conn_id::SlotRef;
 use crate::listener::{Delivery, ListenerId};
 use crate::records::{Conn, ConnFlags, HalfOpen, Owner};
@@ -121,8 +122,32 @@ impl<Q: Queue> Work<Q> {
         segment: &TcpPacket,
         frame: Q::Rx,
     ) -> Verdict {
+        let slot = match self.enter_accepted(id, port, &segment.tuple, |env| record.establish(env)) {
+            Ok(slot) => slot,
+            Err(reason) => return Verdict::Dropped(reason),
+        };
+        self.learn_from_handshake(port, segment.tuple.remote().ip(), packet.ether_source);
+        let verdict = self.segment_of_connection(slot, port, packet, segment, frame);
+        if self
+            .records
+            .conn(slot)
+            .is_some_and(|conn| conn.tcb.state() != State::SynReceived)
+        {
+            self.counters.accepts += 1;
+        }
+        verdict
+    }
+
+    /// A new connection of a listener, in its accept queue or its handler's.
+    pub(super) fn enter_accepted(
+        &mut self,
+        id: ListenerId,
+        port: PortNumber,
+        tuple: &FourTuple,
+        make: impl FnOnce(&mut Env<'_, PortBuffers<Q>>) -> Tcb<PortBuffers<Q>>,
+    ) -> Result<SlotRef, DropReason> {
         let Some(listener) = self.listeners.at_mut(id) else {
-            return Verdict::Dropped(DropReason::NotAccepting);
+            return Err(DropReason::NotAccepting);
         };
         let (profile, delivery) = (listener.profile, listener.delivery);
         self.profiles.keep(profile);
@@ -132,7 +157,7 @@ impl<Q: Queue> Work<Q> {
             pools: &mut self.pools,
             counters: &mut self.counters.tcp,
         };
-        let tcb = record.establish(&mut env);
+        let tcb = make(&mut env);
         let owner = match delivery {
             Delivery::Handler => Owner::Handler,
             Delivery::Endpoints => Owner::Queue,
@@ -152,25 +177,16 @@ impl<Q: Queue> Work<Q> {
             token: 0,
             freed: 0,
         };
-        let Some(slot) = self.enter(&segment.tuple, conn) else {
-            return Verdict::Dropped(DropReason::ConnectionLimit);
+        let Some(slot) = self.enter(tuple, conn) else {
+            return Err(DropReason::ConnectionLimit);
         };
-        self.learn_from_handshake(port, segment.tuple.remote().ip(), packet.ether_source);
         if owner == Owner::Queue {
             let name = self.name(slot);
             if let Some(listener) = self.listeners.at_mut(id) {
                 listener.queue(name, &self.records);
             }
         }
-        let verdict = self.segment_of_connection(slot, port, packet, segment, frame);
-        if self
-            .records
-            .conn(slot)
-            .is_some_and(|conn| conn.tcb.state() != State::SynReceived)
-        {
-            self.counters.accepts += 1;
-        }
-        verdict
+        Ok(slot)
     }
 
     /// A half-open connection is over, whether it became one or not.

@@ -14,6 +14,7 @@ use fourtuple_wire::Instant;
 use crate::conn_id::ConnId;
 use crate::listener::{Delivery, ListenerId, SynCookies};
 use crate::records::Records;
+use crate::shard::fast_open::Pending;
 
 /// A listener as one worker has it.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub(crate) struct Listener {
     pub(crate) syn_share: u32,
     pub(crate) half_open: u32,
     pub(crate) syn_cookies: SynCookies,
+    /// TCP Fast Open: who came in by it and has not finished the handshake.
+    pub(crate) fast_open: Pending,
     /// When a cookie was sent last: those of before are too old when it is.
     pub(crate) cookie_sent: Option<Instant>,
     /// Done with the handshake, waiting for an accept; oldest first. Names that went stale are skipped.
@@ -84,6 +87,7 @@ pub(crate) struct NewListener {
     pub(crate) listen: crate::listener::Listen,
     pub(crate) share: u32,
     pub(crate) syn_share: u32,
+    pub(crate) fast_open_share: u32,
 }
 
 /// All listeners of a worker.
@@ -118,6 +122,7 @@ impl Listeners {
             syn_share: new.syn_share,
             half_open: 0,
             syn_cookies: new.listen.syn_cookies,
+            fast_open: Pending::new(new.fast_open_share),
             cookie_sent: None,
             accept_queue: VecDeque::with_capacity((new.listen.backlog.min(65_536) as usize + 1) * 2),
             waiting: 0,
@@ -213,6 +218,7 @@ mod tests {
                     listen,
                     share: 1,
                     syn_share: 1,
+                    fast_open_share: 0,
                 },
                 0,
             );
@@ -238,6 +244,7 @@ mod tests {
                 listen,
                 share: 1,
                 syn_share: 1,
+                fast_open_share: 0,
             };
             listeners.add(&new, 0);
         }

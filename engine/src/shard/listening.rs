@@ -13,6 +13,7 @@ use fourtuple_nic::Queue;
 use fourtuple_tcp::{ListenArrival, Path, SynRecord, TimeWaitArrival, listen_segment_arrives};
 use fourtuple_wire::{DropReason, FourTuple, Packet, SeqNum, TcpPacket};
 
+use super::fast_open::FastOpen;
 use super::listeners::Listener;
 use super::ports::PortNumber;
 use super::receive::Verdict;
@@ -39,7 +40,7 @@ impl<Q: Queue> Work<Q> {
         match listen_segment_arrives(&segment.header, usize::from(segment.payload.len)) {
             ListenArrival::Syn => {
                 self.counters.syns_received += 1;
-                self.syn(listener, port, packet, segment, None)
+                self.syn(listener, port, packet, segment, frame, None)
             }
             ListenArrival::Reply(reset) => match self.cookie_of(listener, port, segment) {
                 Some(Ok(record)) => self.finish_cookie(listener, record, port, packet, segment, frame),
@@ -64,6 +65,7 @@ impl<Q: Queue> Work<Q> {
         port: PortNumber,
         packet: &Packet,
         segment: &TcpPacket,
+        frame: Q::Rx,
         beyond: Option<SeqNum>,
     ) -> Verdict {
         if let Err(reason) = self.admit_syn(id, port, &segment.tuple) {
@@ -79,10 +81,20 @@ impl<Q: Queue> Work<Q> {
         let (cookies, has_room) = (listener.syn_cookies, listener.has_syn_room());
         let profile = &self.profiles[listener.profile];
         let record = SynRecord::from_syn(&segment.header, seeds, &path, profile, now);
+        let fast = match beyond {
+            None => self.judge_fast_open(id, &tuple, &segment.header),
+            Some(_) => FastOpen::No,
+        };
+        if fast == FastOpen::Open {
+            return self.open_fast(id, &record, port, segment, frame);
+        }
         // A cookie is no number beyond the old connection's: what reopens TIME_WAIT gets a record or nothing.
         let may_be_cookie = cookies != SynCookies::Off && beyond.is_none();
         let always = cookies == SynCookies::Always && may_be_cookie;
-        if has_room && !always && self.remember_half_open(id, port, packet, &tuple, record.clone()) {
+        if has_room
+            && !always
+            && self.remember_half_open(id, port, packet, &tuple, record.clone(), fast == FastOpen::Give)
+        {
             return Verdict::Consumed;
         }
         self.counters.syn_queue_overflows += u64::from(!always);
@@ -101,12 +113,14 @@ impl<Q: Queue> Work<Q> {
         packet: &Packet,
         tuple: &FourTuple,
         record: SynRecord,
+        fast_open: bool,
     ) -> bool {
         let half_open = HalfOpen {
             record,
             listener: id,
             port,
             transmit: true,
+            fast_open,
             ether_source: packet.ether_source,
         };
         let Some((slot, listed)) = self.records.insert_half_open(tuple, half_open) else {
@@ -194,6 +208,7 @@ impl<Q: Queue> Work<Q> {
         port: PortNumber,
         packet: &Packet,
         segment: &TcpPacket,
+        frame: Q::Rx,
     ) -> Verdict {
         let now = self.now;
         let local = segment.tuple.local();
@@ -226,7 +241,7 @@ impl<Q: Queue> Work<Q> {
                 }
                 self.records.remove_time_wait(slot);
                 self.counters.time_wait_reopened += 1;
-                self.syn(id, port, packet, segment, Some(beyond))
+                self.syn(id, port, packet, segment, frame, Some(beyond))
             }
             TimeWaitArrival::Drop(reason) => Verdict::Dropped(reason),
         }

@@ -10,6 +10,7 @@ mod connection;
 mod control;
 mod cookies;
 mod deliver;
+pub(crate) mod fast_open;
 mod half_open;
 pub(crate) mod limits;
 pub(crate) mod listeners;
@@ -119,6 +120,7 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
             limits,
             mesh: parts.mesh,
             steering: parts.steering,
+            fast_open: fast_open::Cookies::new(),
             port_cursor: parts.secrets.first_port(),
             secrets: parts.secrets,
             counters: Counters::default(),

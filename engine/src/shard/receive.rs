@@ -311,7 +311,7 @@ impl<Q: Queue> Work<Q> {
             }
             SlotKind::Tcb => self.segment_of_connection(slot, port, packet, segment, frame),
             SlotKind::Syn => self.segment_of_half_open(slot, port, packet, segment, frame),
-            SlotKind::TimeWait => self.segment_of_time_wait(slot, port, packet, segment),
+            SlotKind::TimeWait => self.segment_of_time_wait(slot, port, packet, segment, frame),
         }
     }
 
@@ -345,6 +345,9 @@ impl<Q: Queue> Work<Q> {
             frame.trim_front(range.start);
             RxChunk(frame)
         });
+        if segment.header.options.fast_open.is_some() {
+            self.learn_fast_open(slot, segment);
+        }
         self.in_hand = Some(slot);
         let marked = segment.is_marked();
         let arrival = self.with_tcb(slot, |tcb, env| {

@@ -12,6 +12,7 @@ use fourtuple_wire::{
     TcpOptions, emit_tcp, tcp_frame_header_len,
 };
 
+use super::fast_open::option_of_syn;
 use super::limits::{COPY_UP_TO, SEGMENTS_A_CONNECTION};
 use super::ports::PortNumber;
 use super::work::Work;
@@ -159,7 +160,19 @@ impl<Q: Queue> Work<Q> {
         if before != after {
             self.counters.by_state.moved(Some(before), Some(after));
         }
-        let outgoing = outgoing?;
+        let mut outgoing = outgoing?;
+        if outgoing.header.flags.contains(TcpFlags::SYN) {
+            let option = option_of_syn(
+                &mut conn.tcb,
+                &mut self.fast_open,
+                &self.secrets,
+                tuple,
+                &outgoing,
+                self.now,
+            );
+            outgoing.header.options.fast_open = option;
+            self.counters.fast_opens_sent += u64::from(outgoing.payload_len > 0);
+        }
         let owes = conn.tcb.owes();
         // RFC 9293 §3.9.1.1, MUST-45: both addresses are the four-tuple's, from the first segment to the last. §3.9.1.9, SHLD-22:
         // the code point is what was set.
@@ -221,7 +234,10 @@ impl<Q: Queue> Work<Q> {
             return Paid::All;
         };
         let profile = &self.profiles[listener.profile];
-        let header = half_open.record.syn_ack(profile, now);
+        let mut header = half_open.record.syn_ack(profile, now);
+        if half_open.fast_open {
+            header.options.fast_open = Some(self.secrets.fast_open_cookie(&tuple, now));
+        }
         let frame_of = FrameOf {
             link: attached.host.link_to(half_open.ether_source),
             tuple: &tuple,

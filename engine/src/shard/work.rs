@@ -16,6 +16,7 @@ use crate::mesh::Mesh;
 use crate::options::Change;
 use crate::records::{Conn, Owner, Records};
 use crate::secrets::Secrets;
+use crate::shard::fast_open::Cookies;
 use crate::shard::limits::Limits;
 use crate::shard::listeners::Listeners;
 use crate::shard::ports::Ports;
@@ -90,6 +91,8 @@ pub(crate) struct Work<Q: Queue> {
     pub(crate) sweep: Option<u32>,
     /// What is done to all places, a few a turn.
     pub(crate) scans: Scans,
+    /// What servers gave us for TCP Fast Open.
+    pub(crate) fast_open: Cookies,
     /// Next ephemeral port to try (RFC 6056).
     pub(crate) port_cursor: u32,
     /// Orphans now.
@@ -160,7 +163,7 @@ impl<Q: Queue> Work<Q> {
         if signals.is_empty() && ended.is_none() {
             return;
         }
-        if ended.is_some() || signals.contains(Signals::R1_EXCEEDED) {
+        if ended.is_some() || signals.intersects(Signals::R1_EXCEEDED | Signals::HANDSHAKE_DONE) {
             self.tell_trouble(slot, signals, ended);
             return;
         }
@@ -180,6 +183,7 @@ impl<Q: Queue> Work<Q> {
         };
         conn.signals.insert(signals);
         let doubt = signals.contains(Signals::R1_EXCEEDED);
+        let handshake_done = signals.contains(Signals::HANDSHAKE_DONE);
         if let Some(ending) = ended {
             conn.ended = Some(ending);
             match ending {
@@ -202,6 +206,9 @@ impl<Q: Queue> Work<Q> {
         }
         if doubt {
             self.doubt_next_hop(slot);
+        }
+        if handshake_done {
+            self.fast_open_done(slot);
         }
     }
 
@@ -287,6 +294,9 @@ impl<Q: Queue> Work<Q> {
             && let Some(listener) = conn.listener.and_then(|id| self.listeners.at_mut(id))
         {
             listener.waiting = listener.waiting.saturating_sub(1);
+        }
+        if let Some(id) = conn.listener.filter(|_| conn.tcb.awaits_handshake()) {
+            self.fast_open_ended(id, conn.ended);
         }
         if let Some(profile) = self.profiles.get(conn.profile) {
             let mut env = Env {

@@ -205,6 +205,7 @@ impl<H: Handler<MemQueue>> Side<H> {
                 id: ListenerId(id),
                 share: deal(listen.backlog, workers, worker as u16),
                 syn_share: deal(listen.syn_queue, workers, worker as u16).max(1),
+                fast_open_share: deal(listen.fast_open, workers, worker as u16),
                 listen: listen.clone(),
             };
             shard.work.control(Control::Listen(Box::new(new), done.clone()));

@@ -119,6 +119,14 @@ counters! {
     cookies_accepted: Counter,
     /// ACKs to a listener that brought back no cookie of its, while some were about.
     cookies_failed: Counter,
+    /// Connections that TCP Fast Open let in before their handshake was over.
+    fast_opens: Counter,
+    /// SYNs whose cookie of TCP Fast Open was wrong, or good while too many were pending: opened in the usual way.
+    fast_open_refused: Counter,
+    /// SYNs sent with text and a cookie of TCP Fast Open.
+    fast_opens_sent: Counter,
+    /// Connections that TCP Fast Open let in whose handshake is not over now.
+    fast_opens_pending: Gauge,
     /// Connections ended by a time limit.
     timeouts: Counter,
     /// Handler calls that panicked; their connections were aborted.

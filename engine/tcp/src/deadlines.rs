@@ -45,7 +45,7 @@ impl<B: Buffers> Tcb<B> {
 
     /// The slot of retransmission and persist.
     fn on_retransmit(&mut self, signals: &mut Signals, env: &mut Env<'_, B>) -> Option<Ending> {
-        if matches!(self.state, State::SynSent | State::SynReceived) {
+        if matches!(self.state, State::SynSent | State::SynReceived) || self.awaits_handshake() {
             return self.on_syn_timeout(env);
         }
         if self.snd.flight() == 0 && !self.has_unsent() {
@@ -86,7 +86,12 @@ impl<B: Buffers> Tcb<B> {
 
     /// RFC 9293 §3.8.3, MUST-22: a SYN is retransmitted as any segment is, with an R2 of its own (MUST-23).
     fn on_syn_timeout(&mut self, env: &mut Env<'_, B>) -> Option<Ending> {
-        if self.stalled_ms(env) >= millis(env.profile.syn_timeout) {
+        let limit = if self.awaits_handshake() {
+            env.profile.syn_record_timeout
+        } else {
+            env.profile.syn_timeout
+        };
+        if self.stalled_ms(env) >= millis(limit) {
             return Some(self.give_up(env));
         }
         self.rto.stop();

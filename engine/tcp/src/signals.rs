@@ -65,10 +65,17 @@ impl Signals {
     pub const URGENT: Self = Self(16);
     /// R1 retransmissions were made without an answer (SHLD-9, MUST-20).
     pub const R1_EXCEEDED: Self = Self(32);
+    /// The handshake of a connection that TCP Fast Open let in before is over.
+    pub const HANDSHAKE_DONE: Self = Self(64);
 
     /// All of `other` are in the set.
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// At least one of `other` is in the set.
+    pub const fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
     }
 
     /// Adds `other`.
@@ -104,6 +111,7 @@ impl fmt::Debug for Signals {
             "PEER_CLOSED",
             "URGENT",
             "R1_EXCEEDED",
+            "HANDSHAKE_DONE",
         ];
         let set = names
             .iter()

@@ -197,6 +197,12 @@ bit_set! {
         CWR_OWED = 4096,
         /// The pacer holds text back.
         PACED = 8192,
+        /// A handshake of TCP Fast Open is under way.
+        FAST_OPEN = 16384,
+        /// Our SYN has the option of TCP Fast Open.
+        FAST_OPEN_ASKED = 32768,
+        /// Any of these keeps header prediction off: ORPHAN, ECN_ECHO, FAST_OPEN.
+        UNPREDICTED = 2 | 2048 | 16384,
     }
 }
 

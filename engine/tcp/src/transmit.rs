@@ -198,11 +198,18 @@ impl<B: Buffers> Tcb<B> {
     /// The SYN of an active open, or the SYN+ACK that answers a SYN.
     fn syn(&mut self, env: &mut Env<'_, B>) -> Outgoing {
         self.debts.remove(Debts::SYN);
-        let answers = self.state == State::SynReceived;
+        let fast = self.awaits_handshake();
+        let answers = fast || self.state == State::SynReceived;
         let again = self.rcv.syn_retransmits > 0;
         env.counters.retransmits_syn += u64::from(again);
+        let text = if again { 0 } else { self.text_of_syn() };
+        if text > 0 {
+            self.queue.seek(0, &env.pools.send);
+            self.snd.nxt += text;
+        }
         if !again {
-            self.rto.start(self.snd.nxt, env.now);
+            let end = if fast { self.snd.una } else { self.snd.una + 1 };
+            self.rto.start(end, env.now);
         }
         if !self.timers.is_armed(Timer::Retransmit) {
             self.arm_syn_timer(env);
@@ -230,10 +237,14 @@ impl<B: Buffers> Tcb<B> {
             options.timestamps = Some(fourtuple_wire::Timestamps { value, echo: 0 });
         }
         flags |= self.ecn_of_syn(answers, env.profile);
-        let window = self.advertise_initial(env.profile);
+        let window = if fast {
+            self.advertise_fast_open(env)
+        } else {
+            self.advertise_initial(env.profile)
+        };
         let ack = if answers { self.rcv.nxt } else { SeqNum(0) };
         let header = TcpHeader {
-            seq: self.snd.una,
+            seq: if fast { self.snd.una.back(1) } else { self.snd.una },
             ack,
             flags,
             window,
@@ -241,6 +252,7 @@ impl<B: Buffers> Tcb<B> {
             options,
         };
         Outgoing {
+            payload_len: text as u16,
             retransmission: again,
             ..Outgoing::bare(header)
         }

@@ -44,5 +44,5 @@ pub use parse::{ChecksumCheck, Expect, Objection, objection, parse};
 pub use payload::{Payload, Received};
 pub use seq::SeqNum;
 pub use sum::Sum;
-pub use tcp::{MAX_SACK_BLOCKS, SackBlock, TcpFlags, TcpHeader, TcpOptions, Timestamps};
+pub use tcp::{FastOpenCookie, MAX_SACK_BLOCKS, SackBlock, TcpFlags, TcpHeader, TcpOptions, Timestamps};
 pub use tuple::{Family, FourTuple, TupleV4, TupleV6};

@@ -35,6 +35,7 @@ pub(crate) mod tcp_option {
     pub(crate) const SACK_PERMITTED: u8 = 4;
     pub(crate) const SACK: u8 = 5;
     pub(crate) const TIMESTAMPS: u8 = 8;
+    pub(crate) const FAST_OPEN: u8 = 34;
 }
 
 /// Octets of an untagged Ethernet header.

@@ -1,4 +1,4 @@
-//! The TCP header and its options as values (RFC 9293 §3.1, RFC 7323, RFC 2018).
+//! The TCP header and its options as values (RFC 9293 §3.1, RFC 7323, RFC 2018, RFC 7413).
 
 use std::fmt;
 use std::ops::{BitOr, BitOrAssign};
@@ -92,6 +92,48 @@ pub struct SackBlock {
     pub right: SeqNum,
 }
 
+/// The cookie of TCP Fast Open (RFC 7413 §4.1.1): 4 to 16 octets, an even number; none at all is a request for one.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct FastOpenCookie {
+    octets: [u8; 16],
+    len: u8,
+}
+
+impl FastOpenCookie {
+    /// A request for a cookie.
+    pub const REQUEST: Self = Self {
+        octets: [0; 16],
+        len: 0,
+    };
+
+    /// A cookie of these octets; `None` when there can be none of so many.
+    pub fn new(octets: &[u8]) -> Option<Self> {
+        let mut cookie = Self::REQUEST;
+        if !matches!(octets.len(), 0 | 4..=16) || !octets.len().is_multiple_of(2) {
+            return None;
+        }
+        cookie.octets.get_mut(..octets.len())?.copy_from_slice(octets);
+        cookie.len = octets.len() as u8;
+        Some(cookie)
+    }
+
+    /// Its octets.
+    pub fn octets(&self) -> &[u8] {
+        self.octets.get(..usize::from(self.len)).unwrap_or(&[])
+    }
+
+    /// It asks for a cookie.
+    pub const fn is_request(&self) -> bool {
+        self.len == 0
+    }
+}
+
+impl fmt::Debug for FastOpenCookie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FastOpenCookie({} octets)", self.len)
+    }
+}
+
 /// Options of one header. What is absent is `None`, `false` or empty; unknown options were skipped.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct TcpOptions {
@@ -103,6 +145,8 @@ pub struct TcpOptions {
     pub sack_permitted: bool,
     /// Timestamps.
     pub timestamps: Option<Timestamps>,
+    /// TCP Fast Open, only meaningful with SYN.
+    pub fast_open: Option<FastOpenCookie>,
     /// SACK blocks in the order of the header.
     pub sack: ArrayVec<SackBlock, MAX_SACK_BLOCKS>,
 }

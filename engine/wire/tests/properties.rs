@@ -3,12 +3,12 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use fourtuple_wire::{
-    AdvertisementFlags, ChecksumCheck, Echo, EmitChecksum, Ends, Expect, FourTuple, Icmpv4Message,
-    Icmpv6Message, IpFields, Link, Packet, PacketKind, SackBlock, SeqNum, Span, Sum, TcpFlags, TcpHeader,
-    TcpOptions, TcpPacket, Timestamps, build_arp_announcement, build_arp_reply, build_icmpv4_echo_reply,
-    build_icmpv4_port_unreachable, build_icmpv6_echo_reply, build_icmpv6_port_unreachable,
-    build_neighbour_advertisement, build_neighbour_solicitation, emit_tcp, objection, parse,
-    tcp_frame_header_len,
+    AdvertisementFlags, ChecksumCheck, Echo, EmitChecksum, Ends, Expect, FastOpenCookie, FourTuple,
+    Icmpv4Message, Icmpv6Message, IpFields, Link, Packet, PacketKind, SackBlock, SeqNum, Span, Sum, TcpFlags,
+    TcpHeader, TcpOptions, TcpPacket, Timestamps, build_arp_announcement, build_arp_reply,
+    build_icmpv4_echo_reply, build_icmpv4_port_unreachable, build_icmpv6_echo_reply,
+    build_icmpv6_port_unreachable, build_neighbour_advertisement, build_neighbour_solicitation, emit_tcp,
+    objection, parse, tcp_frame_header_len,
 };
 use proptest::prelude::*;
 
@@ -62,14 +62,16 @@ fn options() -> impl Strategy<Value = TcpOptions> {
         any::<Option<u8>>(),
         any::<bool>(),
         prop::option::of(timestamps),
+        prop::option::of(prop::collection::vec(any::<[u8; 2]>(), 0..=8)),
         prop::collection::vec(block, 0..=4),
     )
         .prop_map(
-            |(mss, window_scale, sack_permitted, timestamps, sack)| TcpOptions {
+            |(mss, window_scale, sack_permitted, timestamps, cookie, sack)| TcpOptions {
                 mss,
                 window_scale,
                 sack_permitted,
                 timestamps,
+                fast_open: cookie.and_then(|octets| FastOpenCookie::new(octets.as_flattened())),
                 sack: sack.into_iter().collect(),
             },
         )
@@ -114,7 +116,10 @@ fn blocks_that_fit(options: &TcpOptions) -> usize {
         (false, true) => 4,
         (false, false) => 0,
     };
-    options.sack.len().min((36 - mss - scale - middle) / 8)
+    let cookie = |cookie: FastOpenCookie| (2 + cookie.octets().len()).next_multiple_of(4);
+    let fast_open = options.fast_open.map_or(0, cookie);
+    let room = 40 - mss - scale - middle - fast_open;
+    options.sack.len().min(room.saturating_sub(4) / 8)
 }
 
 fn strict(vlan: Option<u16>) -> Expect {

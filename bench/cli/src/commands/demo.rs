@@ -70,6 +70,9 @@ pub(crate) fn run(demo: &Demo) -> Result<(), Failure> {
     let (server_port, generator_port) = attach_pair(&server_config)?;
     let capacity = server_config.max_connections;
     let mut listen = Listen::on(kind.port());
+    if run.plan().fast_open {
+        listen.fast_open = run.plan().connections.saturating_mul(2);
+    }
     listen.profile = server_config.profile();
     listen.profile.nodelay = true;
     listen.syn_queue = listen.syn_queue.max(demo.run.connections.saturating_mul(2));

@@ -132,6 +132,7 @@ pub(crate) fn plan(word: PatternWord, target: SocketAddr, locals: Vec<IpAddr>, r
             CloseWord::Server => Close::Server,
             CloseWord::Rst => Close::Reset,
         },
+        fast_open: run.fast_open,
         seed: run.seed,
         ..Plan::new(pattern, target)
     }

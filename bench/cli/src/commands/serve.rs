@@ -115,6 +115,7 @@ fn listen(serve: &Serve, config: &Config, service: &Service) -> Listen {
         backlog: serve.backlog,
         syn_queue: serve.syn_queue,
         syn_cookies: serve.syn_cookies.into(),
+        fast_open: serve.fast_open,
         profile,
         ..Listen::on_ports(service.first..=service.last)
     };

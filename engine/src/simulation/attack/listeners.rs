@@ -135,6 +135,7 @@ fn a_request_for_backlog_that_is_lost_is_made_again() {
             id: ListenerId(0),
             share: deal(1, 2, worker as u16),
             syn_share: 16,
+            fast_open_share: 0,
             listen: listen.clone(),
         };
         arena.world.server.shards[worker]

@@ -4,6 +4,7 @@ mod bounds;
 mod buffers;
 mod cookies;
 mod endpoints;
+mod fast_open;
 mod listeners;
 mod path;
 mod telling;

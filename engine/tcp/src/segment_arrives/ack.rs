@@ -32,6 +32,12 @@ impl<B: Buffers> Tcb<B> {
             self.challenge(env);
             return ControlFlow::Break(Err(DropReason::BadAck));
         }
+        if self.awaits_handshake() && ack.at_or_after(self.snd.una) {
+            if ack == self.snd.una {
+                self.measure(header, env);
+            }
+            self.handshake_of_fast_open(arrival, env);
+        }
         self.probe_answered(env);
         let bare = segment.payload.is_none()
             && !segment.text_lost

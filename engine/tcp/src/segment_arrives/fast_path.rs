@@ -35,8 +35,7 @@ impl<B: Buffers> Tcb<B> {
             && self.reassembly == NIL
             && !self.recovery.marks.contains(Marks::SACKED)
             && self.recovery.phase == Phase::Open
-            && !self.flags.contains(Flags::ORPHAN)
-            && !self.flags.contains(Flags::ECN_ECHO)
+            && !self.flags.contains(Flags::UNPREDICTED)
             && !segment.marked
     }
 

@@ -12,6 +12,9 @@ use crate::{Buffers, Env, State, Tcb};
 impl<B: Buffers> Tcb<B> {
     pub(super) fn check_sequence(&mut self, segment: &mut Segment<'_, B::Rx>, env: &mut Env<'_, B>) -> Step {
         self.syn_of_simultaneous_open(segment)?;
+        if let Err(reason) = self.syn_of_fast_open(segment.header) {
+            return ControlFlow::Break(Err(reason));
+        }
         self.check_paws(segment, env)?;
         let len = segment.text_len() + u32::from(segment.is(TcpFlags::SYN));
         // RFC 9293 §3.4, MUST-66: with a zero window RST, URG and ACK of a segment at RCV.NXT are still heeded.

@@ -22,7 +22,8 @@ impl<B: Buffers> Tcb<B> {
         let header = segment.header;
         // First: an ACK must be of our SYN, SND.UNA < SEG.ACK ≤ SND.NXT; else <SEQ=SEG.ACK><CTL=RST>.
         let has_ack = segment.is(TcpFlags::ACK);
-        if has_ack && header.ack != self.snd.nxt {
+        // (With text in the SYN, RFC 7413 §4.2.2, it may be of that too, or not.)
+        if has_ack && !(header.ack.after(self.snd.una) && header.ack.at_or_before(self.snd.nxt)) {
             arrival.reply = crate::reset_for(header, segment.payload_len() as usize);
             return ControlFlow::Break(Err(DropReason::BadAck));
         }
@@ -55,6 +56,9 @@ impl<B: Buffers> Tcb<B> {
         self.enter(State::SynReceived, env);
         self.debts.insert(Debts::SYN);
         self.rcv.syn_retransmits = 0;
+        // Text in our SYN was in vain: the SYN+ACK has none.
+        self.flags.remove(Flags::FAST_OPEN);
+        self.snd.nxt = self.snd.una + 1;
         self.timers.disarm(Timer::Retransmit);
         self.queue_text_of_syn(segment, env);
         ControlFlow::Break(Ok(()))
@@ -68,6 +72,7 @@ impl<B: Buffers> Tcb<B> {
         env: &mut Env<'_, B>,
     ) {
         self.measure(segment.header, env);
+        self.syn_text_acknowledged(segment.header.ack, env);
         self.snd.una = segment.header.ack;
         self.enter(State::Established, env);
         self.debts.insert(Debts::ACK);

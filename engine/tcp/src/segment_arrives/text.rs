@@ -51,7 +51,7 @@ impl<B: Buffers> Tcb<B> {
 
     /// Text at RCV.NXT, and what it joins up with.
     #[inline]
-    pub(super) fn take_in_order(&mut self, payload: B::Rx, env: &mut Env<'_, B>) -> Result<(), DropReason> {
+    pub(crate) fn take_in_order(&mut self, payload: B::Rx, env: &mut Env<'_, B>) -> Result<(), DropReason> {
         let len = payload.bytes().len() as u32;
         if let Err(reason) = self.append(payload, env) {
             self.debts.insert(Debts::ACK);

@@ -17,6 +17,7 @@ mod rfc6298_rto;
 mod rfc6582_new_reno;
 mod rfc6675_sack;
 mod rfc7323_timestamps;
+mod rfc7413_fast_open;
 mod rfc8257_dctcp;
 mod rfc8985_rack;
 mod rfc8985_tlp;

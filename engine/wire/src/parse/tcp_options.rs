@@ -1,8 +1,8 @@
-//! TCP options as received (RFC 9293 §3.1, RFC 7323, RFC 2018).
+//! TCP options as received (RFC 9293 §3.1, RFC 7323, RFC 2018, RFC 7413).
 
 use crate::octets::be32;
 use crate::protocol::tcp_option;
-use crate::{SackBlock, SeqNum, TcpOptions, Timestamps};
+use crate::{FastOpenCookie, SackBlock, SeqNum, TcpOptions, Timestamps};
 
 /// Reads all options of a header; nothing in them can make the segment unusable.
 ///
@@ -40,6 +40,9 @@ fn read_one(kind: u8, body: &[u8], options: &mut TcpOptions) {
         (tcp_option::MSS, &[high, low]) => options.mss = Some(u16::from_be_bytes([high, low])),
         (tcp_option::WINDOW_SCALE, &[shift]) => options.window_scale = Some(shift),
         (tcp_option::SACK_PERMITTED, []) => options.sack_permitted = true,
+        (tcp_option::FAST_OPEN, octets) => {
+            options.fast_open = FastOpenCookie::new(octets).or(options.fast_open);
+        }
         (tcp_option::TIMESTAMPS, body) => {
             if let Ok(body) = <&[u8; 8]>::try_from(body) {
                 options.timestamps = Some(timestamps(body));
@@ -110,6 +113,14 @@ mod tests {
             sack_permitted: true,
             ..none.clone()
         };
+        let request = TcpOptions {
+            fast_open: Some(FastOpenCookie::REQUEST),
+            ..none.clone()
+        };
+        let cookie = TcpOptions {
+            fast_open: FastOpenCookie::new(&[1, 2, 3, 4, 5, 6, 7, 8]),
+            ..none.clone()
+        };
         let rows: &[(&str, &[u8], &TcpOptions)] = &[
             ("no options", &[], &none),
             ("end and padding", &[0, 0, 0, 0], &none),
@@ -141,6 +152,14 @@ mod tests {
                 &mss,
             ),
             ("the last of two counts", &[2, 4, 0, 1, 2, 4, 5, 0xb4], &mss),
+            ("a request for a cookie", &[34, 2, 1, 1], &request),
+            (
+                "a cookie of eight octets",
+                &[34, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 1],
+                &cookie,
+            ),
+            ("a cookie of two octets is none", &[34, 4, 1, 2], &none),
+            ("nor is one of five", &[34, 7, 1, 2, 3, 4, 5], &none),
             ("length zero ends the list", &[2, 4, 5, 0xb4, 77, 0, 4, 2], &mss),
             ("length one ends the list", &[2, 4, 5, 0xb4, 77, 1, 4, 2], &mss),
             (
