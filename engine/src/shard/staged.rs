@@ -118,6 +118,7 @@ impl<Q: Queue, H: Handler<Q>> Staged<Q, H> {
             id: ListenerId(number),
             share: deal(listen.backlog, 1, 0),
             syn_share: deal(listen.syn_queue, 1, 0).max(1),
+            fast_open_share: 0,
             listen: listen.clone(),
         };
         self.shard
