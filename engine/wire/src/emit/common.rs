@@ -48,6 +48,7 @@ fn only_timestamps(options: &TcpOptions) -> Option<Timestamps> {
     let alone = options.mss.is_none()
         && options.window_scale.is_none()
         && !options.sack_permitted
+        && options.fast_open.is_none()
         && options.sack.is_empty();
     options.timestamps.filter(|_| alone)
 }
