@@ -249,6 +249,7 @@ mod tests {
         );
     }
 
+    // proves: RFC 7413 §4.1.2
     #[test]
     fn a_cookie_of_fast_open_is_of_the_addresses_and_good_for_a_day_and_the_next() {
         let secrets = Secrets::from_seed(3);

@@ -209,6 +209,7 @@ pub(super) fn option_of_syn<B: Buffers>(
         cookies.failed(tuple, now);
         return None;
     }
+    // RFC 7413 §4.2.1: without a cookie it asks for one.
     Some(cookies.cookie(tuple).unwrap_or(FastOpenCookie::REQUEST))
 }
 
@@ -309,6 +310,7 @@ mod tests {
         assert!(!Pending::new(0).is_on());
     }
 
+    // proves: RFC 7413 §4.1.3
     #[test]
     fn cookies_are_kept_by_both_addresses_and_the_oldest_goes() {
         let mut cookies = Cookies::new();

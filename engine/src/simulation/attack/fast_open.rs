@@ -106,6 +106,7 @@ fn a_good_cookie_has_the_text_echoed_before_the_handshake_ends() {
     arena.world.server.assert_as_at_start();
 }
 
+// proves: RFC 7413 §4.1.2
 #[test]
 fn a_wrong_cookie_opens_in_the_usual_way_and_gets_a_right_one() {
     let mut arena = arena(8);
@@ -151,6 +152,7 @@ fn off_means_that_the_option_is_not_there() {
     }
 }
 
+// proves: RFC 7413 §5.1
 #[test]
 fn so_many_may_be_pending_and_those_that_were_reset_count() {
     let mut arena = arena(2);
@@ -237,6 +239,7 @@ impl Handler<MemQueue> for Asker {
     }
 }
 
+// proves: RFC 7413 §4.2.1
 #[test]
 fn our_client_asks_for_a_cookie_and_then_sends_with_the_syn() {
     for server in [8, 0] {

@@ -17,6 +17,7 @@ fn opened(setup: &Setup, text: &[u8]) -> End {
     end
 }
 
+// proves: RFC 7413 §4.2.2
 #[test]
 fn the_text_of_a_syn_is_answered_before_the_handshake_ends() {
     let mut end = opened(&Setup::default(), b"request");
@@ -104,6 +105,7 @@ fn opening(setup: Setup, text: &[u8]) -> End {
     end
 }
 
+// proves: RFC 7413 §4.2.2
 #[test]
 fn a_syn_carries_the_text_and_the_server_takes_all_some_or_none() {
     for (taken, rest) in [(7, &b""[..]), (3, b"uest"), (0, b"request")] {

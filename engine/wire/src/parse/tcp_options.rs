@@ -90,7 +90,7 @@ mod tests {
         }
     }
 
-    // proves: RFC 9293 MUST-4, MUST-6, MUST-7, MUST-64, MUST-68
+    // proves: RFC 9293 MUST-4, MUST-6, MUST-7, MUST-64, MUST-68, RFC 7413 §4.1.1
     #[test]
     fn what_is_understood_is_read_and_the_rest_does_no_harm() {
         let none = TcpOptions::default();
