@@ -2,8 +2,6 @@
 
 #![forbid(unsafe_code)]
 
-use std::time::Duration;
-
 use fourtuple::{Config, Connection, Engine, Handler, Listen};
 
 struct Echo;
@@ -40,7 +38,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let _engine = Engine::builder(config)
         .listen(Listen::on(7))
         .start_with(|_worker| Echo)?;
+    eprintln!("listening on port 7");
     loop {
-        std::thread::sleep(Duration::from_secs(1));
+        std::thread::park();
     }
 }

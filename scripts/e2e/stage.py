@@ -76,6 +76,16 @@ def fourtuple():
     return str(path)
 
 
+def example(name):
+    """The path of an example of the library: in $EXAMPLES, else where `cargo build --examples` leaves it."""
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    folders = [pathlib.Path(os.environ["EXAMPLES"])] if "EXAMPLES" in os.environ else [target / "debug/examples", target / "release/examples"]
+    for folder in folders:
+        if (folder / name).exists():
+            return str(folder / name)
+    raise Failed(f"{folders[0] / name} is not there: cargo build --workspace --examples")
+
+
 class Program:
     """A started program: its output goes to a file, and it never outlives the check."""
 
@@ -248,6 +258,12 @@ class Lab:
         if self.tap:
             run([SCRIPTS / "lab", "address", self.name, "tap0"])
         return server
+
+    def example(self, name, *arguments):
+        """Starts an example on the engine's side, at ENGINE_V4 alone, and waits until it says that it listens."""
+        program = self.start("engine", name, [example(name), "v0", f"{ENGINE_V4}/24", *arguments])
+        program.wait_for_line(r"^listening\b", 20, where="stderr")
+        return program
 
     def get(self, path):
         """GET from the stats endpoint: (status, body)."""
