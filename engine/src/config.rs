@@ -86,6 +86,8 @@ pub struct Config {
     /// this boot: a peer that has connections of this one in TIME_WAIT then takes those of the next. Where it can't be kept, and when
     /// `None`, each engine begins anew.
     pub secrets: Option<PathBuf>,
+    /// What becomes of fragments of IP packets.
+    pub fragments: Fragments,
     /// Where the stats endpoint listens; none when `None`.
     pub stats: Option<SocketAddr>,
     /// Bytes of buffer space a connection may hold for the application (receive window).
@@ -106,6 +108,17 @@ pub enum Driver {
     AfXdp,
     /// A TAP interface that is created under the name given; needs CAP_NET_ADMIN.
     Tap,
+}
+
+/// What becomes of fragments of IP packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fragments {
+    /// They are put together, bounded in number, memory and time.
+    #[default]
+    Reassemble,
+    /// They are dropped, and counted.
+    Drop,
 }
 
 /// What a worker does when there is nothing to do.
@@ -142,6 +155,7 @@ impl Default for Config {
             congestion: CongestionKind::default(),
             ecn: Ecn::default(),
             quiet_time: false,
+            fragments: Fragments::default(),
             secrets: None,
             stats: None,
             receive_buffer: 256 * 1024,

@@ -126,6 +126,9 @@ pub enum ConnectError {
     /// The worker holds as many connections as it may.
     #[error("the connection limit of the worker is reached")]
     Limit,
+    /// The engine says nothing yet: its quiet time is not over.
+    #[error("the engine stays quiet for one MSL after its start; try again later")]
+    Quiet,
     /// The engine drains or has stopped.
     #[error("the engine is stopping")]
     Stopping,

@@ -35,6 +35,12 @@ pub trait Handler<Q: Queue = PortQueue>: Send + 'static {
         let _ = (connection, state);
     }
 
+    /// Something may be wrong that ends nothing (RFC 9293 §3.9.1.8): told once until the peer acknowledges something. Who does
+    /// not ask for it is not bothered (SHLD-20).
+    fn on_trouble(&mut self, connection: &mut Connection<'_, Q>, trouble: Trouble, state: &mut Self::State) {
+        let _ = (connection, trouble, state);
+    }
+
     /// The send queue has room again after a call found it full, or everything sent was acknowledged.
     fn on_writable(&mut self, connection: &mut Connection<'_, Q>, state: &mut Self::State) {
         let _ = (connection, state);
@@ -59,6 +65,16 @@ pub trait Handler<Q: Queue = PortQueue>: Send + 'static {
     fn on_turn(&mut self, worker: &mut WorkerCalls<'_, Q, Self::State>) {
         let _ = worker;
     }
+}
+
+/// What may be wrong with a connection, and ends nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Trouble {
+    /// Nothing came back for R1 retransmissions of a segment.
+    NoAnswer,
+    /// An ICMP error said that the peer can't be reached just now.
+    Unreachable,
 }
 
 /// What is told of a connection that ended.

@@ -22,6 +22,8 @@ pub(crate) const RING: usize = 1024;
 pub(crate) enum MeshMessage<Q: Queue> {
     /// A frame that the receiver owns, the port where it came in, and how short of buffers the sender is there.
     Frame(PortNumber, Q::Rx, Shortage),
+    /// A fragment of a packet that the receiver owns, all of which is there; the last one comes as [`Frame`](Self::Frame).
+    Piece(PortNumber, Q::Rx),
     /// Worker 0 learned where a neighbour is on the link of this port.
     Neighbour(PortNumber, IpAddr, EtherAddr),
     /// Please find out where this neighbour is (to worker 0).

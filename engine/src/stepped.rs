@@ -116,6 +116,7 @@ impl<H: Handler<MemQueue>> Stepped<H> {
                 half_open: CONNECTIONS,
                 time_wait: CONNECTIONS,
                 orphans: CONNECTIONS,
+                reassemble: true,
                 ephemeral_ports: (49_152, 65_535),
             },
             secrets,

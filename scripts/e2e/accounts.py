@@ -39,6 +39,8 @@ def left_over(snapshot):
     """What is still taken: nothing, when all connections and their TIME_WAIT are over."""
     left = {name: total(snapshot, name) for name in TAKEN}
     left |= {f"{pool}_buffers away": total(snapshot, f"{pool}_buffers") - total(snapshot, f"{pool}_buffers_free") for pool in POOLS}
+    # Fragments of packets that never end are held for a minute, and are no connection's.
+    left["rx_buffers away"] -= total(snapshot, "fragments_held")
     for worker in snapshot["workers"]:
         for state, count in worker["by_state"].items():
             if state != "listen":

@@ -6,7 +6,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use fourtuple::{AtPort, CongestionKind, Driver, Ecn, Idle, KeepAlive, MacAddr, PortName, SynCookies};
+use fourtuple::{
+    AtPort, CongestionKind, Driver, Ecn, Fragments, Idle, KeepAlive, MacAddr, PortName, SynCookies,
+};
 use ipnet::IpNet;
 
 use crate::services::Service;
@@ -74,6 +76,18 @@ pub(crate) struct Attach {
     /// VLAN tag of all frames, 1-4094
     #[arg(long)]
     pub(crate) vlan: Option<u16>,
+    /// What becomes of fragments of IP packets: put together, or dropped and counted
+    #[arg(
+        long,
+        value_enum,
+        default_value = "reassemble",
+        value_name = "WHAT",
+        help_heading = "Engine"
+    )]
+    pub(crate) fragments: FragmentsWord,
+    /// Open and accept no connections for one --msl after the start
+    #[arg(long, help_heading = "Engine")]
+    pub(crate) quiet_time: bool,
     /// Where the keys of sequence numbers and timestamps are kept for the next process of this boot, or off; a file that only its
     /// owner can read [default: /run/fourtuple/secrets for root, else $XDG_RUNTIME_DIR/fourtuple/secrets]
     #[arg(long, value_parser = secrets, value_name = "FILE", help_heading = "Engine")]
@@ -329,6 +343,21 @@ impl From<EcnWord> for Ecn {
             EcnWord::On => Self::On,
             EcnWord::Off => Self::Off,
             EcnWord::Passive => Self::Passive,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FragmentsWord {
+    Reassemble,
+    Drop,
+}
+
+impl From<FragmentsWord> for Fragments {
+    fn from(word: FragmentsWord) -> Self {
+        match word {
+            FragmentsWord::Reassemble => Self::Reassemble,
+            FragmentsWord::Drop => Self::Drop,
         }
     }
 }

@@ -21,6 +21,8 @@ pub(crate) fn config(
         gateway: attach.gateway.clone(),
         mac: attach.mac.clone(),
         vlan: attach.vlan,
+        fragments: attach.fragments.into(),
+        quiet_time: attach.quiet_time,
         secrets: match &attach.secrets {
             Some(asked) => asked.0.clone(),
             None => Secrets::usual_file(),

@@ -85,6 +85,12 @@ fn set(socket: &mut Socket, level: c_int, name: c_int, value: &[u8]) -> Answer<(
             profile.user_timeout = (ms > 0).then(|| Duration::from_millis(ms));
         }
         (IPPROTO_TCP, libc::TCP_CONGESTION) => profile.congestion = congestion(value)?,
+        (IPPROTO_TCP, libc::TCP_MAXSEG) => {
+            profile.mss_clamp = Some(u16::try_from(positive(value)?).map_err(|_| libc::EINVAL)?);
+        }
+        (IPPROTO_TCP, libc::TCP_WINDOW_CLAMP) => {
+            profile.receive_buffer = profile.receive_buffer.min(positive(value)?);
+        }
         (IPPROTO_IP, libc::IP_TTL) | (IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS) => {
             profile.ttl = u8::try_from(positive(value)?).map_err(|_| libc::EINVAL)?;
         }

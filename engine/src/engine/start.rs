@@ -12,7 +12,8 @@ use fourtuple_wire::Instant;
 use super::{Builder, Engine, WorkerHandle};
 use crate::at_port::AtPort;
 use crate::attach::{Attachment, PortQueue, PortQueues};
-use crate::config::Config;
+use crate::config::{Config, Fragments};
+use crate::conflicts::Conflicts;
 use crate::error::{ConfigError, StartError};
 use crate::handler::{Handler, NoHandler};
 use crate::handoff::Estate;
@@ -236,6 +237,7 @@ impl<Q: Queue> Engine<Q> {
                 time_wait: connections.clamp(1_024, MOST_TIME_WAIT),
                 // An eighth is left to those that somebody wants, however many close at once to peers that don't answer.
                 orphans: (connections - connections / 8).max(1024),
+                reassemble: config.fragments == Fragments::Reassemble,
                 ephemeral_ports: config.ephemeral_ports,
             },
             v4: config.ip.iter().any(|net| net.addr().is_ipv4()),
@@ -279,9 +281,10 @@ fn spawn_control<Q: Queue>(
         .spawn(move || {
             let mut estates: Vec<Estate<Q>> = Vec::new();
             let mut settled_at = std::time::Instant::now();
-            let mut links = Links::default();
+            let (mut links, mut conflicts) = (Links::default(), Conflicts::default());
             loop {
                 links.look(&watch);
+                conflicts.look(&watch);
                 let step = if settled_at.elapsed() < ESTATE_PATIENCE {
                     ESTATE_STEP
                 } else {

@@ -7,6 +7,7 @@ use fourtuple_wire::{FourTuple, Received};
 
 use crate::buffer::RxChunk;
 use crate::error::ConnectionError;
+use crate::handler::Trouble;
 
 /// Received bytes that nobody has read yet.
 pub(super) enum Piece<Q: Queue> {
@@ -52,6 +53,8 @@ pub(super) struct Connection<Q: Queue> {
     pub(super) delivered: u64,
     /// Those up to the last urgent one, as far as was told.
     pub(super) urgent_end: u64,
+    /// What was told to be wrong, and not asked for yet.
+    pub(super) trouble: Option<Trouble>,
     /// End of file, behind `unread`.
     pub(super) peer_closed: bool,
     /// It is gone on the worker.
@@ -73,6 +76,7 @@ impl<Q: Queue> Connection<Q> {
             unread: VecDeque::new(),
             delivered: 0,
             urgent_end: 0,
+            trouble: None,
             peer_closed: false,
             ended: None,
             shut: false,

@@ -290,6 +290,11 @@ impl<Q: Queue> EndpointCore<Q> {
                     connection.urgent_end = connection.delivered + u64::from(ahead);
                 }
             }
+            Event::Trouble(id, trouble) => {
+                if let Some(connection) = self.connections.get_mut(&id) {
+                    connection.trouble = Some(trouble);
+                }
+            }
             Event::PeerClosed(id) => {
                 if let Some(connection) = self.connections.get_mut(&id) {
                     connection.peer_closed = true;

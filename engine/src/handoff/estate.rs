@@ -59,7 +59,11 @@ fn wind_up<Q: Queue>(end: &mut EndpointEnd<Q>) -> bool {
                 end.give_back(Return::Lent(chunk));
                 end.lost(id);
             }
-            Event::Writable(..) | Event::Urgent(..) | Event::PeerClosed(_) | Event::Ended(..) => {}
+            Event::Writable(..)
+            | Event::Urgent(..)
+            | Event::Trouble(..)
+            | Event::PeerClosed(_)
+            | Event::Ended(..) => {}
         }
     }
     if popped {

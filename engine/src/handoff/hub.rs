@@ -186,7 +186,11 @@ impl<Q: Queue> Hub<Q> {
         };
         let lends = match event {
             Event::Chunk(..) => true,
-            Event::Writable(..) | Event::Urgent(..) | Event::PeerClosed(_) | Event::Ended(..) => false,
+            Event::Writable(..)
+            | Event::Urgent(..)
+            | Event::Trouble(..)
+            | Event::PeerClosed(_)
+            | Event::Ended(..) => false,
         };
         if lends && !self.lends.may_lend(&slot.lent) {
             self.lend_refused += 1;

@@ -15,6 +15,7 @@ use fourtuple_wire::FourTuple;
 use crate::ConnId;
 use crate::buffer::{RxChunk, TxChunk};
 use crate::error::{ConnectError, ConnectionError};
+use crate::handler::Trouble;
 use crate::listener::ListenerId;
 use crate::options::Change;
 
@@ -31,6 +32,8 @@ pub(crate) enum Event<Q: Queue> {
     Writable(ConnId, u32),
     /// The peer announced urgent data: it reaches so many bytes beyond the chunks sent so far.
     Urgent(ConnId, u32),
+    /// Something may be wrong that ends nothing.
+    Trouble(ConnId, Trouble),
     /// End of file: the peer's FIN, behind all chunks.
     PeerClosed(ConnId),
     /// The connection is gone and its name void. Chunks that were lent stay readable.

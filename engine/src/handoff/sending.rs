@@ -11,6 +11,7 @@ use super::stream::StreamError;
 use crate::ConnId;
 use crate::buffer::TxChunk;
 use crate::error::ApiMisuse;
+use crate::handler::Trouble;
 use crate::options::Change;
 
 impl<Q: Queue> EndpointCore<Q> {
@@ -27,6 +28,11 @@ impl<Q: Queue> EndpointCore<Q> {
     /// Bytes up to the last urgent one that are not read.
     pub(super) fn urgent_ahead(&mut self, id: ConnId) -> Option<u64> {
         self.connections.get(&id)?.urgent_ahead()
+    }
+
+    /// What was told to be wrong since this was last asked.
+    pub(super) fn take_trouble(&mut self, id: ConnId) -> Option<Trouble> {
+        self.connections.get_mut(&id)?.trouble.take()
     }
 
     fn send_as(

@@ -16,6 +16,7 @@ use super::parking::{NO_LIMIT, Shared};
 use crate::ConnId;
 use crate::attach::PortQueue;
 use crate::error::{ApiMisuse, ConnectError, ConnectionError};
+use crate::handler::Trouble;
 use crate::options::ConnectionOption;
 
 /// A connection: bytes in, as chunks that are lent without a copy, and bytes out.
@@ -69,6 +70,7 @@ impl From<StreamError> for io::Error {
                 ConnectError::BadAddress(_)
                 | ConnectError::NoPortLeft(_)
                 | ConnectError::Limit
+                | ConnectError::Quiet
                 | ConnectError::Stopping,
             ) => io::ErrorKind::AddrNotAvailable,
             StreamError::Connection(ConnectionError::Reset) => io::ErrorKind::ConnectionReset,
@@ -192,6 +194,12 @@ impl<Q: Queue> Stream<Q> {
     /// Bytes from here to the end of what the peer announced as urgent, read in line as all are; `None` when none are ahead.
     pub fn urgent_ahead(&self) -> Option<u64> {
         self.shared.with(|core| core.urgent_ahead(self.id))
+    }
+
+    /// What may be wrong and ends nothing, since this was last asked (RFC 9293 §3.9.1.8): told once until the peer acknowledges
+    /// something.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.shared.with(|core| core.take_trouble(self.id))
     }
 
     /// Sends received bytes without a copy when their connection lives on the same worker and endpoint, as in a proxy or an

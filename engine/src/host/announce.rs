@@ -1,11 +1,13 @@
-//! Telling the link at start that our addresses are here, so that a predecessor's entries are corrected.
+//! Telling the link at start that our addresses are here, so that a predecessor's entries are corrected; and asking before
+//! whether another station has them (RFC 5227 §2.1, RFC 4862 §5.4). Nothing waits for the answer: who has one of them is told of
+//! in the log ([`conflicts`](super::conflicts)).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use fourtuple_wire::{
-    AdvertisementFlags, ETHER_BROADCAST, Ends, Instant, build_arp_announcement,
-    build_neighbour_advertisement, ether_multicast_v6,
+    AdvertisementFlags, ETHER_BROADCAST, Ends, Instant, build_arp_announcement, build_arp_request,
+    build_neighbour_advertisement, build_neighbour_solicitation, ether_multicast_v6, solicited_node,
 };
 
 use super::Host;
@@ -15,7 +17,7 @@ use super::Host;
 pub(super) struct Announcements {
     /// Rounds that are still to be made.
     rounds: u8,
-    /// The address that comes next in this round.
+    /// The step that comes next in this round: an address, in the first two for each.
     next: usize,
     /// When.
     due: Instant,
@@ -37,7 +39,12 @@ impl Host {
     /// One that does not fit is left out: the announcements are a courtesy, resolving works without them.
     pub(crate) fn poll_announcement(&mut self, now: Instant, out: &mut [u8]) -> Option<usize> {
         while self.announcements.rounds > 0 && self.announcements.due <= now {
-            let Some(address) = self.addresses.iter().nth(self.announcements.next) else {
+            let step = self.announcements.next;
+            let (place, searches) = match self.announcements.rounds {
+                ROUNDS => (step / 2, step.is_multiple_of(2)),
+                _ => (step, false),
+            };
+            let Some(address) = self.addresses.iter().nth(place) else {
                 self.announcements = Announcements {
                     rounds: self.announcements.rounds - 1,
                     next: 0,
@@ -46,8 +53,13 @@ impl Host {
                 continue;
             };
             self.announcements.next += 1;
-            if let Some(len) = self.build_announcement(address, out) {
-                return Some(len);
+            let len = if searches {
+                self.build_search(address, out)
+            } else {
+                self.build_announcement(address, out)
+            };
+            if len.is_some() {
+                return len;
             }
         }
         None
@@ -62,7 +74,21 @@ impl Host {
         }
     }
 
-    fn build_announcement(&self, address: IpAddr, out: &mut [u8]) -> Option<usize> {
+    /// Asks whether another station has an address of ours.
+    fn build_search(&self, address: IpAddr, out: &mut [u8]) -> Option<usize> {
+        match address {
+            IpAddr::V4(ours) => {
+                let link = self.link_to(ETHER_BROADCAST);
+                build_arp_request(out, &link, Ipv4Addr::UNSPECIFIED, ours)
+            }
+            IpAddr::V6(ours) => {
+                let link = self.link_to(ether_multicast_v6(solicited_node(ours)));
+                build_neighbour_solicitation(out, &link, Ipv6Addr::UNSPECIFIED, ours)
+            }
+        }
+    }
+
+    pub(super) fn build_announcement(&self, address: IpAddr, out: &mut [u8]) -> Option<usize> {
         match address {
             IpAddr::V4(ours) => {
                 let link = self.link_to(ETHER_BROADCAST);

@@ -37,6 +37,11 @@ impl Answer {
         icmp_error: None,
     };
 
+    /// Somebody claims an address of ours.
+    pub(super) fn refused_claim() -> Self {
+        Self::drop(DropReason::BadSource)
+    }
+
     fn drop(reason: DropReason) -> Self {
         Self {
             verdict: Err(reason),
@@ -151,6 +156,10 @@ impl Host {
     fn answer_arp(&mut self, arp: &ArpPacket, now: Instant, out: &mut [u8]) -> Answer {
         let (sender, target) = (IpAddr::V4(arp.sender), IpAddr::V4(arp.target));
         let probe = arp.sender.is_unspecified() && arp.operation == ArpOperation::Request;
+        let from_us = arp.sender_ether == self.addresses.mac();
+        if !probe && !from_us && self.addresses.is_ours(sender) {
+            return self.on_conflict(sender, now, out);
+        }
         if !probe && !self.addresses.is_peer(sender) {
             return Answer::drop(DropReason::BadSource);
         }
@@ -241,7 +250,7 @@ impl Host {
                 return self.answer_solicitation(icmp, solicitation, packet.ether_source, now, out);
             }
             Icmpv6Message::NeighbourAdvertisement(advertisement) => {
-                return self.take_advertisement(icmp, advertisement, packet.ether_source);
+                return self.take_advertisement(icmp, advertisement, packet.ether_source, now, out);
             }
             Icmpv6Message::EchoRequest(_) | Icmpv6Message::EchoReply(_) | Icmpv6Message::Error(_) => {}
         }
@@ -347,6 +356,8 @@ impl Host {
         icmp: &Icmpv6Packet,
         advertisement: &NeighbourAdvertisement,
         from: EtherAddr,
+        now: Instant,
+        out: &mut [u8],
     ) -> Answer {
         let NeighbourAdvertisement {
             target,
@@ -358,7 +369,9 @@ impl Host {
             solicited,
             overrides,
         } = flags;
-        // Also when somebody else claims an address of ours.
+        if self.addresses.is_ours(target.into()) && from != self.addresses.mac() {
+            return self.on_conflict(target.into(), now, out);
+        }
         if !self.addresses.is_peer(icmp.source.into()) || !self.addresses.is_peer(target.into()) {
             return Answer::drop(DropReason::BadSource);
         }

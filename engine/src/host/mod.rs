@@ -11,15 +11,20 @@
 //!                           └─ icmp_error ──────► owner of its four-tuple
 //! ```
 //!
+//! [`Reassembler`] puts packets together from their fragments.
+//!
 //! RFC 826, 5227 (ARP), 792, 1122 §3.2.2 (ICMP), 4443 (ICMPv6), 4861 §7 (neighbour discovery; no router discovery: the
 //! gateway is configured).
 
 mod addresses;
 mod announce;
 mod answer;
+mod conflicts;
 mod learned;
 mod neighbours;
+mod objection;
 mod rate_limit;
+mod reassembly;
 mod waiting;
 
 #[cfg(test)]
@@ -34,8 +39,10 @@ use fourtuple_wire::{
 
 pub(crate) use addresses::{Addresses, route};
 pub(crate) use learned::{Learned, Origin};
-pub(crate) use neighbours::{Hop, Neighbours, Resolution, Solicit};
+pub(crate) use neighbours::{Hop, NeighbourCounts, Neighbours, Resolution, Solicit};
+pub(crate) use objection::{Refused, may_ask_for_an_error};
 pub(crate) use rate_limit::{RateLimits, Rates};
+pub(crate) use reassembly::{Added, FRAMES as REASSEMBLED_FRAMES, PacketPlace, Reassembler};
 
 /// This machine as the link sees it.
 #[derive(Clone, Debug)]
@@ -46,6 +53,8 @@ pub(crate) struct Host {
     pub(crate) limits: RateLimits,
     vlan: Option<u16>,
     announcements: announce::Announcements,
+    /// Claims of others to our addresses.
+    pub(crate) conflicts: conflicts::Conflicts,
 }
 
 impl Host {
@@ -56,6 +65,7 @@ impl Host {
             limits: RateLimits::new(rates),
             vlan,
             announcements: announce::Announcements::default(),
+            conflicts: conflicts::Conflicts::default(),
         }
     }
 

@@ -288,7 +288,6 @@ impl<W> Neighbours<W> {
     }
 
     /// Entries now.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.index.len()
     }

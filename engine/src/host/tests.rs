@@ -243,14 +243,14 @@ fn what_arp_tells() {
             "claims our address",
             arp_request(OUR_V4, OUR_V4),
             Err(DropReason::BadSource),
-            false,
+            true,
             None,
         ),
         (
             "replies as we would",
             reply(OUR_V4, OUR_V4),
             Err(DropReason::BadSource),
-            false,
+            true,
             None,
         ),
         (
@@ -417,10 +417,15 @@ fn what_an_advertisement_tells() {
         let (answer, _) = ask(&mut host(), &frame);
         assert_eq!((answer.verdict, answer.learned), (Ok(()), learned));
     }
-    expect_drop(
-        &mut host(),
-        &advertise(OUR_V6, OUR_V6, true, true),
-        DropReason::BadSource,
+    // Somebody claims an address of ours: it is defended.
+    let (answer, defence) = ask(&mut host(), &advertise(OUR_V6, OUR_V6, true, true));
+    assert_eq!(
+        (answer.verdict, answer.learned),
+        (Err(DropReason::BadSource), None)
+    );
+    assert_eq!(
+        defence.map(|packet| packet.ether_destination),
+        Some([0x33, 0x33, 0, 0, 0, 1])
     );
     let afar = "2001:db8::1".parse().unwrap();
     expect_drop(
@@ -744,30 +749,86 @@ fn an_icmp_error_goes_to_the_owner_of_the_segment_it_quotes() {
 #[test]
 fn addresses_are_announced_twice() {
     let mut host = host();
-    let mut seen = Vec::new();
+    let (mut seen, mut searched) = (Vec::new(), Vec::new());
     for millis in [0, 1_000, 2_000, 4_000, 60_000] {
         let now = Instant::from_millis(millis);
         let mut out = vec![0; ANSWER_ROOM];
         while let Some(len) = host.poll_announcement(now, &mut out) {
             let packet = read(&out[..len]);
             let address = match &packet.kind {
+                PacketKind::Arp(arp) if arp.sender.is_unspecified() => {
+                    searched.push(IpAddr::V4(arp.target));
+                    continue;
+                }
                 PacketKind::Arp(arp) => {
                     assert_eq!((arp.sender, arp.sender_ether), (arp.target, OUR_MAC));
                     IpAddr::V4(arp.sender)
                 }
-                PacketKind::Icmpv6(icmp) => {
-                    assert_eq!(icmp.destination, answer::ALL_NODES);
-                    IpAddr::V6(icmp.source)
-                }
+                PacketKind::Icmpv6(icmp) => match icmp.message {
+                    Icmpv6Message::NeighbourSolicitation(solicitation) => {
+                        assert!(icmp.source.is_unspecified() && solicitation.source_link.is_none());
+                        searched.push(IpAddr::V6(solicitation.target));
+                        continue;
+                    }
+                    _ => {
+                        assert_eq!(icmp.destination, answer::ALL_NODES);
+                        IpAddr::V6(icmp.source)
+                    }
+                },
                 other => panic!("{other:?}"),
             };
             assert!(fourtuple_wire::is_group_ether(&packet.ether_destination));
+            assert!(searched.contains(&address), "asked for before it is announced");
             seen.push((millis, address));
         }
     }
     let (v4, v6) = (IpAddr::V4(OUR_V4), IpAddr::V6(OUR_V6));
     assert_eq!(seen, [(0, v4), (0, v6), (2_000, v4), (2_000, v6)]);
+    assert_eq!(searched, [v4, v6], "once");
     assert_eq!(host.next_announcement(), Instant::FAR_FUTURE);
+}
+
+// proves: RFC 5227 §2.4, RFC 4862 §5.4
+#[test]
+fn a_claim_of_another_to_our_address_is_counted_and_answered_once_in_ten_seconds() {
+    let mut host = host();
+    let by_arp = |build: fn(&mut [u8], &Link) -> Option<usize>| {
+        frame(|out| build(out, &link(PEER_MAC, ETHER_BROADCAST)))
+    };
+    let claims = [
+        by_arp(|out, link| build_arp_request(out, link, OUR_V4, OUR_V4)),
+        by_arp(|out, link| build_arp_request(out, link, OUR_V4, PEER_V4)),
+        frame(|out| build_arp_reply(out, &link(PEER_MAC, OUR_MAC), OUR_V4, PEER_V4)),
+        frame(|out| {
+            let ends = Ends {
+                source: OUR_V6,
+                destination: answer::ALL_NODES,
+            };
+            let link = link(PEER_MAC, fourtuple_wire::ether_multicast_v6(answer::ALL_NODES));
+            let flags = AdvertisementFlags {
+                overrides: true,
+                ..AdvertisementFlags::default()
+            };
+            build_neighbour_advertisement(out, &link, ends, OUR_V6, flags)
+        }),
+    ];
+    let mut defended = Vec::new();
+    for (second, claim) in [(1, 0), (2, 1), (5, 2), (10, 3), (12, 3), (13, 0)] {
+        let mut out = vec![0; ANSWER_ROOM];
+        let now = Instant::from_millis(second * 1000);
+        let answer = host.answer(&read(&claims[claim]), &claims[claim], now, &mut out);
+        assert_eq!(answer.verdict, Err(DropReason::BadSource));
+        assert_eq!(answer.learned, None);
+        if let Some(len) = answer.reply_len {
+            let packet = read(&out[..len]);
+            assert!(fourtuple_wire::is_group_ether(&packet.ether_destination));
+            defended.push(second);
+        }
+    }
+    assert_eq!((host.conflicts.count(), defended), (6, vec![1, 12]));
+    let own = frame(|out| build_arp_request(out, &link(OUR_MAC, ETHER_BROADCAST), OUR_V4, OUR_V4));
+    ask(&mut host, &own);
+    assert_eq!(host.conflicts.count(), 6, "our own comes back from some links");
 }
 
 #[test]
@@ -840,7 +901,9 @@ proptest! {
             if let Some(len) = answer.reply_len {
                 prop_assert!(len <= room);
                 let to: EtherAddr = out[..6].try_into().unwrap();
-                prop_assert!(to == answer_goes_to(&packet) || to == [0x33, 0x33, 0, 0, 0, 1]);
+                prop_assert!(
+                    to == answer_goes_to(&packet) || to == [0x33, 0x33, 0, 0, 0, 1] || to == ETHER_BROADCAST
+                );
             }
             if let Some(learned) = answer.learned {
                 prop_assert!(host.addresses.on_link(learned.ip) && host.addresses.is_peer(learned.ip));

@@ -7,17 +7,20 @@ use std::net::IpAddr;
 
 use fourtuple_nic::{Queue, RxBuf, TxFrame};
 use fourtuple_wire::{
-    DropReason, EmitChecksum, EtherAddr, FourTuple, Instant, IpFields, Packet, Sum, TcpFlags, TcpHeader,
-    emit_tcp, tcp_frame_header_len,
+    ChecksumCheck, DropReason, EmitChecksum, Ends, EtherAddr, Expect, FourTuple, Instant, IpFields, Packet,
+    Refusal, Sum, TcpFlags, TcpHeader, emit_tcp, objection, tcp_frame_header_len,
 };
 
 use super::ports::PortNumber;
 use super::work::Work;
-use crate::host::{Learned, Origin, Resolution};
+use crate::host::{Learned, Origin, Refused, Resolution, may_ask_for_an_error};
 use crate::mesh::MeshMessage;
 
 /// Largest frame that the host writes of its own: an echo reply of a full packet, 9000 bytes and their Ethernet header.
 const ANSWER_ROOM: usize = 9216;
+
+/// Largest ICMP error: 1280 octets behind an Ethernet header with its tag.
+const ERROR_ROOM: usize = 1280 + 18;
 
 impl<Q: Queue> Work<Q> {
     /// Sends a bare segment back to where `packet` came from; `false` when there was no slot for it.
@@ -67,11 +70,21 @@ impl<Q: Queue> Work<Q> {
         packet: &Packet,
         frame: &Q::Rx,
     ) -> Result<(), DropReason> {
-        let mut room = [0u8; ANSWER_ROOM];
+        self.answer_into(port, packet, frame.bytes(), &mut [0; ANSWER_ROOM])
+    }
+
+    /// The same for a packet that was parsed from `bytes`; the answer is written into `room`.
+    pub(super) fn answer_into(
+        &mut self,
+        port: PortNumber,
+        packet: &Packet,
+        bytes: &[u8],
+        room: &mut [u8],
+    ) -> Result<(), DropReason> {
         let host = &mut self.ports[port].host;
-        let answer = host.answer(packet, frame.bytes(), self.now, &mut room);
+        let answer = host.answer(packet, bytes, self.now, room);
         if let Some(len) = answer.reply_len {
-            self.send_bytes(port, &room[..len]);
+            self.send_whole(port, &room[..len]);
             answer.count_reply(packet, &mut self.counters);
         }
         if let Some(learned) = answer.learned
@@ -173,17 +186,82 @@ impl<Q: Queue> Work<Q> {
         self.counters.unresolved_frames = counts.map(|counts| counts.unresolved_frames).sum();
     }
 
-    /// Sends a frame that is written already.
-    fn send_bytes(&mut self, port: PortNumber, bytes: &[u8]) {
-        let Some(mut frame) = self.answer_frame(port) else {
+    /// A frame that could not be read to its end is dropped; its sender is told where it has to be.
+    #[cold]
+    pub(super) fn object(&mut self, port: PortNumber, reason: DropReason, bytes: &[u8]) {
+        if !may_ask_for_an_error(reason) {
             return;
+        }
+        let vlan = self.ports[port].host.vlan();
+        let expect = Expect {
+            checksum: ChecksumCheck::Verify,
+            vlan,
+        };
+        if let Some(objection) = objection(bytes, &expect) {
+            let ip = objection.ip.of(bytes);
+            self.refuse_packet(port, bytes, objection.ends, objection.refusal, ip);
+        }
+    }
+
+    /// Sends an ICMP error about a packet, part `ip` of a frame, if there is to be one.
+    pub(super) fn refuse_packet(
+        &mut self,
+        port: PortNumber,
+        frame: &[u8],
+        ends: Ends<IpAddr>,
+        refusal: Refusal,
+        ip: &[u8],
+    ) {
+        let (Some(destination), Some(source)) = (
+            frame.first_chunk::<6>(),
+            frame.get(6..).and_then(<[u8]>::first_chunk::<6>),
+        ) else {
+            return;
+        };
+        let refused = Refused {
+            ether: Ends {
+                source: *source,
+                destination: *destination,
+            },
+            ends,
+            refusal,
+            ip,
+        };
+        let mut room = [0; ERROR_ROOM];
+        let host = &mut self.ports[port].host;
+        if let Some(len) = host.build_refusal(&refused, self.now, &mut room)
+            && self.send_bytes(port, &room[..len])
+        {
+            self.counters.icmp_errors_sent += 1;
+        }
+    }
+
+    /// Sends a frame that is written already, in fragments if the link asks for it.
+    fn send_whole(&mut self, port: PortNumber, bytes: &[u8]) {
+        let attached = &self.ports[port];
+        let ip = if attached.host.vlan().is_some() { 18 } else { 14 };
+        if bytes.len() > ip + usize::from(attached.mtu) {
+            self.send_in_fragments(port, bytes, ip);
+        } else {
+            self.send_bytes(port, bytes);
+        }
+    }
+
+    /// Sends a frame that is written already; `false` when there is no room for it.
+    pub(super) fn send_bytes(&mut self, port: PortNumber, bytes: &[u8]) -> bool {
+        let Some(mut frame) = self.answer_frame(port) else {
+            return false;
         };
         match frame.append(bytes.len()) {
             Some(room) => {
                 room.copy_from_slice(bytes);
                 self.put(port, frame);
+                true
             }
-            None => self.counters.answers_dropped += 1,
+            None => {
+                self.counters.answers_dropped += 1;
+                false
+            }
         }
     }
 

@@ -133,6 +133,10 @@ impl<Q: Queue> Work<Q> {
         if self.draining {
             return Err(ConnectError::Stopping);
         }
+        // RFC 9293 §3.4.3: numbers that a predecessor used may still be under way.
+        if self.now < self.quiet_until {
+            return Err(ConnectError::Quiet);
+        }
         // RFC 9293 §3.9.1.1, MUST-46: no connection to a broadcast or multicast address.
         let bad = ConnectError::BadAddress(remote.ip());
         if remote.port() == 0

@@ -6,12 +6,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use fourtuple_nic::{PoolGauge, Queue};
 
 use super::listeners::NewListener;
+use super::ports::AttachedPort;
 use super::scan::Act;
 use super::work::Work;
 use crate::ConnId;
 use crate::conn_id::SlotRef;
 use crate::handoff::{EndpointIndex, WorkerEnd};
+use crate::host::NeighbourCounts;
 use crate::listener::ListenerId;
+use crate::stats::Counters;
 
 /// A message of the engine to a worker.
 pub(crate) enum Control<Q: Queue> {
@@ -109,6 +112,12 @@ impl<Q: Queue> Work<Q> {
         counters.connections = u64::from(self.records.connections());
         counters.time_wait = u64::from(self.records.time_wait());
         counters.timers = self.wheel.len() as u64;
+        refresh_neighbours(counters, self.ports.iter());
+        let reassembly = self.pieces.reassembler.counts();
+        counters.fragments_held = self.pieces.reassembler.held() as u64;
+        counters.reassembly_expired = reassembly.expired;
+        counters.reassembly_evicted = reassembly.evicted;
+        counters.reassembly_spoiled = reassembly.spoiled;
         counters.lent_chunks = u64::from(hub.lent);
         counters.rx_buffers = rx_buffers;
         counters.rx_buffers_free = rx_buffers_free;
@@ -120,6 +129,23 @@ impl<Q: Queue> Work<Q> {
         counters.reserved_bytes = (self.records.reserved_bytes()
             + self.wheel.reserved_bytes()
             + lists
-            + self.pools.reserved_bytes()) as u64;
+            + self.pools.reserved_bytes()
+            + self.pieces.reserved_bytes()) as u64;
     }
+}
+
+/// What the tables of neighbours did, all ports together.
+fn refresh_neighbours<'a, Q: Queue>(
+    counters: &mut Counters,
+    ports: impl Iterator<Item = &'a AttachedPort<Q>> + Clone,
+) {
+    let sum =
+        |count: fn(&NeighbourCounts) -> u64| ports.clone().map(|port| count(&port.neighbours.counts())).sum();
+    counters.neighbours = ports.clone().map(|port| port.neighbours.len() as u64).sum();
+    counters.neighbour_solicits = sum(|counts| counts.solicits);
+    counters.neighbours_resolved = sum(|counts| counts.resolved);
+    counters.neighbours_failed = sum(|counts| counts.failed);
+    counters.neighbours_evicted = sum(|counts| counts.evicted);
+    counters.neighbours_disbelieved = sum(|counts| counts.disbelieved);
+    counters.address_conflicts = ports.map(|port| port.host.conflicts.count()).sum();
 }

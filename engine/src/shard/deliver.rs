@@ -15,7 +15,7 @@ use super::retire::{Over, outcome};
 use super::states::States;
 use super::work::{Work, is_open};
 use crate::conn_id::SlotRef;
-use crate::handler::{Closed, Handler};
+use crate::handler::{Closed, Handler, Trouble};
 use crate::handoff::{EndpointIndex, Event, Opened};
 use crate::listener::ListenerId;
 use crate::records::{Conn, List, Owner};
@@ -138,6 +138,9 @@ fn tell_handler<Q: Queue, H: Handler<Q>>(
     }
     if signals.contains(Signals::URGENT) {
         handler.on_urgent(&mut connection, state);
+    }
+    if let Some(trouble) = trouble_of(signals) {
+        handler.on_trouble(&mut connection, trouble, state);
     }
     if wants_room {
         handler.on_writable(&mut connection, state);
@@ -348,6 +351,7 @@ impl<Q: Queue> Work<Q> {
         };
         self.tell_opened(slot, endpoint, tuple)?;
         self.tell_urgent(slot, endpoint)?;
+        self.report_trouble(slot, endpoint)?;
         // Before the chunks: who holds all that may be lent until it can send would wait for ever.
         self.tell_room(slot, endpoint)?;
         loop {
@@ -422,6 +426,20 @@ impl<Q: Queue> Work<Q> {
             .map_or(0, |profile| profile.send_buffer)
     }
 
+    fn report_trouble(&mut self, slot: SlotRef, endpoint: EndpointIndex) -> Result<(), RingFull> {
+        let id = self.name(slot);
+        let Some(conn) = self.records.conn_mut(slot) else {
+            return Ok(());
+        };
+        if let Some(trouble) = trouble_of(conn.signals).filter(|_| conn.flags.told_open) {
+            self.hub
+                .try_event(endpoint, Event::Trouble(id, trouble))
+                .map_err(|_| RingFull)?;
+            conn.signals.remove(Signals::R1_EXCEEDED | Signals::UNREACHABLE);
+        }
+        Ok(())
+    }
+
     /// Before the chunks that it speaks of: how far the urgent ones reach.
     fn tell_urgent(&mut self, slot: SlotRef, endpoint: EndpointIndex) -> Result<(), RingFull> {
         let id = self.name(slot);
@@ -489,6 +507,17 @@ impl<Q: Queue> Work<Q> {
         conn.flags.told_ended = true;
         self.note_retire(slot);
         Ok(())
+    }
+}
+
+/// What signals say of trouble; that somebody said why goes before silence.
+fn trouble_of(signals: Signals) -> Option<Trouble> {
+    if signals.contains(Signals::UNREACHABLE) {
+        Some(Trouble::Unreachable)
+    } else if signals.contains(Signals::R1_EXCEEDED) {
+        Some(Trouble::NoAnswer)
+    } else {
+        None
     }
 }
 

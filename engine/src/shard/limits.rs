@@ -53,6 +53,8 @@ pub(crate) struct Limits {
     pub(crate) time_wait: u32,
     /// Connections that nobody reads or writes any more: let go by their endpoint, or closed by their handler.
     pub(crate) orphans: u32,
+    /// Fragments are put together; else they are dropped.
+    pub(crate) reassemble: bool,
     /// First and last ephemeral port.
     pub(crate) ephemeral_ports: (u16, u16),
 }

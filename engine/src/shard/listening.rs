@@ -42,6 +42,9 @@ impl<Q: Queue> Work<Q> {
                 self.counters.syns_received += 1;
                 self.syn(listener, port, packet, segment, frame, None)
             }
+            ListenArrival::Reply(_) if self.now < self.quiet_until => {
+                Verdict::Dropped(DropReason::NotAccepting)
+            }
             ListenArrival::Reply(reset) => match self.cookie_of(listener, port, segment) {
                 Some(Ok(record)) => self.finish_cookie(listener, record, port, packet, segment, frame),
                 Some(Err(reason)) => Verdict::Dropped(reason),

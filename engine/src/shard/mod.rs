@@ -11,6 +11,7 @@ mod control;
 mod cookies;
 mod deliver;
 pub(crate) mod fast_open;
+mod fragments;
 mod half_open;
 pub(crate) mod limits;
 pub(crate) mod listeners;
@@ -48,6 +49,7 @@ use crate::host::Neighbours;
 use crate::mesh::Mesh;
 use crate::records::{RecordLimits, Records};
 use crate::secrets::Secrets;
+use crate::shard::fragments::Pieces;
 use crate::shard::ports::{AttachedPort, Ports};
 use crate::shard::profiles::Profiles;
 use crate::shard::receive::{Burst, receive};
@@ -103,6 +105,8 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
         let sizes = pool_sizes(&limits, capacities().sum());
         // What is lent may all be one port's: that one's bound holds for the sum.
         let hub = HubLimits::for_pool(capacities().min().unwrap_or(0));
+        let smallest = capacities().min().unwrap_or(0);
+        let pieces = Pieces::new(limits.reassemble, smallest, parts.secrets.ports);
         let neighbours = || Neighbours::new(NEIGHBOURS, &neighbour_key(&parts.secrets));
         let attached = |port| AttachedPort::new(port, debtors, neighbours());
         let states = States::new(wanted(parts.v4), wanted(parts.v6), pages);
@@ -117,6 +121,7 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
             listeners: listeners::Listeners::default(),
             hub: Hub::new(parts.worker, hub),
             ports: Ports::new(parts.ports.into_iter().map(attached)),
+            pieces,
             limits,
             mesh: parts.mesh,
             steering: parts.steering,

@@ -102,7 +102,10 @@ pub(crate) fn receive<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
                     None => work.dispatch(arrived, packet, frame),
                     Some(shortage) => work.dispatch_steered(arrived, packet, frame, shortage),
                 },
-                Err(reason) => Verdict::Dropped(*reason),
+                Err(reason) => {
+                    work.object(arrived.port, *reason, frame.bytes());
+                    Verdict::Dropped(*reason)
+                }
             };
             work.verdict(verdict);
         }
@@ -158,6 +161,7 @@ fn hear_other_workers<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
                     steered: Some(shortage),
                 });
             }
+            MeshMessage::Piece(port, frame) => work.keep_piece(port, frame),
             MeshMessage::Neighbour(port, ip, ether) => work.learn_neighbour(port, ip, ether),
             MeshMessage::Resolve(port, ip) => work.resolve_for(from, port, ip),
             MeshMessage::WantShare(listener) => work.give_share(from, listener),
@@ -178,7 +182,7 @@ impl<Q: Queue> AttachedPort<Q> {
     }
 
     #[inline]
-    fn parse(&self, frame: &Q::Rx) -> Result<Packet, DropReason> {
+    pub(super) fn parse(&self, frame: &Q::Rx) -> Result<Packet, DropReason> {
         let promises = self.queue.promises();
         let checksum = match frame.checksum() {
             RxChecksum::Good => ChecksumCheck::Trust,
@@ -222,6 +226,8 @@ impl<Q: Queue> Work<Q> {
             }
             self.counters.partial_checksums += u64::from(segment.partial_checksum);
             self.segment(slot, port, packet, segment, frame)
+        } else if let PacketKind::Fragment(fragment) = &packet.kind {
+            self.fragment(port, packet, fragment, frame)
         } else {
             self.answer_for_host(port, packet, &frame).into()
         }
@@ -261,7 +267,7 @@ impl<Q: Queue> Work<Q> {
     }
 
     /// Worker 0 answers for the host; TCP belongs to whom `owner(four-tuple)` says, and so do ICMP errors about it (D8).
-    fn owner_of(&self, packet: &Packet) -> u16 {
+    pub(super) fn owner_of(&self, packet: &Packet) -> u16 {
         match &packet.kind {
             PacketKind::Tcp(segment) if self.workers > 1 => self.steering.owner(&segment.tuple),
             PacketKind::Tcp(_) => self.worker,
@@ -281,7 +287,7 @@ impl<Q: Queue> Work<Q> {
         }
     }
 
-    fn steer(&mut self, owner: u16, port: PortNumber, frame: Q::Rx) -> Verdict {
+    pub(super) fn steer(&mut self, owner: u16, port: PortNumber, frame: Q::Rx) -> Verdict {
         let shortage = self.ports[port].shortage;
         match self
             .mesh
@@ -294,7 +300,7 @@ impl<Q: Queue> Work<Q> {
 
     /// One TCP segment: to its connection, to a listener, to a TIME_WAIT record, or to nobody.
     #[inline]
-    fn segment(
+    pub(super) fn segment(
         &mut self,
         slot: Option<SlotRef>,
         port: PortNumber,
@@ -430,6 +436,10 @@ impl<Q: Queue> Work<Q> {
     ) -> Verdict {
         if segment.header.flags.contains(TcpFlags::RST) {
             return Verdict::Dropped(DropReason::StrayReset);
+        }
+        // RFC 9293 §3.4.3: nothing is said.
+        if self.now < self.quiet_until {
+            return Verdict::Dropped(DropReason::NotAccepting);
         }
         if let Some(reset) = reset_for(&segment.header, usize::from(segment.payload.len)) {
             if !self.ports[port].host.limits.resets.try_take(self.now) {

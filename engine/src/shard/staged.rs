@@ -98,6 +98,7 @@ impl<Q: Queue, H: Handler<Q>> Staged<Q, H> {
                 half_open: options.half_open,
                 time_wait: options.time_wait,
                 orphans: options.connections,
+                reassemble: true,
                 ephemeral_ports: options.ephemeral_ports,
             },
             secrets,

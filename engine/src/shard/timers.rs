@@ -29,6 +29,7 @@ impl<Q: Queue> Work<Q> {
             self.sweep_connections();
         }
         self.poll_host();
+        self.expire_fragments();
     }
 
     /// The wheel came to an entry of this connection, or to one of an earlier user of its place.
@@ -168,6 +169,7 @@ impl<Q: Queue> Work<Q> {
                 .next_time_wait(self.now)
                 .unwrap_or(Instant::FAR_FUTURE),
         );
+        next = next.min(self.pieces.reassembler.next_deadline());
         if !self.starved.is_empty() {
             next = next.min(self.starved_until);
         }

@@ -17,6 +17,7 @@ use crate::options::Change;
 use crate::records::{Conn, Owner, Records};
 use crate::secrets::Secrets;
 use crate::shard::fast_open::Cookies;
+use crate::shard::fragments::Pieces;
 use crate::shard::limits::Limits;
 use crate::shard::listeners::Listeners;
 use crate::shard::ports::Ports;
@@ -68,6 +69,8 @@ pub(crate) struct Work<Q: Queue> {
     pub(crate) listeners: Listeners,
     pub(crate) hub: Hub<Q>,
     pub(crate) mesh: Mesh<Q>,
+    /// Packets that are put together from fragments.
+    pub(crate) pieces: Pieces<Q>,
     pub(crate) steering: Arc<Steering>,
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) counters: Counters,

@@ -14,6 +14,8 @@ mod conservation;
 mod endpoints;
 #[cfg(test)]
 mod exhaustion;
+#[cfg(test)]
+mod fragments;
 #[cfg(not(fuzzing))]
 mod fuzz;
 #[cfg(fuzzing)]
@@ -23,6 +25,8 @@ mod handlers;
 mod hostile;
 #[cfg(test)]
 mod opening;
+#[cfg(test)]
+mod options;
 #[cfg(test)]
 mod permutations;
 #[cfg(test)]
@@ -88,6 +92,8 @@ pub(crate) struct Plan {
     pub(crate) multi_seg: bool,
     pub(crate) pools: u32,
     pub(crate) mesh_ring: usize,
+    pub(crate) reassemble: bool,
+    pub(crate) quiet_until: Instant,
     pub(crate) seed: u64,
     pub(crate) started: Instant,
 }
@@ -108,6 +114,8 @@ impl Default for Plan {
             multi_seg: true,
             pools: 2048,
             mesh_ring: 256,
+            reassemble: true,
+            quiet_until: Instant::ZERO,
             seed: 1,
             started: Instant::ZERO,
         }
@@ -177,13 +185,14 @@ impl<H: Handler<MemQueue>> Side<H> {
                         half_open: plan.connections,
                         time_wait: plan.connections,
                         orphans: plan.connections,
+                        reassemble: plan.reassemble,
                         ephemeral_ports: (49_152, 65_535),
                     },
                     ports,
                     v4: true,
                     v6: true,
                     profile: plan.profile.clone(),
-                    quiet_until: Instant::ZERO,
+                    quiet_until: plan.quiet_until,
                     started: plan.started,
                 };
                 Shard::new(parts, make(worker as u16), &OrdinaryPages)

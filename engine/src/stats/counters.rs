@@ -155,6 +155,32 @@ counters! {
     echo_answers: Counter,
     /// ICMP errors sent.
     icmp_errors_sent: Counter,
+    /// Neighbours known, asked for or found absent now.
+    neighbours: Gauge,
+    /// Questions asked of the link: who has this address, and is it still there.
+    neighbour_solicits: Counter,
+    /// Neighbours that became known.
+    neighbours_resolved: Counter,
+    /// Addresses that nobody on the link answered for.
+    neighbours_failed: Counter,
+    /// Neighbours forgotten for others, because the table was full.
+    neighbours_evicted: Counter,
+    /// Claims about neighbours that were not believed.
+    neighbours_disbelieved: Counter,
+    /// Claims of other stations to an address of ours.
+    address_conflicts: Counter,
+    /// IP packets put together from fragments.
+    reassembled: Counter,
+    /// IP packets given up because fragments did not come within a minute.
+    reassembly_expired: Counter,
+    /// IP packets given up for others, because so many were begun or so many frames held.
+    reassembly_evicted: Counter,
+    /// IP packets refused because their fragments overlapped or contradicted each other.
+    reassembly_spoiled: Counter,
+    /// Fragments held now, each in a receive buffer.
+    fragments_held: Gauge,
+    /// Fragments sent: of answers that are larger than the link takes.
+    fragments_sent: Counter,
     /// Frames dropped because their next hop was not resolved in time.
     unresolved_frames: Counter,
     /// Transmissions put off because a pool or the transmit ring was full.

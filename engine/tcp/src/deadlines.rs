@@ -213,6 +213,7 @@ impl<B: Buffers> Tcb<B> {
         self.timers.disarm(Timer::Retransmit);
         self.debts.remove(Debts::SYN);
         self.progress_at = env.tick();
+        self.flags.remove(Flags::UNREACHABLE);
         self.last_sent = env.tick();
         self.recovery = crate::recovery::Recovery::new(self.snd.una);
         self.congestion = Congestion::new(self.initial_congestion_window(env.profile));

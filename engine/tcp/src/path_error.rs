@@ -9,7 +9,7 @@ use fourtuple_wire::{DropReason, SeqNum};
 use crate::segment_arrives::TIMESTAMP_OCTETS;
 use crate::signals::Arrival;
 use crate::tcb::Flags;
-use crate::{Buffers, Env, State, Tcb};
+use crate::{Buffers, Env, Signals, State, Tcb};
 
 /// What an ICMP error says of the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,10 @@ impl<B: Buffers> Tcb<B> {
             // Deviation: SHLD-26 would end any connection; anyone could forge that (RFC 5927 §5.2).
             PathError::Hard | PathError::Soft => {
                 env.counters.icmp_errors_soft += 1;
-                // MUST-47, SHLD-25: the status tells.
+                // MUST-47, SHLD-25: it is told, once until something is acknowledged, and the status tells.
+                if !self.flags.contains(Flags::UNREACHABLE) {
+                    arrival.signals.insert(Signals::UNREACHABLE);
+                }
                 self.flags.insert(Flags::UNREACHABLE);
             }
             PathError::TooBig(mss) => arrival.verdict = self.too_big(mss.max(least_mss), env),

@@ -67,6 +67,8 @@ impl Signals {
     pub const R1_EXCEEDED: Self = Self(32);
     /// The handshake of a connection that TCP Fast Open let in before is over.
     pub const HANDSHAKE_DONE: Self = Self(64);
+    /// An ICMP error said that the peer can't be reached just now (RFC 9293 §3.9.1.8, MUST-47).
+    pub const UNREACHABLE: Self = Self(128);
 
     /// All of `other` are in the set.
     pub const fn contains(self, other: Self) -> bool {
@@ -112,6 +114,7 @@ impl fmt::Debug for Signals {
             "URGENT",
             "R1_EXCEEDED",
             "HANDSHAKE_DONE",
+            "UNREACHABLE",
         ];
         let set = names
             .iter()

@@ -1,7 +1,7 @@
-"""The path to Linux becomes too narrow for our segments for good: what waits ends, and leaves nothing behind.
+"""The path to Linux becomes too narrow for our segments for good: the transfers go on in smaller ones, and leave nothing behind.
 
-Where ICMP tells, the transfers are done in smaller segments. Where nothing tells, and nobody probes (RFC 4821), a connection whose
-segments all vanish ends by its time limit (R2 of RFC 9293 §3.8.3), after some two minutes. One that hangs is wrong either way.
+Where ICMP tells, at once (RFC 1191, RFC 8201). Where nothing tells, after two timeouts (RFC 4821), and what the path carries is
+found out by probes.
 """
 
 import concurrent.futures
@@ -36,9 +36,12 @@ def one(flags):
         snapshot = accounts.nothing_left(lab, within_s=60)
         stage.drain(server)
         relay.end()
-    if flags:
-        stage.expect(outcomes == ["done", "done"], f"though ICMP told: {outcomes}")
+    stage.expect(outcomes == ["done", "done"], f"{'ICMP told' if flags else 'silent'}: {outcomes}")
     ended = accounts.total(snapshot, "timeouts")
+    suspected, probes = (accounts.tcp(snapshot, name) for name in ("path_mtu_suspected", "path_mtu_probes"))
+    if not flags:
+        stage.expect(suspected > 0, "nothing was suspected")
+    stage.note(f"suspected {suspected} times, {probes} probes")
     stage.progress(f"{' '.join(flags) or 'silent'}: {outcomes[0]}, {outcomes[1]}; {ended} ended by a time limit")
     return f"| {'ICMP tells' if flags else 'silent'} | {outcomes[0]} | {outcomes[1]} | {ended} |"
 

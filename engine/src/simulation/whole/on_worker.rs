@@ -153,7 +153,7 @@ impl OnWorker {
                     }
                     at += 1;
                 }
-                Err(error @ (ConnectError::BadAddress(_) | ConnectError::Stopping)) => {
+                Err(error @ (ConnectError::BadAddress(_) | ConnectError::Quiet | ConnectError::Stopping)) => {
                     ledger.wrong = Some(format!("connect: {error}"));
                     return;
                 }

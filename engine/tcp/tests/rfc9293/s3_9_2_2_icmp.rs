@@ -1,6 +1,6 @@
 //! §3.9.2.2: ICMP errors, with the checks of RFC 5927; RFC 1191 and RFC 8201.
 
-use fourtuple_tcp::{Arrival, Ending, PathError};
+use fourtuple_tcp::{Arrival, Ending, PathError, Signals};
 use fourtuple_wire::DropReason;
 
 use crate::support::{ACK, End, SYN, Setup, seg};
@@ -34,10 +34,10 @@ fn a_soft_error_ends_nothing() {
     end.drain();
     end.write_octets(1, 100);
     end.drain();
-    for what in [PathError::Soft, PathError::Hard] {
+    for (what, told) in [(PathError::Soft, true), (PathError::Hard, false)] {
         let arrival = error(&mut end, what, 1);
         assert_eq!((arrival.verdict, arrival.ended), (Ok(()), None));
-        assert!(arrival.signals.is_empty(), "who does not ask is not told");
+        assert_eq!(arrival.signals.contains(Signals::UNREACHABLE), told, "once");
     }
     // proves: RFC 9293 MUST-47, SHLD-25
     assert!(end.tcb.status(&end.profile, end.now).unreachable);

@@ -275,6 +275,7 @@ mod tests {
     const TCP: u8 = 6;
 
     // proves: RFC 8200 §4, §4.2, §4.4, RFC 5095 §3
+    // proves: RFC 6946 §4
     #[test]
     fn extension_headers_are_skipped_or_refused() {
         let chain = |kind: u8, count: u8| {

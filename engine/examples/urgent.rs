@@ -1,0 +1,59 @@
+//! An echo server that sends back as urgent what came as urgent, to the byte: `urgent IFACE ADDRESS/PREFIX...`. Needs CAP_NET_RAW.
+
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, reason = "a program that tells what comes")]
+
+use std::time::Duration;
+
+use fourtuple::{Config, Connection, Engine, Handler, Listen};
+
+struct Echo;
+
+impl Handler for Echo {
+    type State = ();
+
+    fn on_urgent(&mut self, connection: &mut Connection<'_>, (): &mut ()) {
+        println!(
+            "{}: urgent, {:?} bytes ahead",
+            connection.peer(),
+            connection.urgent_ahead()
+        );
+    }
+
+    fn on_readable(&mut self, connection: &mut Connection<'_>, (): &mut ()) {
+        while connection.send_room() >= 16 * 1024 {
+            // Asked before they are taken: it is counted from the first of them.
+            let ahead = connection.urgent_ahead().map(|ahead| ahead as usize);
+            let Some(received) = connection.receive() else {
+                return;
+            };
+            let bytes = received.bytes();
+            let urgent = ahead.filter(|ahead| *ahead <= bytes.len()).unwrap_or(0);
+            if urgent > 0 {
+                connection.send_urgent(&bytes[..urgent]);
+            }
+            connection.send(&bytes[urgent..]);
+        }
+        connection.ask_for_room();
+    }
+
+    fn on_writable(&mut self, connection: &mut Connection<'_>, state: &mut ()) {
+        self.on_readable(connection, state);
+    }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut words = std::env::args().skip(1);
+    let iface = words.next().ok_or("usage: urgent IFACE ADDRESS/PREFIX...")?;
+    let config = Config {
+        iface: vec![iface],
+        ip: words.map(|word| word.parse()).collect::<Result<_, _>>()?,
+        ..Config::default()
+    };
+    let engine = Engine::start_with(config, |_worker| Echo)?;
+    engine.listen(Listen::on(7))?;
+    println!("ready");
+    loop {
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
