@@ -12,6 +12,13 @@ from stage import ENGINE_V4, ENGINE_V6, expect
 BULK = 100 << 20
 CONNECTIONS = 1000
 AT_ONCE = 20
+AF_XDP = ("--iface", "v0", "--driver", "af_xdp")
+
+
+def has_af_xdp(lab):
+    """Whether the kernel has AF_XDP: asked with an MTU that is refused, so that nothing starts either way."""
+    words = ["serve", "echo:7", *AF_XDP, "--ip", f"{ENGINE_V4}/24", "--stats", "off", "--mtu", "9000"]
+    return "no AF_XDP" not in lab.run("engine", [stage.fourtuple(), *words], expect_code=None).stderr
 
 
 def bulk(lab, total=BULK):

@@ -13,15 +13,8 @@ import stage
 from stage import expect
 
 TIME_LIMIT_S = 150
-ATTACH = ("--iface", "v0", "--driver", "af_xdp")
+ATTACH = ports.AF_XDP
 IP = ("--ip", "10.99.0.2/24")
-
-
-def possible(lab):
-    """Skips where the kernel has no AF_XDP."""
-    done = lab.run("engine", [stage.fourtuple(), "serve", "echo:7", *ATTACH, *IP, "--stats", "off", "--mtu", "9000"], expect_code=None)
-    if "no AF_XDP" in done.stderr:
-        raise stage.Skipped("this kernel has no AF_XDP")
 
 
 def program_on_v0(lab):
@@ -30,7 +23,8 @@ def program_on_v0(lab):
 
 def one_queue():
     with stage.Lab() as lab:
-        possible(lab)
+        if not ports.has_af_xdp(lab):
+            raise stage.Skipped("this kernel has no AF_XDP")
         server = lab.serve("echo:7", workers=1, attach=ATTACH)
         expect(program_on_v0(lab), "no XDP program on v0")
         ports.both_ways(lab, server)
