@@ -89,10 +89,20 @@ pub use shard::{ConnectOptions, Connection, ReceivedBytes, SharedBytes, WorkerCa
 #[cfg_attr(not(any(test, fuzzing)), allow(dead_code, reason = "the tests' parts of it"))]
 mod simulation;
 
-/// The README's example is compiled with the others.
+/// The examples of README and of the pages for authors of servers are compiled with the others.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;
+mod pages {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../docs/embedding.md")]
+    struct Embedding;
+    #[doc = include_str!("../../docs/which-mode.md")]
+    struct WhichMode;
+    #[doc = include_str!("../../docs/back-pressure.md")]
+    struct BackPressure;
+    #[doc = include_str!("../../docs/threads-and-ownership.md")]
+    struct ThreadsAndOwnership;
+}
 
 /// What the fuzz target calls.
 #[cfg(fuzzing)]
