@@ -97,7 +97,7 @@ impl Sleeper {
 
 #[cfg(not(loom))]
 mod bell {
-    use std::os::fd::{BorrowedFd, OwnedFd};
+    use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::{Duration, Instant};
 
@@ -152,7 +152,21 @@ mod bell {
         }
     }
 
+    impl AsFd for super::Sleeper {
+        /// Readable when it rang, until it is [silenced](super::Sleeper::silence).
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.bell.event.as_fd()
+        }
+    }
+
     impl super::Sleeper {
+        /// Takes back what rang: for who waited for the descriptor elsewhere.
+        pub(crate) fn silence(&self) {
+            let mut count = [0; 8];
+            // Nothing rang: then there is nothing to take.
+            let _ = rustix::io::read(&self.bell.event, &mut count);
+        }
+
         /// Sleeps until woken, until one of `others` is readable, or until the time is up (`None`: no limit).
         ///
         /// A signal ends it too, as does an error of `poll`: callers look and decide again.
@@ -174,8 +188,7 @@ mod bell {
                 Ok(0) => Woken::TimeUp,
                 Ok(_) if rung => {
                     let late = self.bell.since_rung();
-                    let mut count = [0; 8];
-                    let _ = rustix::io::read(&self.bell.event, &mut count);
+                    self.silence();
                     Woken::Rung(late)
                 }
                 Ok(_) => Woken::Readable,
@@ -218,7 +231,17 @@ mod bell {
         }
     }
 
+    impl std::os::fd::AsFd for super::Sleeper {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            unreachable!("models wait without descriptors")
+        }
+    }
+
     impl super::Sleeper {
+        pub(crate) fn silence(&self) {
+            *self.bell.rung.lock().unwrap() = false;
+        }
+
         pub(crate) fn wait(&self, _: Option<Duration>, _: &[BorrowedFd<'_>]) -> Woken {
             let mut rung = self.bell.rung.lock().unwrap();
             while !*rung {

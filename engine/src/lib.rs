@@ -76,7 +76,10 @@ pub use fourtuple_nic::{MacAddr, NicError, Queue};
 pub use fourtuple_tcp::{CongestionKind, Ecn, KeepAlive, Pacing, Profile, State, Status};
 pub use fourtuple_wire::{DropReason, FourTuple, Instant};
 pub use handler::{Closed, Handler, NoHandler, Trouble};
-pub use handoff::{Chunk, Connecting, Endpoint, EndpointLimits, Listener, Stream, StreamError, Unsent};
+pub use handoff::{
+    Chunk, Connecting, Endpoint, EndpointLimits, Interest, Listener, Ready, Stream, StreamError, Token,
+    Unsent,
+};
 pub use listener::{Delivery, Listen, ListenerId, SynCookies};
 pub use options::ConnectionOption;
 pub use port_name::PortName;

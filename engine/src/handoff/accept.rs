@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use fourtuple_nic::Queue;
@@ -13,6 +14,7 @@ use fourtuple_wire::FourTuple;
 use super::core::EndpointCore;
 use super::endpoint::{Endpoint, settled};
 use super::protocol::Command;
+use super::readiness::{Interest, News, READABLE, Readiness, Source, Token, Watch};
 use super::rings::Order;
 use super::stream::{Stream, StreamError};
 use crate::ConnId;
@@ -100,6 +102,48 @@ impl Listener {
         let (id, tuple) = accepted.unwrap_or(Err(StreamError::NotYet))?;
         Ok(Stream::new(Arc::clone(shared), id, tuple))
     }
+
+    /// Has [`Endpoint::poll`] tell as [`readable`](super::Ready::readable) when connections came for this endpoint: accept
+    /// until there is none.
+    ///
+    /// It asks for connections by itself only with credits posted beforehand (see [`with_credits`](Self::with_credits)).
+    pub fn watch<Q: Queue>(&self, endpoint: &Endpoint<Q>, token: Token) {
+        endpoint.shared.with(|core| {
+            core.accepting(self);
+            core.watch_listener(self.id, token);
+            core.post_credits();
+        });
+    }
+
+    /// Ends what [`watch`](Self::watch) began.
+    pub fn unwatch<Q: Queue>(&self, endpoint: &Endpoint<Q>) {
+        endpoint.shared.with(|core| core.unwatch_listener(self.id));
+    }
+
+    /// The next connection for this endpoint, for a task: its waker is called when one came. It moves no messages: somebody
+    /// has to [step](Endpoint::step).
+    ///
+    /// # Errors
+    /// [`ApiMisuse::Stopped`] when the engine has stopped or the endpoint was dropped.
+    pub fn poll_accept<Q: Queue>(
+        &self,
+        endpoint: &Endpoint<Q>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Stream<Q>, StreamError>> {
+        let shared = &endpoint.shared;
+        let accepted = shared.with(|core| {
+            core.accepting(self);
+            match core.accept(self.id) {
+                Err(StreamError::NotYet) => {
+                    core.accepting(self).wait(cx.waker());
+                    core.post_credits();
+                    Poll::Pending
+                }
+                settled => Poll::Ready(settled),
+            }
+        });
+        accepted.map_ok(|(id, tuple)| Stream::new(Arc::clone(shared), id, tuple))
+    }
 }
 
 /// What an endpoint has posted for a listener and got.
@@ -114,6 +158,9 @@ pub(super) struct Accepting {
     posted: Vec<u32>,
     /// By worker: connections in `ready`.
     came: Vec<u32>,
+    pub(super) watch: Watch,
+    /// Tasks that wait, each once.
+    tasks: Vec<Waker>,
 }
 
 impl Accepting {
@@ -125,14 +172,29 @@ impl Accepting {
             ready: VecDeque::new(),
             posted: vec![0; workers],
             came: vec![0; workers],
+            watch: Watch::default(),
+            tasks: Vec::new(),
         }
+    }
+
+    /// A task waits for a connection.
+    fn wait(&mut self, waker: &Waker) {
+        if !self.tasks.iter().any(|task| task.will_wake(waker)) {
+            self.tasks.push(waker.clone());
+        }
+    }
+
+    /// Something happened that who waits is to know. All tasks are woken: one that gave up would keep it from the others.
+    pub(super) fn tell(&mut self, readiness: &mut Readiness, news: News) {
+        readiness.wake_later(self.tasks.drain(..));
+        readiness.tell(Source::Listener(self.listener), &mut self.watch, news);
     }
 
     /// Credits that a worker is to be given more (or, when negative, to give back), of `fair` that one listener may have there.
     fn lack(&self, worker: usize, fair: u32) -> i64 {
         let (posted, came) = (i64::from(self.posted[worker]), i64::from(self.came[worker]));
         if self.credits == 0 {
-            return i64::from(self.waiting) - posted;
+            return i64::from(self.waiting) + self.tasks.len() as i64 - posted;
         }
         let share = i64::from(self.credits.div_ceil(self.posted.len() as u32).min(fair));
         if posted > share {
@@ -157,6 +219,39 @@ impl<Q: Queue> EndpointCore<Q> {
         let accepting = &mut self.accepting[at];
         accepting.credits = listener.credits;
         accepting
+    }
+
+    pub(super) fn accepting_mut(&mut self, listener: ListenerId) -> Option<&mut Accepting> {
+        self.accepting
+            .iter_mut()
+            .find(|accepting| accepting.listener == listener)
+    }
+
+    fn watch_listener(&mut self, listener: ListenerId, token: Token) {
+        let stopped = self.ends.iter().all(|end| end.stopped);
+        let Self {
+            accepting, readiness, ..
+        } = self;
+        let found = accepting
+            .iter_mut()
+            .find(|accepting| accepting.listener == listener);
+        if let Some(accepting) = found {
+            let now = News::of(!accepting.ready.is_empty(), false, stopped);
+            let source = Source::Listener(listener);
+            readiness.watch(source, &mut accepting.watch, token, Interest::READABLE, now);
+        }
+    }
+
+    fn unwatch_listener(&mut self, listener: ListenerId) {
+        let Self {
+            accepting, readiness, ..
+        } = self;
+        let found = accepting
+            .iter_mut()
+            .find(|accepting| accepting.listener == listener);
+        if let Some(accepting) = found {
+            readiness.unwatch(&mut accepting.watch);
+        }
     }
 
     fn accept(&mut self, listener: ListenerId) -> Result<(ConnId, FourTuple), StreamError> {
@@ -193,6 +288,7 @@ impl<Q: Queue> EndpointCore<Q> {
         accepting.posted[worker] = accepting.posted[worker].saturating_sub(1);
         accepting.came[worker] += 1;
         accepting.ready.push_back(id);
+        accepting.tell(&mut self.readiness, READABLE);
     }
 
     /// Brings the credits at every worker to what they are to be, as far as rings have room.

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use fourtuple_nic::Queue;
 use fourtuple_wire::{FourTuple, Received};
 
+use super::readiness::{News, Watch};
 use crate::buffer::RxChunk;
 use crate::error::ConnectionError;
 use crate::handler::Trouble;
@@ -65,6 +66,12 @@ pub(super) struct Connection<Q: Queue> {
     pub(super) released: u32,
     /// Stands in the list of those whose `released` is to be told.
     pub(super) listed: bool,
+    /// Who waits for it.
+    pub(super) watch: Watch,
+    /// A send found too little room, and whoever waits is to be told when there is more.
+    pub(super) blocked: bool,
+    /// It waits for what all connections of its worker share: blank buffers, or room for commands.
+    pub(super) starved: bool,
 }
 
 impl<Q: Queue> Connection<Q> {
@@ -82,7 +89,19 @@ impl<Q: Queue> Connection<Q> {
             shut: false,
             released: 0,
             listed: false,
+            watch: Watch::default(),
+            blocked: false,
+            starved: false,
         }
+    }
+
+    /// What of it could be told now. The worker is there unless `stopped`.
+    pub(super) fn news(&self, stopped: bool) -> News {
+        let ended = self.ended.is_some() || stopped;
+        let readable = ended || self.peer_closed || !self.unread.is_empty();
+        // Who may not send any more would be told so at once.
+        let writable = ended || self.shut || self.credit > 0;
+        News::of(readable, writable, ended)
     }
 
     /// Bytes up to the last urgent one that are not read, or not even here.

@@ -15,12 +15,14 @@ use fourtuple_wire::{FourTuple, Received};
 
 use super::accept::Accepting;
 use super::connection::{Connection, Piece};
-use super::endpoint::Connect;
+use super::endpoint::Opening;
 use super::estate::Estate;
 use super::home::Home;
 use super::protocol::{Command, Event, Opened};
+use super::readiness::{CLOSED, READABLE, Readiness, Source, WRITABLE};
 use super::receiving::RELEASE_STEPS;
 use super::rings::{EndpointEnd, EndpointLimits, Presence, Return, WorkerEnd, rings};
+use super::sending::Starving;
 use super::stream::StreamError;
 use crate::ConnId;
 use crate::idle::Sleeper;
@@ -35,7 +37,7 @@ pub(crate) struct EndpointCore<Q: Queue> {
     pub(super) connections: Map<ConnId, Connection<Q>>,
     pub(super) accepting: Vec<Accepting>,
     /// By token.
-    pub(super) connects: Map<u32, Connect>,
+    pub(super) connects: Map<u32, Opening>,
     pub(super) next_token: u32,
     pub(super) next_worker: usize,
     /// Answers that each worker may still owe: credits and connects. At most `limits.opened`.
@@ -52,6 +54,10 @@ pub(crate) struct EndpointCore<Q: Queue> {
     pub(super) unread_lent: Vec<u32>,
     /// Bytes of our own memory that hold copies.
     pub(super) copied_bytes: usize,
+    /// What is to be told of what is watched.
+    pub(super) readiness: Readiness,
+    /// By worker: connections that wait for what all share.
+    pub(super) starving: Vec<Starving>,
     /// Messages that steps moved and nobody was told of yet.
     moved: usize,
     estates: Sender<Estate<Q>>,
@@ -89,6 +95,8 @@ pub(crate) fn pair<Q: Queue>(
         steps_since_release: 0,
         unread_lent: vec![0; ends.len()],
         copied_bytes: 0,
+        readiness: Readiness::default(),
+        starving: ends.iter().map(|_| Starving::default()).collect(),
         moved: 0,
         estates,
         ends,
@@ -110,6 +118,7 @@ impl<Q: Queue> EndpointCore<Q> {
             self.ends[worker].settle();
             moved += urgent - self.ends[worker].urgent_len();
             self.spill(worker);
+            self.feed(worker);
         }
         self.steps_since_release += 1;
         if self.steps_since_release >= RELEASE_STEPS {
@@ -145,6 +154,11 @@ impl<Q: Queue> EndpointCore<Q> {
         for end in &mut self.ends {
             end.wake_worker();
         }
+    }
+
+    /// Tasks are to be woken when the lock is released.
+    pub(super) fn has_tasks(&self) -> bool {
+        self.readiness.has_wakers()
     }
 
     /// The endpoint was dropped.
@@ -188,7 +202,15 @@ impl<Q: Queue> EndpointCore<Q> {
             self.let_go(id, |unread| Command::Close { id, unread });
         }
         self.to_release.clear();
+        for accepting in &mut self.accepting {
+            accepting.tell(&mut self.readiness, CLOSED);
+        }
         self.accepting.clear();
+        // Who waits for an answer finds that there is none to come.
+        for (token, opening) in &mut self.connects {
+            self.readiness
+                .tell(Source::Connect(*token), &mut opening.watch, CLOSED);
+        }
         let mut estate = Estate::new(std::mem::take(&mut self.ends), Arc::clone(&self.home));
         // The home is shared with us until the endpoint's last stream goes: ours is replaced, so that only chunks count.
         self.home = Arc::new(Home::new(1, Arc::clone(&self.presence.sleeper)));
@@ -223,6 +245,7 @@ impl<Q: Queue> EndpointCore<Q> {
             while let Ok(blank) = end.blanks.pop() {
                 end.give_back(Return::Blank(blank));
             }
+            self.tell_stopped(worker);
         }
         moved
     }
@@ -271,6 +294,8 @@ impl<Q: Queue> EndpointCore<Q> {
                     connection.delivered += chunk.bytes().len() as u64;
                     connection.unread.push_back(Piece::Lent(chunk));
                     self.unread_lent[worker] += 1;
+                    self.readiness
+                        .tell(Source::Stream(id), &mut connection.watch, READABLE);
                 }
                 None => {
                     let end = &mut self.ends[worker];
@@ -283,6 +308,11 @@ impl<Q: Queue> EndpointCore<Q> {
                 if let Some(connection) = self.connections.get_mut(&id) {
                     connection.credit += i64::from(count);
                     connection.whole_credit = connection.whole_credit.max(connection.credit);
+                    if connection.blocked && connection.credit > 0 {
+                        connection.blocked = false;
+                        self.readiness
+                            .tell(Source::Stream(id), &mut connection.watch, WRITABLE);
+                    }
                 }
             }
             Event::Urgent(id, ahead) => {
@@ -298,11 +328,15 @@ impl<Q: Queue> EndpointCore<Q> {
             Event::PeerClosed(id) => {
                 if let Some(connection) = self.connections.get_mut(&id) {
                     connection.peer_closed = true;
+                    self.readiness
+                        .tell(Source::Stream(id), &mut connection.watch, READABLE);
                 }
             }
             Event::Ended(id, outcome) => {
                 if let Some(connection) = self.connections.get_mut(&id) {
                     connection.ended = Some(outcome);
+                    self.readiness
+                        .tell(Source::Stream(id), &mut connection.watch, CLOSED);
                 }
             }
         }
@@ -318,9 +352,11 @@ impl<Q: Queue> EndpointCore<Q> {
     }
 
     fn let_go(&mut self, id: ConnId, command: impl FnOnce(bool) -> Command<Q>) {
-        let Some(connection) = self.connections.remove(&id) else {
+        let Some(mut connection) = self.connections.remove(&id) else {
             return;
         };
+        self.readiness.forget(&mut connection.watch);
+        self.sweep_ready();
         let unread = !connection.unread.is_empty();
         for piece in connection.unread {
             self.done_reading(id, piece);

@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use fourtuple_nic::Queue;
@@ -11,6 +13,7 @@ use fourtuple_wire::FourTuple;
 use super::core::EndpointCore;
 use super::parking::Shared;
 use super::protocol::Command;
+use super::readiness::{Interest, News, Ready, Source, Token, Watch};
 use super::rings::Order;
 use super::stream::{Stream, StreamError};
 use crate::ConnId;
@@ -67,6 +70,83 @@ impl<Q: Queue> Endpoint<Q> {
             .is_some()
     }
 
+    /// What became ready of what is watched: [streams](Stream::watch), [listeners](super::Listener::watch) and connections
+    /// [being opened](Connecting::watch). Waits at most for `timeout` until there is something; returns how many there are.
+    ///
+    /// `ready` is emptied and filled up to its capacity (64 when it has none), oldest news first; what does not fit comes next
+    /// time. Each is told once: read, send or accept until the call says [`StreamError::NotYet`], or watch anew.
+    ///
+    /// ```no_run
+    /// # use std::{collections::HashMap, time::Duration};
+    /// # use fourtuple::{Interest, Token};
+    /// # fn echo(endpoint: fourtuple::Endpoint, listener: fourtuple::Listener) -> Result<(), fourtuple::StreamError> {
+    /// const NEW: Token = Token(u64::MAX);
+    /// listener.watch(&endpoint, NEW);
+    /// let (mut streams, mut ready) = (HashMap::new(), Vec::with_capacity(256));
+    /// loop {
+    ///     endpoint.poll(&mut ready, Duration::from_secs(1));
+    ///     for told in &ready {
+    ///         if told.token == NEW {
+    ///             while let Ok(stream) = listener.try_accept(&endpoint) {
+    ///                 let token = Token(stream.id().as_u64());
+    ///                 stream.watch(token, Interest::READABLE);
+    ///                 streams.insert(token, stream);
+    ///             }
+    ///         } else if let Some(stream) = streams.get(&told.token) {
+    ///             while let Ok(Some(chunk)) = stream.try_recv() {
+    ///                 stream.send_all(&chunk, Duration::from_secs(1))?;
+    ///             }
+    ///         }
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn poll(&self, ready: &mut Vec<Ready>, timeout: Duration) -> usize {
+        ready.clear();
+        if ready.capacity() == 0 {
+            ready.reserve(READY);
+        }
+        let mut stepped = false;
+        let told = self.shared.wait_until(timeout, |core| {
+            // What came meanwhile is told with the rest, and a program that always finds something moves messages, too.
+            if !std::mem::replace(&mut stepped, true) {
+                core.step();
+            }
+            core.tell_ready(ready)
+        });
+        told.unwrap_or(0)
+    }
+
+    /// Says that the caller is about to wait for this endpoint's [descriptor](Self::as_fd) in an event loop of its own.
+    /// `false`: there is something to do already: [`step`](Self::step) or [`poll`](Self::poll), and don't wait.
+    ///
+    /// From then until [`disarm`](Self::disarm) the event loop is the one that moves messages: threads that wait in calls on this endpoint
+    /// or its streams leave it to the loop, and go on when it disarms. One loop an endpoint.
+    ///
+    /// ```no_run
+    /// # use std::{os::fd::AsFd, time::Duration};
+    /// # fn turn(endpoint: &fourtuple::Endpoint, wait: impl Fn(std::os::fd::BorrowedFd<'_>)) {
+    /// let mut ready = Vec::with_capacity(64);
+    /// loop {
+    ///     endpoint.poll(&mut ready, Duration::ZERO);
+    ///     // … serve what is ready …
+    ///     if endpoint.arm() {
+    ///         // With epoll, io_uring, or the reactor of a runtime, among other descriptors; level or edge.
+    ///         wait(endpoint.as_fd());
+    ///         endpoint.disarm();
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn arm(&self) -> bool {
+        self.shared.arm()
+    }
+
+    /// Ends what [`arm`](Self::arm) began, and takes the signal off the descriptor.
+    pub fn disarm(&self) {
+        self.shared.disarm();
+    }
+
     /// Opens a connection; waits at most for `timeout`, after which it is given up.
     ///
     /// # Errors
@@ -104,6 +184,14 @@ impl<Q: Queue> Endpoint<Q> {
     /// Bytes that were copied on sending because they did not lie in a buffer of the connection's worker, since start.
     pub fn tx_copied_bytes(&self) -> u64 {
         self.shared.with(|core| core.tx_copied_bytes)
+    }
+}
+
+impl<Q: Queue> AsFd for Endpoint<Q> {
+    /// An eventfd, readable when there is something to step for and the endpoint is [armed](Endpoint::arm); else it is silent.
+    /// It is not to be read or written.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.shared.sleeper().as_fd()
     }
 }
 
@@ -162,6 +250,30 @@ impl<Q: Queue> Connecting<Q> {
         self.stream(answer.unwrap_or(Err(StreamError::NotYet)))
     }
 
+    /// Has [`Endpoint::poll`] tell as [`writable`](Ready::writable) when the answer is there, or as
+    /// [`closed`](Ready::closed) when none will come; [`try_finish`](Self::try_finish) says which.
+    pub fn watch(&self, token: Token) {
+        self.shared.with(|core| core.watch_connect(self.token, token));
+    }
+
+    /// The answer, for a task: its waker is called when it is there. It moves no messages: somebody has to
+    /// [step](Endpoint::step).
+    ///
+    /// # Errors
+    /// Why it could not be opened.
+    pub fn poll_finish(&self, cx: &mut Context<'_>) -> Poll<Result<Stream<Q>, StreamError>> {
+        let answer = self.shared.with(|core| match core.connect_answer(self.token) {
+            Err(StreamError::NotYet) => {
+                if let Some(opening) = core.connects.get_mut(&self.token) {
+                    opening.watch.wait_to_write(cx.waker());
+                }
+                Poll::Pending
+            }
+            settled => Poll::Ready(settled),
+        });
+        answer.map(|answer| self.stream(answer))
+    }
+
     fn stream(&self, answer: Result<(ConnId, FourTuple), StreamError>) -> Result<Stream<Q>, StreamError> {
         answer.map(|(id, tuple)| Stream::new(Arc::clone(&self.shared), id, tuple))
     }
@@ -189,7 +301,26 @@ pub(super) fn settled<T>(result: Result<T, StreamError>) -> Option<Result<T, Str
     }
 }
 
-/// A connect, by its token.
+/// Told by one call of [`Endpoint::poll`] when its list has no capacity.
+const READY: usize = 64;
+
+/// A connect, by its token, and who waits for its answer.
+pub(super) struct Opening {
+    connect: Connect,
+    pub(super) watch: Watch,
+}
+
+impl Opening {
+    /// This worker owes the answer.
+    pub(super) fn waits_for(&self, of: usize) -> bool {
+        match self.connect {
+            Connect::Asked { worker } => worker == of,
+            Connect::Answered(_) => false,
+        }
+    }
+}
+
+/// How far it has come.
 pub(super) enum Connect {
     /// The worker has not answered.
     Asked {
@@ -219,21 +350,33 @@ impl<Q: Queue> EndpointCore<Q> {
             }
             self.owed_opened[worker] += 1;
             self.next_token = token.wrapping_add(1);
-            self.connects.insert(token, Connect::Asked { worker });
+            let opening = Opening {
+                connect: Connect::Asked { worker },
+                watch: Watch::default(),
+            };
+            self.connects.insert(token, opening);
             return Ok(token);
         }
         Err(StreamError::NotYet)
     }
 
     fn connect_answer(&mut self, token: u32) -> Result<(ConnId, FourTuple), StreamError> {
-        match self.connects.remove(&token) {
-            Some(Connect::Answered(answer)) => answer,
-            Some(Connect::Asked { worker }) if self.ends.get(worker).is_some_and(|end| !end.stopped) => {
-                self.connects.insert(token, Connect::Asked { worker });
-                Err(StreamError::NotYet)
-            }
-            Some(Connect::Asked { .. }) | None => Err(StreamError::Misuse(ApiMisuse::Stopped)),
+        let worker = match self.connects.get(&token).map(|opening| &opening.connect) {
+            Some(Connect::Asked { worker }) => *worker,
+            Some(Connect::Answered(_)) => usize::MAX,
+            None => return Err(StreamError::Misuse(ApiMisuse::Stopped)),
+        };
+        if self.ends.get(worker).is_some_and(|end| !end.stopped) {
+            return Err(StreamError::NotYet);
         }
+        let opening = self.connects.remove(&token);
+        if let Some(mut opening) = opening {
+            self.readiness.forget(&mut opening.watch);
+            if let Connect::Answered(answer) = opening.connect {
+                return answer;
+            }
+        }
+        Err(StreamError::Misuse(ApiMisuse::Stopped))
     }
 
     /// `false`: nobody waits for it.
@@ -242,16 +385,39 @@ impl<Q: Queue> EndpointCore<Q> {
         token: u32,
         answer: Result<(ConnId, FourTuple), StreamError>,
     ) -> bool {
-        let Some(connect) = self.connects.get_mut(&token) else {
+        let Some(opening) = self.connects.get_mut(&token) else {
             return false;
         };
-        *connect = Connect::Answered(answer);
+        let news = News::of(false, true, answer.is_err());
+        opening.connect = Connect::Answered(answer);
+        self.readiness
+            .tell(Source::Connect(token), &mut opening.watch, news);
         true
     }
 
     fn forget_connect(&mut self, token: u32) {
-        if let Some(Connect::Answered(Ok((id, _)))) = self.connects.remove(&token) {
+        let Some(mut opening) = self.connects.remove(&token) else {
+            return;
+        };
+        self.readiness.forget(&mut opening.watch);
+        if let Connect::Answered(Ok((id, _))) = opening.connect {
             self.abort(id);
         }
+    }
+
+    fn watch_connect(&mut self, connect: u32, token: Token) {
+        let Some(opening) = self.connects.get_mut(&connect) else {
+            return;
+        };
+        let now = match &opening.connect {
+            Connect::Asked { worker } if self.ends.get(*worker).is_some_and(|end| !end.stopped) => {
+                News::default()
+            }
+            Connect::Answered(answer) => News::of(false, true, answer.is_err()),
+            Connect::Asked { .. } => News::of(false, true, true),
+        };
+        let source = Source::Connect(connect);
+        self.readiness
+            .watch(source, &mut opening.watch, token, Interest::WRITABLE, now);
     }
 }

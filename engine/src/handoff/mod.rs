@@ -17,6 +17,7 @@
 //! | rings | the rings of one endpoint and one worker, both ends |
 //! | hub, slot, credit, lend | the worker's side; an endpoint's place there; who accepts; how many buffers are lent |
 //! | core, connection, receiving, sending | the endpoint's side, what it knows of a connection, bytes in, bytes out |
+//! | readiness | what became ready of what is watched, by threads and by tasks |
 //! | parking | calls that wait, and the lock between an endpoint's threads |
 //! | endpoint, accept, stream, chunk | what applications hold |
 //! | home, estate | how buffers come back, also after their endpoint |
@@ -35,6 +36,7 @@ mod hub;
 mod lend;
 mod parking;
 mod protocol;
+mod readiness;
 mod receiving;
 mod rings;
 mod sending;
@@ -49,6 +51,7 @@ mod tests;
 pub use accept::Listener;
 pub use chunk::Chunk;
 pub use endpoint::{Connecting, Endpoint};
+pub use readiness::{Interest, Ready, Token};
 pub use rings::EndpointLimits;
 pub use stream::{Stream, StreamError, Unsent};
 

@@ -2,9 +2,11 @@
 //!
 //! An endpoint has one bell. Of the threads that wait at a time one *pumps*: it sleeps on the bell without the lock, steps
 //! when it wakes, and tells the others, who sleep on a condition. Who leaves hands the pumping on. No worker ever takes
-//! this lock.
+//! this lock. An event loop of the application that waits for the bell's descriptor pumps in their place while it is
+//! [armed](Shared::arm). Tasks are woken when the lock is released, for they may call at once.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use fourtuple_nic::Queue;
@@ -26,12 +28,18 @@ struct State<Q: Queue> {
     core: EndpointCore<Q>,
     /// A thread sleeps on the bell.
     pumping: bool,
+    /// An event loop waits for the bell, or is about to: threads leave the pumping to it.
+    armed: bool,
 }
 
 impl<Q: Queue> Shared<Q> {
     pub(super) fn new(core: EndpointCore<Q>, sleeper: Arc<Sleeper>) -> Self {
         Self {
-            state: Mutex::new(State { core, pumping: false }),
+            state: Mutex::new(State {
+                core,
+                pumping: false,
+                armed: false,
+            }),
             stepped: Condvar::new(),
             sleeper,
         }
@@ -39,9 +47,10 @@ impl<Q: Queue> Shared<Q> {
 
     /// Calls without waiting and without a step.
     pub(super) fn with<R>(&self, call: impl FnOnce(&mut EndpointCore<Q>) -> R) -> R {
-        let core = &mut self.lock().core;
-        let result = call(core);
-        core.wake_workers();
+        let mut state = self.lock();
+        let result = call(&mut state.core);
+        state.core.wake_workers();
+        release(state);
         result
     }
 
@@ -60,6 +69,7 @@ impl<Q: Queue> Shared<Q> {
         }
         state.core.wake_workers();
         if result.is_some() || timeout.is_zero() {
+            release(state);
             return result;
         }
         // `None`: so far away that it never comes.
@@ -67,10 +77,21 @@ impl<Q: Queue> Shared<Q> {
         loop {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
+                release(state);
                 return None;
             }
             state.core.finish_steps();
-            state = if state.pumping {
+            if state.core.has_tasks() {
+                release(state);
+                state = self.lock();
+                // Others may have stepped meanwhile, and nobody rings for what they took in.
+                let result = ready(&mut state.core);
+                if result.is_some() {
+                    release(state);
+                    return result;
+                }
+            }
+            state = if state.pumping || state.armed {
                 self.follow(state, left)
             } else {
                 self.pump(state, left)
@@ -79,9 +100,42 @@ impl<Q: Queue> Shared<Q> {
             let result = ready(&mut state.core);
             if result.is_some() {
                 state.core.finish_steps();
+                release(state);
                 return result;
             }
         }
+    }
+
+    /// An event loop is about to wait for the bell's descriptor. `false`: there is something to do first.
+    pub(super) fn arm(&self) -> bool {
+        let mut state = self.lock();
+        state.armed = true;
+        while state.pumping {
+            // It sleeps on the bell: it is to leave that to the loop.
+            self.sleeper.wake_if_sleeping();
+            state = self.stepped.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.core.finish_steps();
+        self.sleeper.prepare();
+        let waits = !state.core.has_news() && state.core.readiness.is_empty();
+        if !waits {
+            self.sleeper.cancel();
+            state.armed = false;
+            self.stepped.notify_all();
+        }
+        release(state);
+        waits
+    }
+
+    /// The event loop has waited.
+    pub(super) fn disarm(&self) {
+        let mut state = self.lock();
+        state.armed = false;
+        self.sleeper.cancel();
+        self.sleeper.silence();
+        // Whoever waits looks for itself, and one of them pumps if the loop does not come back soon.
+        self.stepped.notify_all();
+        release(state);
     }
 
     /// Wakes every thread that waits here: something changed without a worker.
@@ -90,7 +144,6 @@ impl<Q: Queue> Shared<Q> {
         self.sleeper.wake_if_sleeping();
     }
 
-    #[cfg(test)]
     pub(super) fn sleeper(&self) -> &Sleeper {
         &self.sleeper
     }
@@ -136,4 +189,14 @@ impl<Q: Queue> Shared<Q> {
     fn lock(&self) -> MutexGuard<'_, State<Q>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Releases the lock, then wakes the tasks that something happened for.
+fn release<Q: Queue>(mut state: MutexGuard<'_, State<Q>>) {
+    if !state.core.has_tasks() {
+        return;
+    }
+    let wakers = state.core.readiness.take_wakers();
+    drop(state);
+    wakers.into_iter().for_each(Waker::wake);
 }

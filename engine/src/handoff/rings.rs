@@ -274,7 +274,7 @@ impl<Q: Queue> EndpointEnd<Q> {
     /// A blank buffer; without one, the endpoint's next sleep ends when there is.
     pub(super) fn blank(&mut self) -> Option<RxChunk<Q::Rx>> {
         let blank = self.blanks.pop().ok();
-        self.starved_of_blanks = blank.is_none();
+        self.starved_of_blanks |= blank.is_none();
         blank
     }
 
@@ -305,6 +305,21 @@ impl<Q: Queue> EndpointEnd<Q> {
             || (self.starved_of_blanks && !self.blanks.is_empty())
             || (self.starved_of_room && !self.orders.is_full())
             || (!self.stopped && self.worker_has_left())
+    }
+
+    /// Connections wait for this at the end of a step: the next one is to come as soon as there is some.
+    pub(super) fn starve(&mut self, of_room: bool, of_blanks: bool) {
+        if of_room {
+            // Says so to the worker when there is none.
+            self.has_room();
+            self.starved_of_room = true;
+        }
+        self.starved_of_blanks |= of_blanks;
+    }
+
+    /// Commands that can be pushed now.
+    pub(super) fn room(&self) -> usize {
+        self.orders.slots()
     }
 
     /// A step begins: who still starves will say so again.

@@ -1,11 +1,14 @@
 //! Bytes on their way out: copied once into a blank buffer, or a received chunk as it is.
 
+use std::collections::VecDeque;
+
 use fourtuple_nic::{Queue, RxBuf};
 use fourtuple_wire::{Payload, Received};
 
 use super::chunk::Chunk;
 use super::core::EndpointCore;
 use super::protocol::Command;
+use super::readiness::{Source, WRITABLE};
 use super::rings::{Order, Return};
 use super::stream::StreamError;
 use crate::ConnId;
@@ -13,6 +16,23 @@ use crate::buffer::TxChunk;
 use crate::error::ApiMisuse;
 use crate::handler::Trouble;
 use crate::options::Change;
+
+/// Connections of one worker whose sends found too little of what all share; each stands here once.
+#[derive(Debug, Default)]
+pub(super) struct Starving {
+    /// For room in the command ring.
+    of_room: VecDeque<ConnId>,
+    /// For blank buffers.
+    of_blanks: VecDeque<ConnId>,
+}
+
+/// What a send found too little of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lack {
+    Credit,
+    Room,
+    Blanks,
+}
 
 impl<Q: Queue> EndpointCore<Q> {
     /// Copies as many bytes as credit, blank buffers and the command ring allow; at least one, or says why not.
@@ -52,8 +72,20 @@ impl<Q: Queue> EndpointCore<Q> {
         let Some(end) = ends.get_mut(usize::from(id.worker())) else {
             return Ok(0);
         };
-        while sent < bytes.len() && connection.credit > 0 && end.has_room() {
-            let Some(mut blank) = end.blank() else { break };
+        let mut lack = None;
+        while sent < bytes.len() {
+            if connection.credit <= 0 {
+                lack = Some(Lack::Credit);
+                break;
+            }
+            if !end.has_room() {
+                lack = Some(Lack::Room);
+                break;
+            }
+            let Some(mut blank) = end.blank() else {
+                lack = Some(Lack::Blanks);
+                break;
+            };
             let rest = &bytes[sent..];
             let count = blank
                 .0
@@ -69,6 +101,9 @@ impl<Q: Queue> EndpointCore<Q> {
             sent += count;
         }
         self.tx_copied_bytes += sent as u64;
+        if let Some(lack) = lack {
+            self.note_lack(id, lack);
+        }
         if sent == 0 && !bytes.is_empty() {
             Err(StreamError::NotYet)
         } else {
@@ -113,7 +148,15 @@ impl<Q: Queue> EndpointCore<Q> {
         let Some(connection) = connections.get_mut(&id) else {
             return Err((StreamError::NotYet, chunk));
         };
-        if connection.credit < chunk.len() as i64 || !end.has_room() {
+        let lack = if connection.credit < chunk.len() as i64 {
+            Some(Lack::Credit)
+        } else if !end.has_room() {
+            Some(Lack::Room)
+        } else {
+            None
+        };
+        if let Some(lack) = lack {
+            self.note_lack(id, lack);
             return Err((StreamError::NotYet, chunk));
         }
         if let Some((from, buffer)) = chunk.take() {
@@ -126,6 +169,79 @@ impl<Q: Queue> EndpointCore<Q> {
             self.release(from, space);
         }
         Ok(())
+    }
+
+    /// A send was refused, or not all of it was taken: whoever waits for this connection is told when there is more.
+    fn note_lack(&mut self, id: ConnId, lack: Lack) {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        connection.blocked = true;
+        if lack == Lack::Credit || std::mem::replace(&mut connection.starved, true) {
+            return;
+        }
+        if let Some(starving) = self.starving.get_mut(usize::from(id.worker())) {
+            match lack {
+                Lack::Blanks => starving.of_blanks.push_back(id),
+                Lack::Room | Lack::Credit => starving.of_room.push_back(id),
+            }
+        }
+    }
+
+    /// Everything that was sent has been acknowledged, or will never be.
+    pub(super) fn is_flushed(&mut self, id: ConnId) -> Result<(), StreamError> {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return Err(StreamError::Misuse(ApiMisuse::Stopped));
+        };
+        match connection.ended {
+            Some(Err(why)) => Err(StreamError::Connection(why)),
+            Some(Ok(())) => Ok(()),
+            None if connection.credit >= connection.whole_credit => Ok(()),
+            None => {
+                connection.blocked = true;
+                if self.has_stopped(id) {
+                    return Err(StreamError::Misuse(ApiMisuse::Stopped));
+                }
+                Err(StreamError::NotYet)
+            }
+        }
+    }
+
+    /// Tells those that wait for what all connections of a worker share, as many as there is some for.
+    pub(super) fn feed(&mut self, worker: usize) {
+        let Self {
+            ends,
+            connections,
+            readiness,
+            starving,
+            ..
+        } = self;
+        let (Some(end), Some(starving)) = (ends.get_mut(worker), starving.get_mut(worker)) else {
+            return;
+        };
+        if starving.of_room.is_empty() && starving.of_blanks.is_empty() {
+            return;
+        }
+        let room = end.room();
+        let mut feed = |list: &mut VecDeque<ConnId>, mut enough: usize| {
+            while enough > 0
+                && let Some(id) = list.pop_front()
+            {
+                let Some(connection) = connections.get_mut(&id) else {
+                    continue;
+                };
+                connection.starved = false;
+                if std::mem::take(&mut connection.blocked) {
+                    readiness.tell(Source::Stream(id), &mut connection.watch, WRITABLE);
+                    enough -= 1;
+                }
+            }
+        };
+        feed(&mut starving.of_room, room);
+        feed(&mut starving.of_blanks, room.min(end.blanks.slots()));
+        let (rooms, blanks) = (!starving.of_room.is_empty(), !starving.of_blanks.is_empty());
+        // A blank buffer is of no use without room for the command that carries it.
+        end.starve(rooms || (blanks && room == 0), blanks && room > 0);
     }
 
     /// Half-close: FIN behind all that was sent. Twice is once.

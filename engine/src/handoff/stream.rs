@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use fourtuple_nic::Queue;
@@ -13,6 +14,7 @@ use super::chunk::Chunk;
 use super::core::EndpointCore;
 use super::endpoint::settled;
 use super::parking::{NO_LIMIT, Shared};
+use super::readiness::{Interest, Token};
 use crate::ConnId;
 use crate::attach::PortQueue;
 use crate::error::{ApiMisuse, ConnectError, ConnectionError};
@@ -116,6 +118,13 @@ impl<Q: Queue> std::error::Error for Unsent<Q> {
     }
 }
 
+/// What a task waits for.
+#[derive(Clone, Copy, Debug)]
+enum Waits {
+    ToRead,
+    ToWrite,
+}
+
 impl<Q: Queue> Stream<Q> {
     pub(super) fn new(shared: Arc<Shared<Q>>, id: ConnId, tuple: FourTuple) -> Self {
         Self { shared, id, tuple }
@@ -180,6 +189,103 @@ impl<Q: Queue> Stream<Q> {
             };
         }
         Ok(())
+    }
+
+    /// Has [`Endpoint::poll`](super::Endpoint::poll) tell what becomes of this stream, under this name, from now on. What is so
+    /// already is told at once: who left something unread watches anew to hear of it again.
+    ///
+    /// Told are changes: [`readable`](super::Ready::readable) when bytes or the end of file came, also when others wait unread;
+    /// [`writable`](super::Ready::writable) when there is room after a send found too little;
+    /// [`closed`](super::Ready::closed) when the connection ended. So go on until the call says [`StreamError::NotYet`].
+    ///
+    /// ```no_run
+    /// # fn both(one: &fourtuple::Stream, other: &fourtuple::Stream) {
+    /// use fourtuple::{Interest, Token};
+    /// one.watch(Token(0), Interest::READABLE);
+    /// other.watch(Token(1), Interest::BOTH);
+    /// # }
+    /// ```
+    pub fn watch(&self, token: Token, interest: Interest) {
+        self.shared.with(|core| core.watch(self.id, token, interest));
+    }
+
+    /// Ends what [`watch`](Self::watch) began.
+    pub fn unwatch(&self) {
+        self.shared.with(|core| core.unwatch(self.id));
+    }
+
+    /// The next received bytes, for a task: its waker is called when there are some. Of several tasks that wait for one stream
+    /// the last one counts. It moves no messages: somebody has to [step](super::Endpoint::step).
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Chunk<Q>>, StreamError>> {
+        self.poll(cx, Waits::ToRead, |core| core.receive(self.id))
+    }
+
+    /// Copies received bytes, for a task; else as [`recv_into`](Self::recv_into) and [`poll_recv`](Self::poll_recv).
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn poll_recv_into(&self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<Result<usize, StreamError>> {
+        self.poll(cx, Waits::ToRead, |core| core.read(self.id, into))
+    }
+
+    /// Sends what can be sent, for a task: its waker is called when there is room again after none was found. Of several tasks
+    /// that wait to send on one stream the last one counts.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn poll_send(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, StreamError>> {
+        self.poll(cx, Waits::ToWrite, |core| core.send(self.id, bytes))
+    }
+
+    /// Sends a chunk as [`send_chunk`](Self::send_chunk) does, for a task: takes it out of `chunk` when all of it was taken, and
+    /// leaves what is left there until then.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn poll_send_chunk(
+        &self,
+        cx: &mut Context<'_>,
+        chunk: &mut Option<Chunk<Q>>,
+    ) -> Poll<Result<(), StreamError>> {
+        self.poll(cx, Waits::ToWrite, |core| {
+            let Some(taken) = chunk.take() else { return Ok(()) };
+            core.forward(self.id, taken).map_err(|(why, left)| {
+                *chunk = Some(left);
+                why
+            })
+        })
+    }
+
+    /// Everything that was sent has been acknowledged, for a task: its waker is called when it has.
+    ///
+    /// # Errors
+    /// Why it will never be.
+    pub fn poll_flushed(&self, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
+        self.poll(cx, Waits::ToWrite, |core| core.is_flushed(self.id))
+    }
+
+    fn poll<R>(
+        &self,
+        cx: &mut Context<'_>,
+        waits: Waits,
+        call: impl FnOnce(&mut EndpointCore<Q>) -> Result<R, StreamError>,
+    ) -> Poll<Result<R, StreamError>> {
+        self.shared.with(|core| match call(core) {
+            Err(StreamError::NotYet) => {
+                // It is there, or the call would have said so.
+                if let Some(connection) = core.connections.get_mut(&self.id) {
+                    match waits {
+                        Waits::ToRead => connection.watch.wait_to_read(cx.waker()),
+                        Waits::ToWrite => connection.watch.wait_to_write(cx.waker()),
+                    }
+                }
+                Poll::Pending
+            }
+            settled => Poll::Ready(settled),
+        })
     }
 
     /// Sends bytes as [`send`](Self::send) does and announces those that were taken, with all before them, as urgent (RFC 9293
