@@ -72,6 +72,8 @@ pub(super) struct Connection<Q: Queue> {
     pub(super) blocked: bool,
     /// It waits for what all connections of its worker share: blank buffers, or room for commands.
     pub(super) starved: bool,
+    /// Its credit when it was last told that there is some of that: others may be faster.
+    pub(super) fed_at: Option<i64>,
 }
 
 impl<Q: Queue> Connection<Q> {
@@ -92,6 +94,7 @@ impl<Q: Queue> Connection<Q> {
             watch: Watch::default(),
             blocked: false,
             starved: false,
+            fed_at: None,
         }
     }
 

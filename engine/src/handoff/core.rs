@@ -308,7 +308,8 @@ impl<Q: Queue> EndpointCore<Q> {
                 if let Some(connection) = self.connections.get_mut(&id) {
                     connection.credit += i64::from(count);
                     connection.whole_credit = connection.whole_credit.max(connection.credit);
-                    if connection.blocked && connection.credit > 0 {
+                    // Who waits for what all share is told when that is there.
+                    if connection.blocked && !connection.starved && connection.credit > 0 {
                         connection.blocked = false;
                         self.readiness
                             .tell(Source::Stream(id), &mut connection.watch, WRITABLE);

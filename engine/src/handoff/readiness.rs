@@ -89,7 +89,7 @@ pub struct Ready {
     pub readable: bool,
     /// A stream: there is room to send. A connection that is being opened: the answer is there.
     pub writable: bool,
-    /// It has ended in both directions, or could not be opened: the next call says why.
+    /// It has ended in both directions, or could not be opened: the next call says why. It is told as readable and writable, too.
     pub closed: bool,
 }
 
@@ -236,6 +236,11 @@ impl Readiness {
     pub(super) fn forget(&mut self, watch: &mut Watch) {
         self.stale += usize::from(watch.listed);
         watch.end(&mut self.wakers);
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {

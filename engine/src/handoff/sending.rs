@@ -180,10 +180,17 @@ impl<Q: Queue> EndpointCore<Q> {
         if lack == Lack::Credit || std::mem::replace(&mut connection.starved, true) {
             return;
         }
+        // Who was told and got nothing, because another was faster, goes first the next time.
+        let first = connection.fed_at.take() == Some(connection.credit);
         if let Some(starving) = self.starving.get_mut(usize::from(id.worker())) {
-            match lack {
-                Lack::Blanks => starving.of_blanks.push_back(id),
-                Lack::Room | Lack::Credit => starving.of_room.push_back(id),
+            let list = match lack {
+                Lack::Blanks => &mut starving.of_blanks,
+                Lack::Room | Lack::Credit => &mut starving.of_room,
+            };
+            if first {
+                list.push_front(id);
+            } else {
+                list.push_back(id);
             }
         }
     }
@@ -231,6 +238,7 @@ impl<Q: Queue> EndpointCore<Q> {
                     continue;
                 };
                 connection.starved = false;
+                connection.fed_at = Some(connection.credit);
                 if std::mem::take(&mut connection.blocked) {
                     readiness.tell(Source::Stream(id), &mut connection.watch, WRITABLE);
                     enough -= 1;

@@ -1,14 +1,14 @@
 //! Hand-off: the services on application threads with an endpoint each (`--mode threads=N`).
 //!
-//! A thread serves many connections: it takes what the workers delivered, goes round its connections, and waits at its
-//! endpoint when nothing moved. It allocates for a connection, not for what comes over it.
+//! A thread serves many connections: its endpoint tells which of them something happened to, and it serves those. Thousands of
+//! idle ones cost nothing. It allocates for a connection, not for what comes over it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use fourtuple::{Chunk, Endpoint, Engine, Listener, Queue, Stream, StreamError};
+use fourtuple::{Chunk, Endpoint, Engine, Interest, Listener, Queue, Stream, StreamError, Token};
 
 use super::pipe::Pipe;
 use super::{Kind, Kit, Session, Site};
@@ -36,9 +36,9 @@ impl Threads {
                 listeners: listeners.to_vec(),
                 kit: Kit::new(site.clone()),
                 clients: Vec::new(),
+                vacant: Vec::new(),
                 draining: Arc::clone(&draining),
                 told: false,
-                waiting: false,
                 stop: Arc::clone(&stop),
                 start: Instant::now(),
             };
@@ -75,12 +75,13 @@ struct Thread<Q: Queue> {
     endpoint: Endpoint<Q>,
     listeners: Vec<(Listener, Kind)>,
     kit: Kit<Vec<u8>>,
-    clients: Vec<Client<Q>>,
+    /// By their tokens.
+    clients: Vec<Option<Client<Q>>>,
+    /// Places in `clients`.
+    vacant: Vec<usize>,
     draining: Arc<AtomicBool>,
     /// Sessions have heard that the engine drains.
     told: bool,
-    /// Some session has more to send than it could.
-    waiting: bool,
     stop: Arc<AtomicBool>,
     start: Instant,
 }
@@ -102,61 +103,76 @@ struct End {
 
 impl<Q: Queue> Thread<Q> {
     fn run(mut self) {
-        let mut moved = true;
+        for (place, (listener, _)) in self.listeners.iter().enumerate() {
+            listener.watch(&self.endpoint, Token(FIRST_LISTENER + place as u64));
+        }
+        let mut ready = Vec::with_capacity(READY);
         while !self.stop.load(Ordering::Relaxed) {
-            let drain_to_tell = self.draining.load(Ordering::Relaxed) && !self.told;
-            // Thousands of idle clients cost nothing. Who waits for a buffer hears of none.
-            if moved || drain_to_tell || self.waiting {
-                self.accept();
-                self.go_round();
+            if self.draining.load(Ordering::Relaxed) && !std::mem::replace(&mut self.told, true) {
+                for place in 0..self.clients.len() {
+                    self.serve(place, true);
+                }
             }
-            moved = self.endpoint.wait(LOOK);
-        }
-    }
-
-    fn accept(&mut self) {
-        for place in 0..self.listeners.len() {
-            let (listener, kind) = self.listeners[place];
-            while let Ok(stream) = listener.try_accept(&self.endpoint) {
-                let mut client = Client {
-                    stream,
-                    session: Session::None,
-                    end: End::default(),
-                };
-                let mut pipe = ThreadPipe::new(&client.stream, &mut client.end, &self.draining, self.start);
-                client.session = Session::open(kind, &mut pipe, &mut self.kit);
-                self.clients.push(client);
+            self.endpoint.poll(&mut ready, LOOK);
+            for told in &ready {
+                match told.token.0.checked_sub(FIRST_LISTENER) {
+                    Some(place) => self.accept(place as usize),
+                    None => self.serve(told.token.0 as usize, false),
+                }
             }
         }
     }
 
-    fn go_round(&mut self) {
-        let drain = self.draining.load(Ordering::Relaxed) && !std::mem::replace(&mut self.told, true);
-        self.waiting = false;
-        let mut place = 0;
-        while place < self.clients.len() {
-            let client = &mut self.clients[place];
+    fn accept(&mut self, place: usize) {
+        let (listener, kind) = self.listeners[place];
+        while let Ok(stream) = listener.try_accept(&self.endpoint) {
+            let mut client = Client {
+                stream,
+                session: Session::None,
+                end: End::default(),
+            };
             let mut pipe = ThreadPipe::new(&client.stream, &mut client.end, &self.draining, self.start);
-            if client.session.waits() {
-                client.session.on_writable(&mut pipe, &mut self.kit);
-            }
-            client.session.on_readable(&mut pipe, &mut self.kit);
-            if pipe.at_end && !std::mem::replace(&mut pipe.end.peer_closed, true) {
-                client.session.on_peer_closed(&mut pipe, &mut self.kit);
-            }
-            if drain {
-                client.session.on_drain(&mut pipe);
-            }
-            if client.end.over {
-                // Dropping the stream closes the connection.
-                self.clients.swap_remove(place);
+            client.session = Session::open(kind, &mut pipe, &mut self.kit);
+            let place = self.vacant.pop().unwrap_or(self.clients.len());
+            // What came already is told at once.
+            client.stream.watch(Token(place as u64), Interest::BOTH);
+            if place < self.clients.len() {
+                self.clients[place] = Some(client);
             } else {
-                self.waiting |= client.session.waits();
-                place += 1;
+                self.clients.push(Some(client));
             }
+        }
+    }
+
+    /// Lets a client's session go on, as far as it can.
+    fn serve(&mut self, place: usize, drain: bool) {
+        let Some(Some(client)) = self.clients.get_mut(place) else {
+            return;
+        };
+        let mut pipe = ThreadPipe::new(&client.stream, &mut client.end, &self.draining, self.start);
+        if client.session.waits() {
+            client.session.on_writable(&mut pipe, &mut self.kit);
+        }
+        client.session.on_readable(&mut pipe, &mut self.kit);
+        if pipe.at_end && !std::mem::replace(&mut pipe.end.peer_closed, true) {
+            client.session.on_peer_closed(&mut pipe, &mut self.kit);
+        }
+        if drain {
+            client.session.on_drain(&mut pipe);
+        }
+        if client.end.over {
+            // Dropping the stream closes the connection.
+            self.clients[place] = None;
+            self.vacant.push(place);
         }
     }
 }
+
+/// Clients and listeners are told of by numbers: clients by their places, listeners from here on.
+const FIRST_LISTENER: u64 = 1 << 32;
+
+/// Told at a time.
+const READY: usize = 256;
 
 /// Longest wait: how soon a thread hears that it is to stop.
 const LOOK: Duration = Duration::from_millis(100);

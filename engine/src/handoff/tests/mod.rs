@@ -7,4 +7,5 @@ mod leaving;
 mod lending;
 mod model;
 mod properties;
+mod readiness;
 mod waiting;
