@@ -214,10 +214,10 @@ impl<W> Neighbours<W> {
             EntryState::Failed { .. } => (origin == Origin::Request, false),
             EntryState::Probing { ether: known, .. } => {
                 let same = known == ether;
-                // Only the station that is known can confirm; another one needs a reply that overrides (RFC 4861 §7.2.5).
+                // Deviation: RFC 4861 §7.2.5 and RFC 826 believe a reply of another station at once: two packets, a claim and a
+                // reply, would take a neighbour's traffic. Only the one that is known can confirm; when it is silent all are asked.
                 let believed = match origin {
-                    Origin::Reply => true,
-                    Origin::Request | Origin::WeakReply | Origin::Confirmation => same,
+                    Origin::Reply | Origin::Request | Origin::WeakReply | Origin::Confirmation => same,
                     Origin::Announcement => false,
                 };
                 (believed, same)
@@ -253,12 +253,14 @@ impl<W> Neighbours<W> {
         }
     }
 
-    /// A connection gets no answer by way of `ip` (RFC 1122 §4.2.3.5, R1): asks the station whether it is still there.
+    /// A connection gets no answer by way of `ip` (RFC 1122 §4.2.3.5, R1): asks the station whether it is still there; not in the
+    /// second after it said so, whoever raises doubts (RFC 1122 §2.3.2.1).
     pub(crate) fn on_doubt(&mut self, ip: IpAddr, now: Instant) {
         if let Some(place) = self.place_of(ip)
-            && let EntryState::Reachable { ether, .. } = self.entry(place).state
+            && let EntryState::Reachable { ether, confirmed_at } = self.entry(place).state
         {
-            self.ask(place, EntryState::Probing { ether, asked: 0 }, now);
+            let due = now.max(confirmed_at + ASK_INTERVAL);
+            self.ask(place, EntryState::Probing { ether, asked: 0 }, due);
         }
     }
 

@@ -9,9 +9,11 @@
 //! (RFC 5722, RFC 8200 §4.5); for IPv4 too, since nobody honest sends such ones (RFC 1858). An exact copy is only dropped.
 //!
 //! Bounds: packets, frames of all of them, frames of one, and a minute. When packets or frames are at their bound the oldest
-//! packet goes: one whose fragments come together is done long before its turn, however many others never end. Nothing is
-//! allocated after the start.
+//! packet goes: one whose fragments come together is done long before its turn, however many others never end. A source that has
+//! its share is given room at the cost of its own packets alone, so that it can't push out those of others. Nothing is allocated
+//! after the start.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use fourtuple_wire::{DropReason, FragmentKey, FragmentPacket, Instant, build_whole_head};
@@ -130,9 +132,7 @@ impl<F> Reassembler<F> {
                 return Added::Refused(reason);
             }
         };
-        if self.vacant.is_empty() {
-            self.evict_oldest(Some(place));
-        }
+        self.make_room(place, fragment.key.source);
         let Some(at) = self.vacant.pop() else {
             // Its own are all there are.
             self.spoil(place);
@@ -241,10 +241,13 @@ impl<F> Reassembler<F> {
     /// A place for a packet of which nothing was known.
     fn begin(&mut self, port: PortNumber, key: FragmentKey, now: Instant) -> usize {
         let vacant = |partials: &[Option<Partial>]| partials.iter().position(Option::is_none);
+        if self.share_of(key.source).0 >= PACKETS_OF_A_SOURCE {
+            self.evict_oldest(|_, partial| is_one_source(partial.key.source, key.source));
+        }
         let place = match vacant(&self.partials) {
             Some(place) => place,
             None => {
-                self.evict_oldest(None);
+                self.evict_oldest(|_, _| true);
                 vacant(&self.partials).unwrap_or(0)
             }
         };
@@ -265,14 +268,36 @@ impl<F> Reassembler<F> {
         place
     }
 
-    /// The oldest packet goes; with a packet to be spared, the oldest other one that has frames.
-    fn evict_oldest(&mut self, spared: Option<usize>) {
+    /// Room for one more frame of the packet in `place`, if it can be had from others.
+    fn make_room(&mut self, place: usize, source: IpAddr) {
+        if self.share_of(source).1 >= self.pieces.len() / 2 {
+            self.evict_oldest(|other, partial| {
+                other != place && partial.pieces > 0 && is_one_source(partial.key.source, source)
+            });
+        }
+        if self.vacant.is_empty() {
+            self.evict_oldest(|other, partial| other != place && partial.pieces > 0);
+        }
+    }
+
+    /// Packets that a source has under way, and frames of them.
+    fn share_of(&self, source: IpAddr) -> (usize, usize) {
+        let partials = self.partials.iter().flatten();
+        partials
+            .filter(|partial| is_one_source(partial.key.source, source))
+            .fold((0, 0), |(packets, frames), partial| {
+                (packets + 1, frames + usize::from(partial.pieces))
+            })
+    }
+
+    /// The oldest of the packets that may go goes.
+    fn evict_oldest(&mut self, may_go: impl Fn(usize, &Partial) -> bool) {
         let oldest = self
             .partials
             .iter()
             .enumerate()
             .filter_map(|(place, partial)| Some((place, partial.as_ref()?)))
-            .filter(|(place, partial)| spared.is_none_or(|spared| spared != *place && partial.pieces > 0))
+            .filter(|(place, partial)| may_go(*place, partial))
             .min_by_key(|(_, partial)| partial.due)
             .map(|(place, _)| place);
         if let Some(place) = oldest {
@@ -283,7 +308,7 @@ impl<F> Reassembler<F> {
 
     /// Gives the oldest packet's frames up, for buffers are scarce.
     pub(crate) fn give_way(&mut self) {
-        self.evict_oldest(None);
+        self.evict_oldest(|_, partial| partial.pieces > 0);
     }
 
     /// Drops what is there of a packet, and what will still come of it.
@@ -387,12 +412,23 @@ fn range_of(fragment: &FragmentPacket) -> (u32, u32) {
     (fragment.offset, fragment.offset + u32::from(fragment.payload.len))
 }
 
+/// Whether two addresses are one host's for the purpose of shares. Who has one IPv6 address of a /64 has all (RFC 4291 §2.5.1).
+fn is_one_source(one: IpAddr, other: IpAddr) -> bool {
+    match (one, other) {
+        (IpAddr::V4(one), IpAddr::V4(other)) => one == other,
+        (IpAddr::V6(one), IpAddr::V6(other)) => one.segments()[..4] == other.segments()[..4],
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+    }
+}
+
 /// No piece.
 const NONE: u16 = u16::MAX;
 /// Both bits of ECN: congestion was experienced (RFC 3168 §5).
 const ECN: u8 = 3;
 /// Packets that are put together at a time: they are looked for one by one.
 const PACKETS: usize = 64;
+/// Of one source, most: a host has that many under way at once only when most of them never end.
+const PACKETS_OF_A_SOURCE: usize = 16;
 /// Frames that are held in all, most: each pins a receive buffer.
 pub(crate) const FRAMES: u32 = 256;
 /// Frames of one packet: 65535 octets in those of an MTU of 1280 are 54.
@@ -402,7 +438,7 @@ const LIFETIME: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
+    use std::net::{Ipv4Addr, Ipv6Addr};
 
     use proptest::prelude::*;
 
@@ -604,6 +640,57 @@ mod tests {
             }
         }
         assert!(into.counts().evicted > 900);
+    }
+
+    /// The same from another source.
+    fn of(source: IpAddr, (mut fragment, frame): (FragmentPacket, Vec<u8>)) -> (FragmentPacket, Vec<u8>) {
+        fragment.key.source = source;
+        (fragment, frame)
+    }
+
+    #[test]
+    fn a_source_pushes_out_its_own_packets_and_nobody_elses() {
+        let honest = |number: u8| IpAddr::V4(Ipv4Addr::new(10, 0, 0, number));
+        let v4 = |_| IpAddr::V4(Ipv4Addr::LOCALHOST);
+        // A /64 is one source.
+        let v6 = |number: u32| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 9, number as u16));
+        for (what, flood) in [("IPv4", &v4 as &dyn Fn(u32) -> IpAddr), ("IPv6", &v6)] {
+            let mut into = Reassembler::new(FRAMES);
+            for number in 1..=40 {
+                let first = of(honest(number), fragment(1, 0, 8, true));
+                assert_eq!(add(&mut into, first, at(1)), Added::Kept);
+            }
+            for number in 0..2_000 {
+                let part = of(
+                    flood(number),
+                    fragment(number / 40, number as usize % 40 * 8, 8, true),
+                );
+                add(&mut into, part, at(1));
+            }
+            assert!(into.held() <= 40 + FRAMES as usize / 2, "{what}: {}", into.held());
+            for number in 1..=40 {
+                let last = of(honest(number), fragment(1, 8, 8, false));
+                let Added::Whole(place) = add(&mut into, last, at(1)) else {
+                    panic!("{what}: packet of source {number}");
+                };
+                assert_eq!(take(&mut into, place).len(), 16);
+            }
+        }
+    }
+
+    #[test]
+    fn a_source_with_its_share_can_still_make_one_packet_of_all_there_is() {
+        let mut into = Reassembler::new(16);
+        for number in 0..15 {
+            assert_eq!(
+                add(&mut into, fragment(1, number * 8, 8, true), at(1)),
+                Added::Kept
+            );
+        }
+        let Added::Whole(place) = add(&mut into, fragment(1, 120, 8, false), at(1)) else {
+            panic!("a packet");
+        };
+        assert_eq!(take(&mut into, place).len(), 128);
     }
 
     #[test]

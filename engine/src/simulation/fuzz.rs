@@ -12,6 +12,7 @@
 //! ```
 
 mod cookies;
+mod fragments;
 mod frames;
 mod icmp;
 mod neighbours;
@@ -22,8 +23,8 @@ mod tests;
 
 #[cfg(fuzzing)]
 pub use {
-    cookies::cookies, frames::frames, frames::options, icmp::icmp, neighbours::neighbours,
-    sequences::sequences,
+    cookies::cookies, fragments::fragments, frames::frames, frames::options, icmp::icmp,
+    neighbours::neighbours, sequences::sequences,
 };
 
 use std::sync::OnceLock;

@@ -171,12 +171,16 @@ def cut_arp(t, size):
     t.expect_no_frame(is_arp_reply(t), "ARP reply")
 
 
-@case("RFC 5227 §2.4, §5: an unsolicited reply for the address of a peer does not take its connection away", families=(4,))
-def arp_spoofing(t):
+@case("RFC 5227 §2.4, §5: an unsolicited claim to the address of a peer does not take its connection away", families=(4,),
+      rows={"a reply": "r", "an announcement, then a reply": "ar", "a request, then a reply": "qr"})
+def arp_spoofing(t, claims):
+    other = b"\x02\xba\xd0\0\0\1"
     c = t.open("echo")
     c.send("PA", b"hello")
     c.read(5)
-    t.send_arp(segments.arp(2, b"\x02\xba\xd0\0\0\1", t.address, t.station.their_mac, t.theirs), t.station.their_mac)
+    for claim in claims:
+        made = {"r": (2, other, t.address, t.station.their_mac, t.theirs), "a": (1, other, t.address, bytes(6), t.address), "q": (1, other, t.address, bytes(6), t.theirs)}[claim]
+        t.send_arp(segments.arp(*made), t.station.their_mac)
     c.gather(quiet=0.05, most=0.05)
     c.send("PA", b"again")
     heard = c.expect("A", ack=11, skip=lambda one: not one.len)
@@ -230,6 +234,18 @@ def duplicate_address_detection(t):
 def invalid_solicitation(t, fields):
     t.also("ff02::1")
     solicit(t, **fields)
+    t.expect_no_frame(is_advertisement(t), "advertisement")
+
+
+@case("RFC 6980 §5: a solicitation in fragments is ignored, in an atomic one too", families=(6,), rows={"atomic": (32,), "two": (16, 32)})
+def solicitation_in_fragments(t, ends):
+    destination = segments.solicited_node(t.theirs)
+    message = segments.icmp(t.address, destination, 135, 0, bytes(4) + segments.octets_of(t.theirs) + b"\x01\x01" + OUR_MAC)
+    mac = segments.multicast_mac(destination)
+    for start, end in zip((0, *ends), ends):
+        header = bytes((segments.ICMPV6, 0)) + (start | (end < len(message))).to_bytes(2, "big") + t.number.to_bytes(4, "big")
+        packet = segments.ipv6(t.address, destination, segments.FRAGMENT, header + message[start:end], ttl=255)
+        t.put(segments.ethernet(OUR_MAC, mac, segments.ETHERTYPE_V6, packet), "solicitation in a fragment")
     t.expect_no_frame(is_advertisement(t), "advertisement")
 
 

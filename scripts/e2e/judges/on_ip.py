@@ -231,20 +231,21 @@ def land(t):
 # ---- fragments ----
 
 
-def fragments(t, body, cuts, order=None, identification=None):
+def fragment(t, body, start, end, number):
+    """One fragment of a TCP segment; without an end it is the last."""
+    if t.family == 4:
+        t.send_packet(segments.ipv4(t.address, t.theirs, TCP, body[start:end], identification=number & 0xFFFF, flags=int(end is not None), fragment=start))
+    else:
+        header = bytes((TCP, 0)) + (start | int(end is not None)).to_bytes(2, "big") + number.to_bytes(4, "big")
+        t.send_packet(segments.ipv6(t.address, t.theirs, segments.FRAGMENT, header + body[start:end]))
+
+
+def fragments(t, body, cuts, order=None):
     """Sends a TCP segment as fragments cut at these octets."""
-    number = t.number if identification is None else identification
-    edges = [0, *cuts, len(body)]
-    pieces = []
-    for at, (start, end) in enumerate(zip(edges, edges[1:])):
-        more = at < len(edges) - 2
-        if t.family == 4:
-            pieces.append(segments.ipv4(t.address, t.theirs, TCP, body[start:end], identification=number & 0xFFFF, flags=int(more), fragment=start))
-        else:
-            header = bytes((TCP, 0)) + ((start & ~7) | int(more)).to_bytes(2, "big") + number.to_bytes(4, "big")
-            pieces.append(segments.ipv6(t.address, t.theirs, segments.FRAGMENT, header + body[start:end]))
+    number, edges = t.number, [0, *cuts, None]
+    pieces = list(zip(edges, edges[1:]))
     for at in order or range(len(pieces)):
-        t.send_packet(pieces[at])
+        fragment(t, body, *pieces[at], number)
 
 
 @case("RFC 1122 §3.3.2, RFC 8200 §4.5: fragments are put together, in any order", rows={"in order": ((400, 800), None), "backwards": ((400, 800), (2, 1, 0)), "mixed": ((400, 800), (1, 2, 0)), "twice": ((400, 800), (0, 1, 1, 2))})
@@ -255,6 +256,19 @@ def reassembly(t, row):
     fragments(t, body, cuts, order)
     c.nxt = 1201
     if c.read(1200) != bytes(65 + at % 26 for at in range(1200)):
+        raise Wrong("other octets")
+
+
+@case("RFC 791 §3.2, RFC 8200 §4.5: fragments of several packets are told apart by their identification")
+def reassembly_of_several(t):
+    c = t.open("echo")
+    text = bytes(65 + at % 26 for at in range(1600))
+    bodies = [c.segment("PA", text[start : start + 800], seq=1 + start).octets(t.address, t.theirs) for start in (0, 800)]
+    for cut in ((0, 400), (400, None)):
+        for at, body in enumerate(bodies):
+            fragment(t, body, *cut, t.number + at)
+    c.nxt = 1601
+    if c.read(1600) != text:
         raise Wrong("other octets")
 
 

@@ -135,7 +135,7 @@ fn what_is_believed_depends_on_what_is_known() {
         ("A is known", Some("known"), Confirmation, false, true),
         ("A is known", Some("known"), Announcement, false, true),
         ("A is probed", Some("probed"), Request, false, true),
-        ("A is probed", Some("probed"), Reply, true, false),
+        ("A is probed", Some("probed"), Reply, false, true),
         ("A is probed", Some("probed"), WeakReply, false, true),
         ("A is probed", Some("probed"), Confirmation, false, true),
         ("A is probed", Some("probed"), Announcement, false, true),
@@ -149,13 +149,13 @@ fn what_is_believed_depends_on_what_is_known() {
             Some(state) => {
                 known(&mut table, ip(1), A, at(0));
                 if state == "probed" {
-                    table.on_doubt(ip(1), at(0));
+                    table.on_doubt(ip(1), at(2_000));
                 }
             }
             None => {}
         }
         assert_eq!(
-            table.learn(&told(ip(1), B, origin), at(10)),
+            table.learn(&told(ip(1), B, origin), at(2_010)),
             believed,
             "{name}: {origin:?}"
         );
@@ -164,19 +164,19 @@ fn what_is_believed_depends_on_what_is_known() {
             station: Some(A),
         };
         assert_eq!(
-            table.poll(at(10)) == Some(expected),
+            table.poll(at(2_010)) == Some(expected),
             asked,
             "{name}: {origin:?} asks A"
         );
         if believed {
             assert_eq!(
-                ether_of(table.resolve(ip(1), at(11))),
+                ether_of(table.resolve(ip(1), at(2_011))),
                 Some(B),
                 "{name}: {origin:?}"
             );
         } else if before.is_some_and(|state| state != "pending") {
             assert_eq!(
-                ether_of(table.resolve(ip(1), at(11))),
+                ether_of(table.resolve(ip(1), at(2_011))),
                 Some(A),
                 "{name}: {origin:?}"
             );
@@ -197,9 +197,13 @@ fn the_station_that_is_known_confirms_itself() {
     ] {
         let mut table = table(8);
         known(&mut table, ip(1), A, at(0));
-        table.on_doubt(ip(1), at(0));
-        assert_eq!(table.learn(&told(ip(1), A, origin), at(10)), news, "{origin:?}");
-        assert_eq!(table.poll(at(10)).is_none(), news, "{origin:?}: asked no more");
+        table.on_doubt(ip(1), at(2_000));
+        assert_eq!(
+            table.learn(&told(ip(1), A, origin), at(2_010)),
+            news,
+            "{origin:?}"
+        );
+        assert_eq!(table.poll(at(2_010)).is_none(), news, "{origin:?}: asked no more");
     }
 }
 
@@ -207,32 +211,54 @@ fn the_station_that_is_known_confirms_itself() {
 fn a_station_that_took_over_is_found_though_nobody_believes_it() {
     let mut table = table(8);
     let hop = known(&mut table, ip(1), A, at(0));
-    assert!(!table.learn(&told(ip(1), B, Origin::Announcement), at(0)));
+    assert!(!table.learn(&told(ip(1), B, Origin::Announcement), at(2_000)));
     for second in 0..3 {
         assert_eq!(
-            table.poll(at(second * 1000)),
+            table.poll(at(2_000 + second * 1000)),
             Some(Solicit {
                 ip: ip(1),
                 station: Some(A)
             })
         );
         assert_eq!(
-            table.ether(hop, at(second * 1000)),
+            table.ether(hop, at(2_000 + second * 1000)),
             Some(A),
             "used while it is asked"
         );
     }
     assert_eq!(
-        table.poll(at(3_000)),
+        table.poll(at(5_000)),
         Some(Solicit {
             ip: ip(1),
             station: None
         }),
         "A is silent: all are asked"
     );
-    assert_eq!(table.ether(hop, at(3_000)), None);
-    assert!(table.learn(&told(ip(1), B, Origin::Reply), at(3_001)));
-    assert_eq!(table.ether(hop, at(3_001)), Some(B), "the hop is the same");
+    assert_eq!(table.ether(hop, at(5_000)), None);
+    assert!(table.learn(&told(ip(1), B, Origin::Reply), at(5_001)));
+    assert_eq!(table.ether(hop, at(5_001)), Some(B), "the hop is the same");
+}
+
+#[test]
+fn no_claims_have_a_station_asked_more_than_once_a_second() {
+    let mut table = table(8);
+    known(&mut table, ip(1), A, at(0));
+    let mut asked = Vec::new();
+    for millis in (10..10_000).step_by(10) {
+        for origin in [Origin::Announcement, Origin::Reply] {
+            assert!(
+                !table.learn(&told(ip(1), B, origin), at(millis)),
+                "B is not believed"
+            );
+        }
+        if let Some(solicit) = table.poll(at(millis)) {
+            assert_eq!(solicit.station, Some(A));
+            asked.push(millis);
+            assert!(table.learn(&told(ip(1), A, Origin::Reply), at(millis + 1)));
+        }
+        assert_eq!(ether_of(table.resolve(ip(1), at(millis + 1))), Some(A));
+    }
+    assert!((8..=10).contains(&asked.len()), "{asked:?}");
 }
 
 #[test]

@@ -35,7 +35,11 @@ impl Peer {
             connections: 16,
             ..Plan::default()
         };
-        let mut world = World::new(&plan, |_| Echo::default(), |_| Echo::default());
+        Self::on(&plan, listen)
+    }
+
+    pub(super) fn on(plan: &Plan, listen: &Listen) -> Self {
+        let mut world = World::new(plan, |_| Echo::default(), |_| Echo::default());
         world.server.listen(0, listen);
         Self {
             world,
@@ -93,16 +97,20 @@ impl Peer {
         self.say_bytes(&frame);
     }
 
-    /// The server turns, after a while; its segments.
-    pub(super) fn turn(&mut self, after: Duration) -> Vec<Heard> {
+    /// The server turns, after a while; its frames.
+    pub(super) fn turn_frames(&mut self, after: Duration) -> Vec<Vec<u8>> {
         // What was said has crossed the wire by then, and so has the answer.
         self.world.clock.advance(after + Duration::from_micros(25));
         let now = self.world.now();
         self.world.server.turn(now);
         self.world.clock.advance(Duration::from_micros(25));
-        let frames = self.queue().receive_bytes();
+        self.queue().receive_bytes()
+    }
+
+    /// The server turns, after a while; its segments.
+    pub(super) fn turn(&mut self, after: Duration) -> Vec<Heard> {
         let mut heard = Vec::new();
-        for frame in frames {
+        for frame in self.turn_frames(after) {
             let packet = well_formed(&frame);
             if let PacketKind::Tcp(segment) = packet.kind {
                 let len = u32::from(segment.payload.len);

@@ -2,7 +2,7 @@
 
 use fourtuple_nic_mem::Random;
 
-use super::{cookies, frames, icmp, neighbours, run, sequences};
+use super::{cookies, fragments, frames, icmp, neighbours, run, sequences};
 
 /// A target's seeds as they are, then `each` changes of every one; $FUZZ_TIMES times as many when it is set.
 fn play(target: &str, each: u64, body: fn(&[u8])) {
@@ -89,6 +89,12 @@ fn any_icmp() {
 #[test]
 fn any_neighbours() {
     play("neighbours", 8, neighbours::neighbours);
+}
+
+// proves: RFC 815 §3, RFC 5722 §4, RFC 6946 §4, RFC 8200 §4.5
+#[test]
+fn any_fragments() {
+    play("fragments", 8, fragments::fragments);
 }
 
 #[test]

@@ -308,6 +308,33 @@ fn neighbour(kind: u8, flags: u8, target: Ipv6Addr, options: &[u8]) -> Vec<u8> {
 const LINK: [u8; 8] = [1, 1, 2, 0, 0, 0, 0, 0xa];
 const TARGET_LINK: [u8; 8] = [2, 1, 2, 0, 0, 0, 0, 0xa];
 
+// proves: RFC 6980 §5
+#[test]
+fn no_neighbour_discovery_behind_a_fragment_header_is_read() {
+    let read = |kind: u8, header: &[u8]| {
+        let mut message = if kind == 128 {
+            vec![128, 0, 0, 0, 0, 1, 0, 2]
+        } else {
+            neighbour(kind, 0, US6, &[])
+        };
+        let pseudo = pseudo_v6(PEER6, US6, 58, message.len());
+        set_checksum(&mut message, 2, &pseudo);
+        let next = if header.is_empty() { 58 } else { 44 };
+        let body = [header, &message].concat();
+        verdict(&ether(0x86dd, &ipv6(PEER6, US6, next, 255, &body)))
+    };
+    let atomic = [58, 0, 0, 0, 0, 0, 0, 9];
+    for kind in [135, 136] {
+        assert_eq!(read(kind, &[]), Ok(()), "type {kind}");
+        assert_eq!(
+            read(kind, &atomic),
+            Err(DropReason::BadNeighbourDiscovery),
+            "type {kind}"
+        );
+    }
+    assert_eq!(read(128, &atomic), Ok(()), "an echo may come so");
+}
+
 // proves: RFC 4861 §7.1
 #[test]
 fn solicitations_are_checked_as_rfc_4861_7_1_1_asks() {

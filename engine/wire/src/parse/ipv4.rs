@@ -41,6 +41,7 @@ pub(super) fn parse(frame: &[u8], start: usize, check: ChecksumCheck) -> Result<
         ttl: header[8],
         traffic_class: header[1],
         protocol: header[9],
+        fragment_header: false,
         span,
         upper_start: start + header_len,
         upper,

@@ -22,11 +22,17 @@ pub(super) fn parse(frame: &[u8], start: usize) -> Result<IpContent<'_>, DropRea
         len: payload_len.saturating_add(IPV6_LEN as u16),
     };
     match walk(header[6], payload).map_err(|problem| problem.reason)? {
-        Chain::Upper { kind, upper, .. } => Ok(IpContent::Whole(IpPacket {
+        Chain::Upper {
+            kind,
+            upper,
+            fragment_header,
+            ..
+        } => Ok(IpContent::Whole(IpPacket {
             addresses: Addresses::V6(ends),
             ttl: header[7],
             traffic_class,
             protocol: kind,
+            fragment_header,
             span,
             upper_start: start + IPV6_LEN + (payload.len() - upper.len()),
             upper,
@@ -78,6 +84,8 @@ pub(super) enum Chain<'a> {
         upper: &'a [u8],
         /// The octet that named it.
         named_at: usize,
+        /// The header of an atomic fragment was passed.
+        fragment_header: bool,
     },
     Fragment(Part<'a>),
 }
@@ -118,6 +126,7 @@ impl Problem {
 /// Goes along the chain of extension headers to the upper layer. `payload` is what is behind the IPv6 header.
 pub(super) fn walk(first: u8, payload: &[u8]) -> Result<Chain<'_>, Problem> {
     let (mut kind, mut rest, mut named_at) = (first, payload, NEXT_HEADER);
+    let mut fragment_header = false;
     for place in 0..=MAX_EXTENSIONS {
         let at = IPV6_LEN + payload.len() - rest.len();
         match kind {
@@ -135,6 +144,7 @@ pub(super) fn walk(first: u8, payload: &[u8]) -> Result<Chain<'_>, Problem> {
                     kind,
                     upper: rest,
                     named_at,
+                    fragment_header,
                 });
             }
         }
@@ -154,6 +164,7 @@ pub(super) fn walk(first: u8, payload: &[u8]) -> Result<Chain<'_>, Problem> {
                 if part.offset > 0 || part.more {
                     return Ok(Chain::Fragment(part));
                 }
+                fragment_header = true;
             }
             _ => read_options(extension, at)?,
         }

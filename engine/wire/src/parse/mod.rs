@@ -97,6 +97,8 @@ struct IpPacket<'a> {
     traffic_class: u8,
     /// The upper layer's protocol number.
     protocol: u8,
+    /// A fragment header stands in it, though it is whole (RFC 6946).
+    fragment_header: bool,
     /// The whole packet within the frame, without Ethernet padding.
     span: Span,
     /// Where the upper layer starts in the frame.

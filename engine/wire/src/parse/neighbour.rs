@@ -50,8 +50,8 @@ fn fixed<'a>(packet: &IpPacket<'a>, code: u8) -> Result<(Fixed<'a>, Ipv6Addr), D
     let fixed = packet.upper.split_first_chunk::<24>();
     let fixed = fixed.ok_or(DropReason::BadNeighbourDiscovery)?;
     let target = Ipv6Addr::from(part::<16, _>(fixed.0, 8));
-    // RFC 4861 §7.1: a hop limit below 255 tells that a router has passed it on.
-    if packet.ttl != 255 || code != 0 || target.is_multicast() {
+    // RFC 4861 §7.1: a hop limit below 255 tells that a router has passed it on. RFC 6980 §5: none comes in fragments, be it one.
+    if packet.ttl != 255 || code != 0 || target.is_multicast() || packet.fragment_header {
         return Err(DropReason::BadNeighbourDiscovery);
     }
     Ok((fixed, target))
