@@ -3,11 +3,13 @@
 //! Poll-mode workers, each pinned to one NIC queue, own a sharded connection table keyed by the four-tuple, run the TCP fast
 //! path over zero-copy buffers, and hand accepted connections to application threads through lock-free rings.
 //!
-//! Two ways to run an application:
+//! Three ways to run an application:
 //!
 //! 1. **On the worker** ([`Handler`]): called between receiving and sending; nothing crosses a core. The fastest.
 //! 2. **On threads of its own** ([`Endpoint`]): connections are accepted by credit, received chunks are lent without a copy,
 //!    back-pressure closes the TCP window instead of growing memory.
+//! 3. **As tasks of a runtime** (`AsyncEndpoint`, feature `async`): `AsyncRead` and `AsyncWrite` on top of 2, so that hyper, axum
+//!    and tokio-rustls run as they are.
 //!
 //! An echo server on the worker:
 //!
@@ -37,6 +39,8 @@
 //! shards, workers, listeners, endpoints and stats; docs/ARCHITECTURE.md names every file.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "async")]
+mod asynchronous;
 mod at_port;
 pub mod attach;
 mod buffer;
@@ -67,6 +71,8 @@ mod watch;
 mod wheel;
 mod worker;
 
+#[cfg(feature = "async")]
+pub use asynchronous::{AsyncEndpoint, AsyncListener, AsyncReadHalf, AsyncStream, AsyncWriteHalf};
 pub use at_port::AtPort;
 pub use config::{Config, Driver, Fragments, Idle};
 pub use conn_id::ConnId;
@@ -110,6 +116,10 @@ mod pages {
 /// What the fuzz target calls.
 #[cfg(fuzzing)]
 pub use simulation::fuzz;
+
+/// What `engine/examples/exchange.rs` counts.
+#[cfg(all(feature = "simulation", feature = "async"))]
+pub use simulation::exchange;
 
 /// What `scripts/sim` runs.
 #[cfg(feature = "simulation")]

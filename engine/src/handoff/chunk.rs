@@ -91,6 +91,9 @@ impl<Q: Queue> Chunk<Q> {
     }
 }
 
+/// Nothing in it is ever pinned.
+impl<Q: Queue> Unpin for Chunk<Q> {}
+
 impl<Q: Queue> Drop for Chunk<Q> {
     fn drop(&mut self) {
         if let Held::Lent { id, buffer, home } = &mut self.0

@@ -66,6 +66,8 @@ pub(super) struct Connection<Q: Queue> {
     pub(super) released: u32,
     /// Stands in the list of those whose `released` is to be told.
     pub(super) listed: bool,
+    /// Bytes that were handed out went unread.
+    pub(super) discarded: bool,
     /// Who waits for it.
     pub(super) watch: Watch,
     /// A send found too little room, and whoever waits is to be told when there is more.
@@ -91,6 +93,7 @@ impl<Q: Queue> Connection<Q> {
             shut: false,
             released: 0,
             listed: false,
+            discarded: false,
             watch: Watch::default(),
             blocked: false,
             starved: false,

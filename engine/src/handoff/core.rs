@@ -129,6 +129,7 @@ impl<Q: Queue> EndpointCore<Q> {
             .load
             .store(self.connections.len() as u32, Ordering::Relaxed);
         self.wake_workers();
+        self.readiness.tell_stepped();
         self.moved += moved;
         moved
     }
@@ -206,6 +207,7 @@ impl<Q: Queue> EndpointCore<Q> {
             accepting.tell(&mut self.readiness, CLOSED);
         }
         self.accepting.clear();
+        self.readiness.tell_stepped();
         // Who waits for an answer finds that there is none to come.
         for (token, opening) in &mut self.connects {
             self.readiness
@@ -358,7 +360,7 @@ impl<Q: Queue> EndpointCore<Q> {
         };
         self.readiness.forget(&mut connection.watch);
         self.sweep_ready();
-        let unread = !connection.unread.is_empty();
+        let unread = connection.discarded || !connection.unread.is_empty();
         for piece in connection.unread {
             self.done_reading(id, piece);
         }

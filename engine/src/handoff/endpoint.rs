@@ -223,8 +223,8 @@ impl<Q: Queue> fmt::Debug for Endpoint<Q> {
 /// # Ok(()) }
 /// ```
 pub struct Connecting<Q: Queue = PortQueue> {
-    shared: Arc<Shared<Q>>,
-    token: u32,
+    pub(super) shared: Arc<Shared<Q>>,
+    pub(super) token: u32,
 }
 
 impl<Q: Queue> Connecting<Q> {
@@ -333,7 +333,7 @@ pub(super) enum Connect {
 
 impl<Q: Queue> EndpointCore<Q> {
     /// Asks the next worker that can take it.
-    fn start_connect(&mut self, remote: SocketAddr) -> Result<u32, StreamError> {
+    pub(super) fn start_connect(&mut self, remote: SocketAddr) -> Result<u32, StreamError> {
         if self.ends.iter().all(|end| end.stopped) {
             return Err(StreamError::Misuse(ApiMisuse::Stopped));
         }

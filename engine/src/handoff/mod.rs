@@ -18,6 +18,7 @@
 //! | hub, slot, credit, lend | the worker's side; an endpoint's place there; who accepts; how many buffers are lent |
 //! | core, connection, receiving, sending | the endpoint's side, what it knows of a connection, bytes in, bytes out |
 //! | readiness | what became ready of what is watched, by threads and by tasks |
+//! | tasks | what tasks ask for beside it (feature `async`) |
 //! | parking | calls that wait, and the lock between an endpoint's threads |
 //! | endpoint, accept, stream, chunk | what applications hold |
 //! | home, estate | how buffers come back, also after their endpoint |
@@ -42,6 +43,8 @@ mod rings;
 mod sending;
 mod slot;
 mod stream;
+#[cfg(feature = "async")]
+mod tasks;
 
 #[cfg(test)]
 mod testing;
@@ -58,5 +61,7 @@ pub use stream::{Stream, StreamError, Unsent};
 pub(crate) use core::pair;
 pub(crate) use estate::Estate;
 pub(crate) use hub::{Hub, HubLimits};
+#[cfg(feature = "async")]
+pub(crate) use parking::Driven;
 pub(crate) use protocol::{Command, EndpointIndex, Event, Opened};
 pub(crate) use rings::WorkerEnd;

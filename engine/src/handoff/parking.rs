@@ -24,6 +24,18 @@ pub(super) struct Shared<Q: Queue> {
     sleeper: Arc<Sleeper>,
 }
 
+/// What became of one [drive](Shared::drive).
+#[cfg(feature = "async")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Driven {
+    /// Messages moved, or there are more: once more, when others had their turn.
+    Moved,
+    /// Nothing to do until the bell rings.
+    Asleep,
+    /// The endpoint has left.
+    Over,
+}
+
 struct State<Q: Queue> {
     core: EndpointCore<Q>,
     /// A thread sleeps on the bell.
@@ -50,7 +62,7 @@ impl<Q: Queue> Shared<Q> {
         let mut state = self.lock();
         let result = call(&mut state.core);
         state.core.wake_workers();
-        release(state);
+        self.release(state);
         result
     }
 
@@ -69,7 +81,7 @@ impl<Q: Queue> Shared<Q> {
         }
         state.core.wake_workers();
         if result.is_some() || timeout.is_zero() {
-            release(state);
+            self.release(state);
             return result;
         }
         // `None`: so far away that it never comes.
@@ -77,17 +89,17 @@ impl<Q: Queue> Shared<Q> {
         loop {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
-                release(state);
+                self.release(state);
                 return None;
             }
             state.core.finish_steps();
             if state.core.has_tasks() {
-                release(state);
+                self.release(state);
                 state = self.lock();
                 // Others may have stepped meanwhile, and nobody rings for what they took in.
                 let result = ready(&mut state.core);
                 if result.is_some() {
-                    release(state);
+                    self.release(state);
                     return result;
                 }
             }
@@ -100,7 +112,7 @@ impl<Q: Queue> Shared<Q> {
             let result = ready(&mut state.core);
             if result.is_some() {
                 state.core.finish_steps();
-                release(state);
+                self.release(state);
                 return result;
             }
         }
@@ -123,7 +135,7 @@ impl<Q: Queue> Shared<Q> {
             state.armed = false;
             self.stepped.notify_all();
         }
-        release(state);
+        self.release(state);
         waits
     }
 
@@ -135,7 +147,7 @@ impl<Q: Queue> Shared<Q> {
         self.sleeper.silence();
         // Whoever waits looks for itself, and one of them pumps if the loop does not come back soon.
         self.stepped.notify_all();
-        release(state);
+        self.release(state);
     }
 
     /// Wakes every thread that waits here: something changed without a worker.
@@ -185,18 +197,47 @@ impl<Q: Queue> Shared<Q> {
         }
     }
 
+    /// Releases the lock, then wakes the tasks that something happened for.
+    fn release<'a>(&'a self, mut state: MutexGuard<'a, State<Q>>) {
+        while state.core.has_tasks() {
+            let wakers = state.core.readiness.take_wakers();
+            let others = state.core.has_tasks();
+            drop(state);
+            wakers.into_iter().for_each(Waker::wake);
+            if !others {
+                return;
+            }
+            state = self.lock();
+        }
+    }
+
+    /// For an event loop that alone moves this endpoint's messages: one step, and where nothing moved the bell is made ready
+    /// for a sleep.
+    #[cfg(feature = "async")]
+    pub(super) fn drive(&self) -> Driven {
+        let mut state = self.lock();
+        self.sleeper.cancel();
+        let core = &mut state.core;
+        let driven = if core.has_left() {
+            Driven::Over
+        } else if core.step() > 0 {
+            Driven::Moved
+        } else {
+            core.finish_steps();
+            self.sleeper.prepare();
+            if core.has_news() {
+                self.sleeper.cancel();
+                Driven::Moved
+            } else {
+                Driven::Asleep
+            }
+        };
+        self.release(state);
+        driven
+    }
+
     /// A thread that panicked in a call left nothing half-done that another could not go on with.
     fn lock(&self) -> MutexGuard<'_, State<Q>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Releases the lock, then wakes the tasks that something happened for.
-fn release<Q: Queue>(mut state: MutexGuard<'_, State<Q>>) {
-    if !state.core.has_tasks() {
-        return;
-    }
-    let wakers = state.core.readiness.take_wakers();
-    drop(state);
-    wakers.into_iter().for_each(Waker::wake);
 }

@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::ops::BitOr;
 use std::task::Waker;
 
+use arrayvec::ArrayVec;
 use fourtuple_nic::Queue;
 
 use super::core::EndpointCore;
@@ -173,6 +174,9 @@ fn keep(place: &mut Option<Waker>, waker: &Waker) {
     }
 }
 
+/// Tasks that are woken before the lock is taken again for the others.
+pub(super) const WAKERS: usize = 16;
+
 /// What an endpoint has to tell.
 #[derive(Debug, Default)]
 pub(super) struct Readiness {
@@ -181,6 +185,8 @@ pub(super) struct Readiness {
     stale: usize,
     /// To be woken when the lock is released.
     wakers: Vec<Waker>,
+    /// Tasks that try again after the next step: what they wait for has no name.
+    after_step: Vec<Waker>,
 }
 
 impl Readiness {
@@ -251,9 +257,22 @@ impl Readiness {
         !self.wakers.is_empty()
     }
 
-    /// Tasks to be woken, now that the lock is about to be released.
-    pub(super) fn take_wakers(&mut self) -> Vec<Waker> {
-        std::mem::take(&mut self.wakers)
+    /// Tasks to be woken, now that the lock is about to be released: some of them, so that their list keeps its memory.
+    pub(super) fn take_wakers(&mut self) -> ArrayVec<Waker, WAKERS> {
+        let count = self.wakers.len().min(WAKERS);
+        self.wakers.drain(..count).collect()
+    }
+
+    /// A task could not begin to connect: something has to move first.
+    #[cfg(feature = "async")]
+    pub(super) fn wake_after_step(&mut self, waker: &Waker) {
+        if !self.after_step.iter().any(|task| task.will_wake(waker)) {
+            self.after_step.push(waker.clone());
+        }
+    }
+
+    pub(super) fn tell_stepped(&mut self) {
+        self.wakers.append(&mut self.after_step);
     }
 
     pub(super) fn wake_later(&mut self, wakers: impl IntoIterator<Item = Waker>) {

@@ -40,17 +40,31 @@ impl<Q: Queue> EndpointCore<Q> {
 
     /// Copies what is there to be read; 0 is the end of file.
     pub(super) fn read(&mut self, id: ConnId, into: &mut [u8]) -> Result<usize, StreamError> {
+        let mut at = 0;
+        self.read_with(id, into.len(), |bytes| {
+            into[at..at + bytes.len()].copy_from_slice(bytes);
+            at += bytes.len();
+        })
+    }
+
+    /// Gives `sink` what is there to be read, piece by piece, at most `room` bytes; 0 is the end of file.
+    pub(super) fn read_with(
+        &mut self,
+        id: ConnId,
+        room: usize,
+        mut sink: impl FnMut(&[u8]),
+    ) -> Result<usize, StreamError> {
         let mut count = 0;
-        if into.is_empty() || !self.may_read(id)? {
+        if room == 0 || !self.may_read(id)? {
             return Ok(0);
         }
-        while count < into.len()
+        while count < room
             && let Some(connection) = self.connections.get_mut(&id)
             && let Some(piece) = connection.unread.front_mut()
         {
             let bytes = piece.bytes();
-            let taken = bytes.len().min(into.len() - count);
-            into[count..count + taken].copy_from_slice(&bytes[..taken]);
+            let taken = bytes.len().min(room - count);
+            sink(&bytes[..taken]);
             count += taken;
             if taken < bytes.len() {
                 piece.advance(taken);

@@ -37,12 +37,22 @@ enum Lack {
 impl<Q: Queue> EndpointCore<Q> {
     /// Copies as many bytes as credit, blank buffers and the command ring allow; at least one, or says why not.
     pub(super) fn send(&mut self, id: ConnId, bytes: &[u8]) -> Result<usize, StreamError> {
-        self.send_as(id, bytes, Command::Send)
+        self.send_as(id, [bytes], Command::Send)
+    }
+
+    /// The same of several parts, as if they stood behind one another.
+    #[cfg(feature = "async")]
+    pub(super) fn send_parts<'a>(
+        &mut self,
+        id: ConnId,
+        parts: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<usize, StreamError> {
+        self.send_as(id, parts, Command::Send)
     }
 
     /// The same, and what was taken is urgent.
     pub(super) fn send_urgent(&mut self, id: ConnId, bytes: &[u8]) -> Result<usize, StreamError> {
-        self.send_as(id, bytes, Command::SendUrgent)
+        self.send_as(id, [bytes], Command::SendUrgent)
     }
 
     /// Bytes up to the last urgent one that are not read.
@@ -55,10 +65,10 @@ impl<Q: Queue> EndpointCore<Q> {
         self.connections.get_mut(&id)?.trouble.take()
     }
 
-    fn send_as(
+    fn send_as<'a>(
         &mut self,
         id: ConnId,
-        bytes: &[u8],
+        parts: impl IntoIterator<Item = &'a [u8]>,
         command: fn(ConnId, TxChunk<Q::Shared>) -> Command<Q>,
     ) -> Result<usize, StreamError> {
         self.may_send(id)?;
@@ -73,7 +83,9 @@ impl<Q: Queue> EndpointCore<Q> {
             return Ok(0);
         };
         let mut lack = None;
-        while sent < bytes.len() {
+        let mut parts = parts.into_iter().filter(|part| !part.is_empty());
+        let mut part = parts.next();
+        while part.is_some() {
             if connection.credit <= 0 {
                 lack = Some(Lack::Credit);
                 break;
@@ -86,10 +98,19 @@ impl<Q: Queue> EndpointCore<Q> {
                 lack = Some(Lack::Blanks);
                 break;
             };
-            let rest = &bytes[sent..];
-            let count = blank
-                .0
-                .append(&rest[..rest.len().min(connection.credit as usize)]);
+            let credit = connection.credit as usize;
+            let mut count = 0;
+            // Parts that fit go into one buffer, and so into one segment.
+            while let Some(rest) = part {
+                let taken = blank.0.append(&rest[..rest.len().min(credit - count)]);
+                count += taken;
+                part = Some(&rest[taken..])
+                    .filter(|rest| !rest.is_empty())
+                    .or_else(|| parts.next());
+                if taken < rest.len() {
+                    break;
+                }
+            }
             if count == 0 {
                 end.give_back(Return::Blank(blank));
                 break;
@@ -104,7 +125,7 @@ impl<Q: Queue> EndpointCore<Q> {
         if let Some(lack) = lack {
             self.note_lack(id, lack);
         }
-        if sent == 0 && !bytes.is_empty() {
+        if sent == 0 && part.is_some() {
             Err(StreamError::NotYet)
         } else {
             Ok(sent)

@@ -40,8 +40,8 @@ use crate::options::ConnectionOption;
 /// # Ok(()) }
 /// ```
 pub struct Stream<Q: Queue = PortQueue> {
-    shared: Arc<Shared<Q>>,
-    id: ConnId,
+    pub(super) shared: Arc<Shared<Q>>,
+    pub(super) id: ConnId,
     tuple: FourTuple,
 }
 
@@ -120,7 +120,7 @@ impl<Q: Queue> std::error::Error for Unsent<Q> {
 
 /// What a task waits for.
 #[derive(Clone, Copy, Debug)]
-enum Waits {
+pub(super) enum Waits {
     ToRead,
     ToWrite,
 }
@@ -267,13 +267,21 @@ impl<Q: Queue> Stream<Q> {
         self.poll(cx, Waits::ToWrite, |core| core.is_flushed(self.id))
     }
 
-    fn poll<R>(
+    pub(super) fn poll<R>(
         &self,
         cx: &mut Context<'_>,
         waits: Waits,
         call: impl FnOnce(&mut EndpointCore<Q>) -> Result<R, StreamError>,
     ) -> Poll<Result<R, StreamError>> {
-        self.shared.with(|core| match call(core) {
+        let called = |core: &mut EndpointCore<Q>| {
+            let result = call(core);
+            // Who steps would tell what was read; while that one sleeps, nobody else does, and the window would stay closed.
+            if self.shared.sleeper().is_sleeping() {
+                core.tell_released();
+            }
+            result
+        };
+        self.shared.with(|core| match called(core) {
             Err(StreamError::NotYet) => {
                 // It is there, or the call would have said so.
                 if let Some(connection) = core.connections.get_mut(&self.id) {

@@ -12,6 +12,12 @@ mod closing;
 mod conservation;
 #[cfg(test)]
 mod endpoints;
+#[cfg(all(feature = "async", any(test, feature = "simulation")))]
+#[cfg_attr(
+    not(feature = "simulation"),
+    allow(unreachable_pub, reason = "public for examples/exchange.rs")
+)]
+pub mod exchange;
 #[cfg(test)]
 mod exhaustion;
 #[cfg(test)]

@@ -8,4 +8,6 @@ mod lending;
 mod model;
 mod properties;
 mod readiness;
+#[cfg(feature = "async")]
+mod tasks;
 mod waiting;

@@ -1,0 +1,68 @@
+//! HTTPS by tokio-rustls and hyper: `async-rustls IFACE ADDRESS/PREFIX CERTIFICATES.pem KEY.pem`. Needs CAP_NET_RAW.
+
+#![forbid(unsafe_code)]
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fourtuple::{AsyncEndpoint, AsyncStream, Config, EndpointLimits, Engine, Listen};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let text = format!("hello over TLS, {}\n", request.uri().path());
+    Ok(Response::new(Full::new(text.into())))
+}
+
+async fn serve(stream: AsyncStream, tls: TlsAcceptor) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let stream = TokioIo::new(tls.accept(stream).await?);
+    let connection = http1::Builder::new().serve_connection(stream, service_fn(answer));
+    Ok(connection.await?)
+}
+
+fn acceptor(certificates: &str, key: &str) -> Result<TlsAcceptor, Box<dyn Error>> {
+    let certificates = CertificateDer::pem_file_iter(certificates)?.collect::<Result<Vec<_>, _>>()?;
+    let config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(certificates, PrivateKeyDer::from_pem_file(key)?)?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let [iface, ip, certificates, key] = words.as_slice() else {
+        return Err("usage: async-rustls IFACE ADDRESS/PREFIX CERTIFICATES.pem KEY.pem".into());
+    };
+    let tls = acceptor(certificates, key)?;
+    let config = Config {
+        iface: vec![iface.clone()],
+        ip: vec![ip.parse()?],
+        ..Config::default()
+    };
+    let engine = Engine::builder(config)
+        .listen(Listen::on(443).for_endpoints())
+        .start()?;
+    let listener = engine.listeners()[0];
+    let listener = AsyncEndpoint::new(engine.endpoint(&EndpointLimits::default())?)?.listener(listener);
+    eprintln!("listening https://{}/", engine.listening()[0].1[0]);
+    loop {
+        let (stream, peer) = listener.accept().await?;
+        let tls = tls.clone();
+        tokio::spawn(async move {
+            if let Err(error) = serve(stream, tls).await {
+                eprintln!("{peer}: {error}");
+            }
+        });
+    }
+}

@@ -1,0 +1,39 @@
+//! Tasks of a tokio runtime in place of threads (feature `async`): streams with `AsyncRead` and `AsyncWrite` (D9).
+//!
+//! ```text
+//!   worker ═══ rings ═══ Endpoint ── AsyncEndpoint, AsyncListener, AsyncStream   (any task of the runtime, on any thread)
+//!      │                    │ step, wakers
+//!      └── rings its bell ──┴── driver: one task an endpoint; sleeps on the bell's descriptor in the runtime's own poll
+//! ```
+//!
+//! A read takes what the driver brought in, and a write goes to the worker at once, on the task's own thread: nothing but news
+//! from the workers passes through the driver. Received bytes stay in their buffers until they are read, so a task that does
+//! not read closes its peer's window. Runtimes that run on one thread find the endpoint's lock free; those that run on
+//! several share it for as long as a copy takes: one runtime and one endpoint a core scale best.
+//!
+//! Whatever a future of these types had not given when it was dropped is still there for the next: reads, writes and accepts
+//! may stand in a `select!`. A dropped connect gives up.
+//!
+//! | file | idea |
+//! |---|---|
+//! | endpoint | what applications begin with; how the driver learns that nobody is left |
+//! | driver | the task that moves messages |
+//! | listener | accepting |
+//! | reading, stream, halves | bytes in; both directions; each by itself |
+//! | hyper, futures | the traits of hyper 1 and of `futures-io` (features) |
+
+mod driver;
+mod endpoint;
+#[cfg(feature = "async-futures-io")]
+mod futures;
+mod halves;
+#[cfg(feature = "async-hyper")]
+mod hyper;
+mod listener;
+mod reading;
+mod stream;
+
+pub use endpoint::AsyncEndpoint;
+pub use halves::{AsyncReadHalf, AsyncWriteHalf};
+pub use listener::AsyncListener;
+pub use stream::AsyncStream;
