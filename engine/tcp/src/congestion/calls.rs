@@ -117,6 +117,13 @@ impl<B: Buffers> Tcb<B> {
             .on_recovered(model, env.profile.congestion, flight, mss);
     }
 
+    /// Tells the algorithm that all is acknowledged that was outstanding when the retransmission timer ran out.
+    pub(crate) fn tell_timeout_repaired(&mut self, env: &mut Env<'_, B>) {
+        if let Some(model) = self.model(env.pools) {
+            self.congestion.on_timeout_repaired(model);
+        }
+    }
+
     /// Tells the algorithm, and the pacer, that `len` octets leave; `paced`: they go by the rate.
     #[inline]
     pub(crate) fn tell_sent(&mut self, len: u32, env: &mut Env<'_, B>) {

@@ -147,6 +147,11 @@ impl Congestion {
         }
     }
 
+    /// What was outstanding at a timeout is acknowledged. Those that begin slow start then are in it; BBR goes on from its model.
+    pub(crate) fn on_timeout_repaired(&mut self, model: &mut Model) {
+        model.on_timeout_repaired(self);
+    }
+
     /// What was taken for lost had only been late: window and threshold are what they were before, if they were more.
     pub(crate) fn undo(&mut self, model: Option<&mut Model>, window: u32, threshold: u32) {
         self.window = self.window.max(window);

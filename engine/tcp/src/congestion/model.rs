@@ -143,6 +143,13 @@ impl Model {
         }
     }
 
+    pub(super) fn on_timeout_repaired(&mut self, hot: &mut Congestion) {
+        match &mut self.state {
+            State::Bbr(bbr) => bbr.on_timeout_repaired(hot),
+            State::None | State::Cubic { .. } | State::Dctcp(_) => {}
+        }
+    }
+
     /// Window and threshold were restored to what they were: so is what the algorithm had concluded from the loss.
     pub(super) fn undo(&mut self, hot: &mut Congestion) {
         self.reduced_until = None;
@@ -258,6 +265,22 @@ mod tests {
             (before.0.window(), before.0.threshold())
         );
         assert_eq!(format!("{:?}", cubic_of(&model)), before.1);
+    }
+
+    #[test]
+    fn a_repaired_timeout_gives_bbr_its_window_back_and_leaves_others_in_slow_start() {
+        for kind in CongestionKind::ALL {
+            let (mut model, mut hot) = with(kind, 100 * MSS);
+            hot.on_timeout(Some(&mut model), &Reduction::of(kind, 100 * MSS, 0), true);
+            assert_eq!(hot.window(), MSS, "{kind}");
+            hot.on_timeout_repaired(&mut model);
+            let after = if kind == CongestionKind::Bbr {
+                100 * MSS
+            } else {
+                MSS
+            };
+            assert_eq!(hot.window(), after, "{kind}");
+        }
     }
 
     fn cubic_of(model: &Model) -> Option<Cubic> {

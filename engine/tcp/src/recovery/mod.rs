@@ -348,7 +348,7 @@ impl<B: Buffers> Tcb<B> {
         if let Some(flight) = env.pools.flights.piece_mut(self.flight)
             && self.recovery.phase == Phase::Open
         {
-            flight.undo = Undo::begin(
+            flight.undo = flight.undo.begin(
                 self.congestion.window(),
                 self.congestion.threshold(),
                 self.snd.una,
@@ -483,7 +483,9 @@ impl<B: Buffers> Tcb<B> {
 
     /// An ACK of `recover` ends the phase.
     fn end_recovery(&mut self, env: &mut Env<'_, B>) {
-        if self.recovery.phase != Phase::Loss {
+        if self.recovery.phase == Phase::Loss {
+            self.tell_timeout_repaired(env);
+        } else {
             self.tell_recovered(env);
         }
         self.recovery.phase = Phase::Open;

@@ -48,13 +48,24 @@ impl Undo {
         }
     }
 
-    /// An episode begins.
-    pub(crate) const fn begin(window: u32, threshold: u32, una: SeqNum) -> Self {
+    /// An episode begins, after this one: D-SACKs that the last one still waits for say nothing of it.
+    pub(crate) fn begin(&self, window: u32, threshold: u32, una: SeqNum) -> Self {
         Self {
             window,
             threshold,
-            from: una,
+            from: self.until.map_or(una, |_| self.from),
+            unreported: self.until.map_or(0, |_| self.unreported),
             stands: true,
+            ..Self::none()
+        }
+    }
+
+    /// The episode was undone; what it sent again may still be reported.
+    fn undone(&self, nxt: SeqNum) -> Self {
+        Self {
+            from: self.from,
+            until: Some(nxt),
+            unreported: self.unreported,
             ..Self::none()
         }
     }
@@ -83,13 +94,13 @@ impl Undo {
 
     /// RFC 3708 §2: true when all that was sent again has been reported as a duplicate.
     fn on_dsack(&mut self, block: SackBlock) -> bool {
-        if !self.stands || !self.again || block.left.before(self.from) {
+        if block.left.before(self.from) {
             return false;
         }
         self.unreported = self
             .unreported
             .saturating_sub(block.right.distance_from(block.left));
-        self.unreported == 0
+        self.unreported == 0 && self.stands && self.again
     }
 
     /// RFC 3522 §3.2 (5): the ACK echoes what was sent before the first retransmission.
@@ -131,10 +142,11 @@ impl<B: Buffers> Tcb<B> {
         let Some(flight) = env.pools.flights.piece_mut(self.flight) else {
             return;
         };
-        let undo = std::mem::replace(&mut flight.undo, Undo::none());
+        let undo = flight.undo;
         if !undo.stands {
             return;
         }
+        flight.undo = undo.undone(self.snd.nxt);
         flight.frto = Frto::Off;
         flight.scoreboard.find_all();
         if self.recovery.phase == Phase::Loss {

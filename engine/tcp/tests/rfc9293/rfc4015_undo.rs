@@ -176,3 +176,38 @@ fn a_dsack_long_after_undoes_nothing() {
         .unwrap();
     assert_eq!((end.counters.dsacks_in, end.counters.undos), (1, 0));
 }
+
+/// Recovery is entered twice in a row; what the peer reports as duplicates is the first one's.
+#[test]
+fn a_dsack_of_an_earlier_recovery_undoes_no_later_one() {
+    let mut end = outstanding(|_| ());
+    send!(end, seg(ACK).seq(1).ack(1).sack(&[(2_001, 5_001)]))
+        .verdict
+        .unwrap();
+    for right in [6_001, 7_001, 8_001, 9_001, 10_001] {
+        end.drain();
+        send!(end, seg(ACK).seq(1).ack(1).sack(&[(2_001, right)]))
+            .verdict
+            .unwrap();
+    }
+    end.drain();
+    assert_eq!(end.counters.retransmits_fast, 2);
+    // All of it arrives, and the next segment is lost indeed.
+    let _ = end.pass(5);
+    send!(end, seg(ACK).seq(1).ack(10_001)).verdict.unwrap();
+    end.drain();
+    let _ = end.pass(40);
+    send!(end, seg(ACK).seq(1).ack(10_001).sack(&[(11_001, 14_001)]))
+        .verdict
+        .unwrap();
+    let sent = end.drain();
+    assert!(sent.iter().any(|sent| sent.retransmission), "{sent:?}");
+    assert_eq!(end.counters.fast_recoveries, 2);
+    send!(
+        end,
+        seg(ACK).seq(1).ack(10_001).sack(&[(1, 1_001), (11_001, 14_001)])
+    )
+    .verdict
+    .unwrap();
+    assert_eq!((end.counters.dsacks_in, end.counters.undos), (1, 0));
+}

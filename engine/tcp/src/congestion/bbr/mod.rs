@@ -212,6 +212,14 @@ impl Bbr {
         }
     }
 
+    /// What was outstanding at a timeout is acknowledged: the window is what it was before.
+    pub(super) fn on_timeout_repaired(&mut self, hot: &mut Congestion) {
+        if self.in_recovery {
+            self.in_recovery = false;
+            self.restore_window(hot);
+        }
+    }
+
     /// The draft's UpdateModelAndState, in its order.
     fn update_model(&mut self, hot: &mut Congestion, sample: &AckSample, rate: &RateSample) {
         self.take_latest(rate);
