@@ -32,7 +32,8 @@ pub struct EndpointLimits {
     pub events: u32,
     /// Commands that wait for the worker.
     pub commands: u32,
-    /// Credits and connects that may be outstanding.
+    /// Credits and connects that may be outstanding. Three quarters of them are for credits, one a listener at least: an endpoint
+    /// that accepts from more listeners than that never gets the last ones' connections.
     pub opened: u32,
     /// Received buffers that the endpoint may hold, unread or in the application's hands.
     pub lent: u32,

@@ -102,6 +102,7 @@ impl<B: Buffers> Tcb<B> {
 mod tests {
     use fourtuple_wire::{Received, SeqNum};
 
+    use crate::dsack::Run;
     use crate::pool::{NIL, Pool};
     use crate::reassembly::Reassembly;
     use crate::receive_queue::{ReceiveNode, ReceiveQueue};
@@ -124,8 +125,8 @@ mod tests {
         let space = |frames: [&[u8]; 2]| frames.map(|bytes| Frame::new(bytes).space() as u32).iter().sum();
         assert_eq!(queue.held(&pool), Some((space([b"ab", b"cde"]), 5)));
         let mut behind = Reassembly::new();
-        behind.insert(SeqNum(10), Frame::new(b"xy"), &mut pool);
-        behind.insert(SeqNum(20), Frame::new(b"z"), &mut pool);
+        behind.insert(SeqNum(10), Frame::new(b"xy"), &mut Run::default(), &mut pool);
+        behind.insert(SeqNum(20), Frame::new(b"z"), &mut Run::default(), &mut pool);
         assert_eq!(behind.audit(SeqNum(9), &pool), Some(space([b"xy", b"z"])));
         assert_eq!(behind.audit(SeqNum(15), &pool), None, "it should have been taken");
     }

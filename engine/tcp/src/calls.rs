@@ -89,6 +89,10 @@ impl<B: Buffers> Tcb<B> {
 
     /// The application gives back the buffer space of a chunk that it took; a window update may be owed.
     pub fn release(&mut self, space: usize, env: &mut Env<'_, B>) {
+        if self.flags.contains(Flags::ORPHAN) {
+            // It was given up with the close.
+            return;
+        }
         self.received.discharge(space);
         self.consider_window_update(env);
     }
@@ -184,8 +188,21 @@ impl<B: Buffers> Tcb<B> {
             | State::TimeWait => {}
         }
         self.flags.insert(Flags::ORPHAN);
+        self.open_window_of_orphan(env);
         self.shutdown(env);
         self.arm_orphan(env);
+    }
+
+    /// What the application took and did not release narrows the window no more: what comes is answered with a RST (SHLD-3) and
+    /// takes no room, and a peer before a closed window would wait for that in vain.
+    fn open_window_of_orphan(&mut self, env: &mut Env<'_, B>) {
+        let behind_holes = env
+            .pools
+            .reassemblies
+            .piece(self.reassembly)
+            .map_or(0, |reassembly| reassembly.space(&env.pools.receive));
+        self.received.charge_only(behind_holes);
+        self.consider_window_update(env);
     }
 
     /// ABORT (§3.10.5): a RST, where the peer would understand one, and all queues are flushed.

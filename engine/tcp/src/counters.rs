@@ -84,6 +84,8 @@ counters! {
     sack_blocks_in,
     /// Duplicates that peers reported by D-SACK (RFC 2883).
     dsacks_in,
+    /// Duplicates that were reported to peers by D-SACK (RFC 2883).
+    dsacks_out,
     /// Segments received with a congestion mark (CE) on connections that use ECN.
     ce_segments_in,
     /// Times the window came down because the peer echoed a mark (RFC 3168).

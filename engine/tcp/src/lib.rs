@@ -8,7 +8,7 @@
 //! Where to look, by RFC 9293: §3.10.1–6 `calls`, §3.10.7.1 `closed`, §3.10.7.2 `listen` and `syn_record`, §3.10.7.3
 //! `segment_arrives/syn_sent`, §3.10.7.4 the other files of `segment_arrives` in the order of the checks, §3.10.8 `deadlines`.
 //! By RFC: 6298 `rto`, 2018/6675 `scoreboard`, 6582 `recovery`, 8985 `recovery/rack` and `recovery/tlp`, 9937 `recovery/prr`,
-//! 3522/4015 and 2883 `recovery/undo`, 5682 `recovery/frto`, 5681/9438/9406/8257 `congestion`, 3168 `ecn`, 7323 `timestamps`,
+//! 3522/4015 `recovery/undo`, 2883 `dsack`, 5682 `recovery/frto`, 5681/9438/9406/8257 `congestion`, 3168 `ecn`, 7323 `timestamps`,
 //! 5961 `challenge`, 6528 `isn`, 4987 `cookie`, 7413 `fast_open`, 6191/1337 `time_wait`, 1191/8201/5927 `path_error`, 4821 `path_mtu`, 6093 `urgent`;
 //! §3.8.6 is `window`, `nagle`, `persist` and `delayed_ack`; §3.8.4 `keepalive`.
 //!
@@ -25,6 +25,7 @@ mod cookie;
 mod counters;
 mod deadlines;
 mod delayed_ack;
+mod dsack;
 mod ecn;
 mod env;
 mod fast_open;

@@ -5,12 +5,13 @@
 //!      │   hole     [ chunk ][ chunk ]   hole   [ chunk ]      │
 //! ```
 //! The record lies in a pool and exists only while there is a hole; chunks are nodes of the receive pool, sorted by
-//! sequence number. The blocks to be told by SACK (RFC 2018 §4) are kept beside, the latest first. Space is charged by
-//! the caller. Bounded by [`Profile::reassembly_chunks`](crate::Profile) and by buffer space. No allocation.
+//! sequence number. The blocks to be told by SACK (RFC 2018 §4) are kept beside, the latest first, and what else ACKs have to
+//! say of what came ([`Reports`]): for that the record stays when the hole is gone. Space is charged by the caller. Bounded by [`Profile::reassembly_chunks`](crate::Profile) and by buffer space. No allocation.
 
 use arrayvec::ArrayVec;
 use fourtuple_wire::{MAX_SACK_BLOCKS, Received, SackBlock, SeqNum};
 
+use crate::dsack::{Reports, Run};
 use crate::pool::{NIL, Pool};
 use crate::receive_queue::ReceiveNode;
 
@@ -25,6 +26,8 @@ pub(crate) struct Reassembly {
     pub(crate) fin: Option<SeqNum>,
     /// Blocks to be told, the latest first.
     pub(crate) blocks: ArrayVec<SackBlock, MAX_SACK_BLOCKS>,
+    /// What ACKs have yet to say.
+    pub(crate) reports: Reports,
 }
 
 /// What became of a chunk.
@@ -46,6 +49,7 @@ impl Reassembly {
             chunks: 0,
             fin: None,
             blocks: ArrayVec::new(),
+            reports: Reports::default(),
         }
     }
 
@@ -54,16 +58,17 @@ impl Reassembly {
         self.chunks
     }
 
-    /// Nothing waits, not even a FIN.
+    /// Nothing waits, not even a FIN, and nothing is to be said.
     pub(crate) fn is_empty(&self) -> bool {
-        self.head == NIL && self.fin.is_none()
+        self.head == NIL && self.fin.is_none() && self.reports.is_empty()
     }
 
-    /// Keeps what is new of `buffer`, whose first octet is `seq`.
+    /// Keeps what is new of `buffer`, whose first octet is `seq`; `twice` is told what was here.
     pub(crate) fn insert<Rx: Received>(
         &mut self,
         mut seq: SeqNum,
         mut buffer: Rx,
+        twice: &mut Run,
         pool: &mut Pool<ReceiveNode<Rx>>,
     ) -> Inserted {
         let arrived = SackBlock {
@@ -74,6 +79,7 @@ impl Reassembly {
         if let Some(node) = pool.piece(previous) {
             let covered = end_of(node).distance_from(seq) as i32;
             if covered > 0 {
+                twice.extend(seq, end_of(node).earlier(arrived.right));
                 buffer.trim_front(covered as usize);
                 seq += covered as u32;
             }
@@ -86,6 +92,7 @@ impl Reassembly {
             if !node.seq.before(end) {
                 break;
             }
+            twice.extend(node.seq, end_of(node).earlier(end));
             if end_of(node).after(end) {
                 buffer.truncate(node.seq.distance_from(seq) as usize);
                 break;
@@ -133,6 +140,16 @@ impl Reassembly {
         Some((node.seq, node.buffer))
     }
 
+    /// The block that holds a duplicate becomes the first (RFC 2883 §4).
+    pub(crate) fn bring_forward(&mut self, duplicate: SackBlock) {
+        let holds = |block: &SackBlock| {
+            block.left.at_or_before(duplicate.left) && duplicate.right.at_or_before(block.right)
+        };
+        if let Some(at) = self.blocks.iter().position(holds) {
+            self.blocks[..=at].rotate_right(1);
+        }
+    }
+
     /// Forgets the blocks that lie before `nxt`.
     pub(crate) fn advance(&mut self, nxt: SeqNum) {
         self.blocks.retain(|block| block.right.after(nxt));
@@ -149,6 +166,16 @@ impl Reassembly {
         }
         self.blocks.clear();
         (space, count)
+    }
+
+    /// Buffer space of what waits.
+    pub(crate) fn space<Rx: Received>(&self, pool: &Pool<ReceiveNode<Rx>>) -> usize {
+        let (mut space, mut node) = (0, self.head);
+        while let Some(piece) = pool.piece(node) {
+            space += piece.buffer.space();
+            node = piece.next;
+        }
+        space
     }
 
     /// Buffer space of what waits behind `nxt`; `None` when it is not in order, overlaps, or is counted wrongly. For audits.
@@ -242,7 +269,7 @@ mod tests {
     type FramePool = Pool<ReceiveNode<Frame>>;
 
     fn insert(queue: &mut Reassembly, at: u32, bytes: &[u8], pool: &mut FramePool) -> Inserted {
-        queue.insert(SeqNum(at), Frame::new(bytes), pool)
+        queue.insert(SeqNum(at), Frame::new(bytes), &mut Run::default(), pool)
     }
 
     fn drain(queue: &mut Reassembly, mut nxt: SeqNum, pool: &mut FramePool) -> Vec<u8> {

@@ -59,6 +59,11 @@ impl ReceiveQueue {
             .saturating_sub(u32::try_from(space).unwrap_or(u32::MAX));
     }
 
+    /// Nothing is charged any more but so much.
+    pub(crate) fn charge_only(&mut self, space: usize) {
+        self.charged = space as u32;
+    }
+
     /// Appends a chunk that was stored in the pool already and charged.
     #[inline]
     pub(crate) fn append<Rx: Received>(&mut self, node: u32, pool: &mut Pool<ReceiveNode<Rx>>) {

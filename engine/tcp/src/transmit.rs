@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use fourtuple_wire::{SeqNum, TcpFlags, TcpHeader, TcpOptions};
 
+use crate::pool::NIL;
 use crate::recovery::{Marks, Phase};
 use crate::tcb::{Debts, Flags};
 use crate::text::Text;
@@ -118,7 +119,7 @@ impl<B: Buffers> Tcb<B> {
 
     /// A header with ACK, window and the options of a synchronised connection.
     #[inline]
-    fn header(&mut self, seq: SeqNum, ack: SeqNum, flags: TcpFlags, env: &Env<'_, B>) -> TcpHeader {
+    fn header(&mut self, seq: SeqNum, ack: SeqNum, flags: TcpFlags, env: &mut Env<'_, B>) -> TcpHeader {
         self.advertise(env.profile);
         // The window is told from the ACK's point; rounded up, and the edge with it, so that it never goes back.
         let shift = self.rcv.shift;
@@ -133,10 +134,10 @@ impl<B: Buffers> Tcb<B> {
             timestamps: self.timestamps.option(env.now),
             ..TcpOptions::default()
         };
-        if self.reassembly != crate::pool::NIL && self.flags.contains(Flags::SACK) {
-            self.sack_option(&mut options, env.pools);
-        }
         self.acknowledged_up_to(ack);
+        if self.reassembly != NIL {
+            self.say_what_came(&mut options, env);
+        }
         let (flags, urgent) = self.urgent_pointer(seq, flags, env.pools);
         TcpHeader {
             seq,
@@ -148,30 +149,20 @@ impl<B: Buffers> Tcb<B> {
         }
     }
 
-    /// RFC 2018 §4: what waits out of order, the latest first, as many blocks as there is room for.
-    fn sack_option(&self, options: &mut TcpOptions, pools: &Pools<B>) {
-        if let Some(reassembly) = pools.reassemblies.piece(self.reassembly) {
-            for block in reassembly.blocks.iter().take(self.sack_room()) {
-                options.sack.push(*block);
-            }
-        }
-    }
-
     /// Blocks that fit beside timestamps: 40 octets of options hold three with them, four without.
-    fn sack_room(&self) -> usize {
+    pub(crate) fn sack_room(&self) -> usize {
         if self.timestamps.enabled { 3 } else { 4 }
     }
 
     /// Octets of payload that a segment holds now, with the options it would have (RFC 9293 §3.7.1, MUST-16).
     pub(crate) fn payload_room(&self, pools: &Pools<B>) -> u32 {
         let mss = u32::from(self.snd.mss);
-        if self.reassembly == crate::pool::NIL || !self.flags.contains(Flags::SACK) {
+        if self.reassembly == NIL || !self.flags.contains(Flags::SACK) {
             return mss;
         }
-        let blocks = pools
-            .reassemblies
-            .piece(self.reassembly)
-            .map_or(0, |reassembly| reassembly.blocks.len());
+        let blocks = pools.reassemblies.piece(self.reassembly).map_or(0, |reassembly| {
+            reassembly.reports.blocks() + reassembly.blocks.len()
+        });
         match blocks.min(self.sack_room()) as u32 {
             0 => mss,
             blocks => mss.saturating_sub(4 + 8 * blocks).max(1),
@@ -262,6 +253,9 @@ impl<B: Buffers> Tcb<B> {
     fn pure_ack(&mut self, env: &mut Env<'_, B>) -> Outgoing {
         let ack = self.next_ack();
         env.counters.pure_acks_out += 1;
+        if self.reassembly != NIL {
+            self.duplicate_ack_goes(env);
+        }
         Outgoing::bare(self.header(self.seq_in_window(), ack, TcpFlags::ACK, env))
     }
 

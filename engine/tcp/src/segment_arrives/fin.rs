@@ -3,7 +3,6 @@
 use fourtuple_wire::SeqNum;
 
 use super::{Segment, ends};
-use crate::pool::NIL;
 use crate::signals::Arrival;
 use crate::tcb::{Debts, Flags};
 use crate::{Buffers, Ending, Env, Signals, State, Tcb};
@@ -45,13 +44,12 @@ impl<B: Buffers> Tcb<B> {
 
     /// Everything before it is here: RCV.NXT goes over the FIN, and an ACK is owed.
     fn take_fin(&mut self, arrival: &mut Arrival, env: &mut Env<'_, B>) {
-        self.drop_reassembly(env);
+        self.close_reassembly(env);
         self.rcv.nxt += 1;
         self.rcv.adv = self.rcv.adv.later(self.rcv.nxt);
         self.flags.insert(Flags::PEER_FIN);
         self.debts.insert(Debts::ACK);
         arrival.signals.insert(Signals::PEER_CLOSED);
-        debug_assert_eq!(self.reassembly, NIL);
         match self.state {
             State::Established => self.enter(State::CloseWait, env),
             // Had our FIN been acknowledged, the fifth step would have made this FIN_WAIT_2.

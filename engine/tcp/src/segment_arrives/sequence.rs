@@ -26,18 +26,22 @@ impl<B: Buffers> Tcb<B> {
             // A probe of our window, or data sent in spite of it: the answer tells where we stand.
             self.debts.insert(Debts::ACK);
         }
-        if let Some(timestamps) = segment
-            .header
-            .options
-            .timestamps
-            .filter(|_| self.timestamps.enabled && self.will_be_taken(segment))
+        let taken = self.will_be_taken(segment);
+        if taken {
+            self.follow_timestamp(segment, env);
+        }
+        self.trim(segment, taken, env);
+        ControlFlow::Continue(())
+    }
+
+    fn follow_timestamp(&mut self, segment: &Segment<'_, B::Rx>, env: &Env<'_, B>) {
+        if let Some(timestamps) = segment.header.options.timestamps
+            && self.timestamps.enabled
         {
             let (seq, last_ack_sent) = (segment.header.seq, self.rcv.last_ack_sent);
             self.timestamps
                 .follow(timestamps.value, seq, last_ack_sent, env.now);
         }
-        self.trim(segment);
-        ControlFlow::Continue(())
     }
 
     /// Neither RST nor SYN, and its ACK would pass the fifth step.
@@ -95,6 +99,7 @@ impl<B: Buffers> Tcb<B> {
         if segment.is(TcpFlags::RST) {
             return DropReason::OutOfWindow;
         }
+        self.follow_duplicate(segment, env);
         self.answer(segment, env);
         if len > 0 && (segment.seq + len).at_or_before(self.rcv.nxt) {
             env.counters.duplicates_in += 1;
@@ -104,20 +109,40 @@ impl<B: Buffers> Tcb<B> {
         }
     }
 
+    /// The answer to what was sent again because its ACK was lost echoes that sending.
+    // Deviation: RFC 7323 §5.3 R2 has it rejected before TS.Recent is looked at. Then the echo would be of the first sending, and
+    // the time since pass for a round trip. It has to lie as close as what the window admits, and its ACK has to be good.
+    fn follow_duplicate(&mut self, segment: &Segment<'_, B::Rx>, env: &Env<'_, B>) {
+        let old = self.rcv.nxt.distance_from(segment.seq);
+        if segment.text_len() > 0 && old <= env.profile.receive_buffer && self.will_be_taken(segment) {
+            self.follow_timestamp(segment, env);
+        }
+    }
+
     /// Two ends that lost each other's sequence numbers would answer bare ACKs for ever: those are limited.
     fn answer(&mut self, segment: &Segment<'_, B::Rx>, env: &mut Env<'_, B>) {
         if segment.text_len() > 0 {
             self.debts.insert(Debts::ACK);
+            self.report_old_octets(segment, env);
         } else {
             self.challenge(env);
         }
     }
 
+    /// RFC 2883 §4.1: what lies before RCV.NXT came twice.
+    fn report_old_octets(&mut self, segment: &Segment<'_, B::Rx>, env: &mut Env<'_, B>) {
+        let end = segment.seq + segment.payload_len();
+        self.report_duplicate(segment.seq, end.earlier(self.rcv.nxt), env);
+    }
+
     /// §3.10.7.4: "tailored to the window": old octets go off the front, those beyond the right edge off the end.
-    fn trim(&self, segment: &mut Segment<'_, B::Rx>) {
+    fn trim(&mut self, segment: &mut Segment<'_, B::Rx>, taken: bool, env: &mut Env<'_, B>) {
         let old = self.rcv.nxt.distance_from(segment.seq) as i32;
         if old > 0 && !segment.is(TcpFlags::SYN) {
             let old = old as u32;
+            if taken {
+                self.report_old_octets(segment, env);
+            }
             segment.seq = self.rcv.nxt;
             if old > segment.payload_len() {
                 segment.fin = false;

@@ -3,6 +3,7 @@
 use fourtuple_wire::{DropReason, Received, SeqNum};
 
 use super::{Segment, ends};
+use crate::dsack::Run;
 use crate::pool::NIL;
 use crate::reassembly::{Inserted, Reassembly};
 use crate::receive_queue::ReceiveNode;
@@ -101,20 +102,22 @@ impl<B: Buffers> Tcb<B> {
 
     /// What waited behind the hole and is in order now moves over; its space is charged already.
     fn join(&mut self, env: &mut Env<'_, B>) {
-        loop {
-            let Some(reassembly) = env.pools.reassemblies.piece_mut(self.reassembly) else {
-                return;
-            };
+        let (end, mut twice) = (self.rcv.nxt, Run::default());
+        while let Some(reassembly) = env.pools.reassemblies.piece_mut(self.reassembly) {
+            reassembly.reports.forget_acks();
             let Some((seq, mut buffer)) = reassembly.take_ready(self.rcv.nxt, &mut env.pools.receive) else {
                 break;
             };
             self.received.discharge(buffer.space());
+            // What came in order up to `end` had come out of order.
+            twice.extend(seq, end.earlier(seq + buffer.bytes().len() as u32));
             buffer.trim_front(self.rcv.nxt.distance_from(seq) as usize);
             let len = buffer.bytes().len();
             if len > 0 && self.append(buffer, env).is_ok() {
                 env.counters.bytes_in += len as u64;
             }
         }
+        self.report_run(twice, env);
         self.tidy_reassembly(env);
     }
 
@@ -129,6 +132,7 @@ impl<B: Buffers> Tcb<B> {
         // Text beyond holes takes half of the pool at most: peers that never fill their holes leave room for what is in order.
         let room = !env.pools.receive.is_half_full()
             && self.received.charged().saturating_add(payload.space() as u32) <= env.profile.receive_buffer;
+        let sack = self.flags.contains(Flags::SACK);
         let Some(index) = self.reassembly_record(env) else {
             return Err(DropReason::NoRoom);
         };
@@ -138,7 +142,15 @@ impl<B: Buffers> Tcb<B> {
         let inserted = if !room || reassembly.chunks() >= env.profile.reassembly_chunks {
             Err(DropReason::ReassemblyFull)
         } else {
-            match reassembly.insert(seq, payload, &mut env.pools.receive) {
+            let mut twice = Run::default();
+            let inserted = reassembly.insert(seq, payload, &mut twice, &mut env.pools.receive);
+            if sack {
+                reassembly.reports.add_duplicate(twice);
+            } else {
+                // RFC 5681 §4.2, §3.2: without SACK the peer counts the ACKs, so each segment has its own.
+                reassembly.reports.add_ack();
+            }
+            match inserted {
                 Inserted::Kept { charged, discharged } => {
                     self.received.charge(charged);
                     self.received.discharge(discharged);
@@ -188,7 +200,7 @@ impl<B: Buffers> Tcb<B> {
     }
 
     /// The record of what waits behind a hole, made when there is none.
-    pub(super) fn reassembly_record(&mut self, env: &mut Env<'_, B>) -> Option<u32> {
+    pub(crate) fn reassembly_record(&mut self, env: &mut Env<'_, B>) -> Option<u32> {
         if self.reassembly == NIL {
             match env.pools.reassemblies.insert(Reassembly::new()) {
                 Ok(index) => self.reassembly = index,
@@ -211,6 +223,17 @@ impl<B: Buffers> Tcb<B> {
             env.pools.reassemblies.remove(self.reassembly);
             self.reassembly = NIL;
         }
+    }
+
+    /// The peer's FIN is in order: nothing can follow it, but what came twice is still reported.
+    pub(super) fn close_reassembly(&mut self, env: &mut Env<'_, B>) {
+        if let Some(reassembly) = env.pools.reassemblies.piece_mut(self.reassembly) {
+            let (space, _) = reassembly.renege(&mut env.pools.receive);
+            self.received.discharge(space);
+            reassembly.fin = None;
+            reassembly.reports.forget_acks();
+        }
+        self.tidy_reassembly(env);
     }
 
     /// RFC 2018 §8: what is out of order may be given up for what is in order.

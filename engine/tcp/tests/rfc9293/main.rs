@@ -5,6 +5,7 @@ mod bbr;
 mod bottleneck;
 mod options_changed;
 mod pacing;
+mod rfc2883_dsack;
 mod rfc3168_ecn;
 mod rfc4015_undo;
 mod rfc4821_path_mtu;

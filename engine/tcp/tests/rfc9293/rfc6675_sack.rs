@@ -32,7 +32,8 @@ fn what_waits_out_of_order_is_told_the_latest_first() {
         end,
         seg(ACK)
             .ack(2_001)
-            .sack(&[(9_001, 10_001), (7_001, 8_001), (5_001, 6_001), (3_001, 4_001)])
+            // A part of it had come before.
+            .sack(&[(1_001, 2_001), (9_001, 10_001), (7_001, 8_001), (5_001, 6_001)])
     );
 }
 

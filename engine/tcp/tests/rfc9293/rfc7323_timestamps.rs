@@ -158,3 +158,28 @@ fn a_segment_that_is_dropped_for_its_ack_does_not_move_the_timestamp() {
         assert_eq!(end.read().len(), 5);
     }
 }
+
+/// Its ACK was lost: the sender would take the time since the first sending for a round trip.
+#[test]
+fn the_answer_to_a_duplicate_echoes_the_duplicate() {
+    let mut end = setup().established();
+    send!(end, seg(ACK).seq(1).ack(1).octets(10).timestamps(1_200, 0))
+        .verdict
+        .unwrap();
+    let _ = end.pass(100);
+    let echoes = |end: &mut End| -> Vec<u32> {
+        let sent = end.drain();
+        sent.iter()
+            .filter_map(|sent| sent.header.options.timestamps)
+            .map(|timestamps| timestamps.echo)
+            .collect()
+    };
+    assert_eq!(echoes(&mut end), [1_200]);
+    let again = seg(ACK).seq(1).ack(1).octets(10);
+    let _ = send!(end, again.clone().timestamps(4_400, 0));
+    assert_eq!(echoes(&mut end), [4_400]);
+    // Not one whose ACK is of nothing that was sent, nor one from long ago.
+    let _ = send!(end, again.clone().ack(5_000).timestamps(5_000, 0));
+    let _ = send!(end, again.seq(1u32.wrapping_sub(100_000)).timestamps(5_000, 0));
+    assert!(echoes(&mut end).iter().all(|echo| *echo == 4_400));
+}

@@ -186,3 +186,26 @@ fn a_zero_window_does_not_keep_a_lone_fin_back_for_ever() {
     send!(end, seg(ACK).seq(1).ack(2).window(0)).verdict.unwrap();
     assert_eq!(end.state(), State::FinWait2);
 }
+
+// proves: RFC 9293 SHLD-3
+#[test]
+fn what_the_application_still_holds_keeps_no_peer_waiting_after_a_close() {
+    let mut end = Setup::default()
+        .profile(|profile| profile.receive_buffer = 4_000)
+        .established();
+    send!(end, seg(ACK).seq(1).ack(1).octets(4_000)).verdict.unwrap();
+    expect!(end, seg(ACK).ack(4_001).window(0));
+    let chunk = end.with(|tcb, env| tcb.receive(env)).expect("text");
+    end.close();
+    expect!(end, seg(FIN | ACK).seq(1).ack(4_001).window(4_000));
+    // Whenever it comes home.
+    let space = fourtuple_wire::Received::space(&chunk);
+    drop(chunk);
+    end.with(|tcb, env| tcb.release(space, env));
+    expect_nothing!(end);
+    // The peer sends what it has, and learns that nobody is there.
+    let arrival = send!(end, seg(ACK).seq(4_001).ack(2).octets(100));
+    End::expect_ended(&arrival, Ending::Aborted);
+    expect!(end, seg(RST | ACK).seq(2));
+    end.expect_pools_whole();
+}

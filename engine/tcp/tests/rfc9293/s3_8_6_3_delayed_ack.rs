@@ -1,6 +1,6 @@
 //! §3.8.6.3: delayed acknowledgments.
 
-use crate::support::{ACK, FIN, Setup, seg};
+use crate::support::{ACK, FIN, SYN, Setup, seg};
 use crate::{expect, expect_nothing, send};
 
 // proves: RFC 9293 SHLD-18, MUST-40
@@ -88,4 +88,60 @@ fn holes_their_filling_and_fins_are_acknowledged_at_once() {
     expect!(end, seg(ACK).ack(21));
     send!(end, seg(ACK | FIN).seq(21).ack(1)).verdict.unwrap();
     expect!(end, seg(ACK).ack(22));
+}
+
+// proves: RFC 5681 §4.2, §3.2 (a sender without SACK counts three)
+#[test]
+fn segments_out_of_order_in_a_burst_are_as_many_duplicate_acks_or_three() {
+    for (segments, acks) in [(1, 1), (2, 2), (3, 3), (6, 3), (40, 3)] {
+        let mut end = Setup::default().established();
+        for at in 1..=segments {
+            send!(end, seg(ACK).seq(1 + at * 1_000).ack(1).octets(1_000))
+                .verdict
+                .unwrap();
+        }
+        for _ in 0..acks {
+            expect!(end, seg(ACK).seq(1).ack(1));
+        }
+        expect_nothing!(end);
+        end.expect_pools_whole();
+    }
+}
+
+#[test]
+fn a_burst_that_fills_its_hole_has_no_duplicate_acks() {
+    let mut end = Setup::default().established();
+    for at in [1_001, 2_001, 3_001, 1] {
+        send!(end, seg(ACK).seq(at).ack(1).octets(1_000)).verdict.unwrap();
+    }
+    expect!(end, seg(ACK).seq(1).ack(4_001));
+    expect_nothing!(end);
+    assert_eq!(end.pools.in_use().reassemblies, 0);
+}
+
+/// What carries data is no duplicate ACK (RFC 5681 §2).
+#[test]
+fn data_does_not_pay_for_duplicate_acks() {
+    let mut end = Setup::default().established();
+    for at in [1_001, 2_001, 3_001] {
+        send!(end, seg(ACK).seq(at).ack(1).octets(1_000)).verdict.unwrap();
+    }
+    end.write(b"text");
+    expect!(end, seg(ACK).seq(1).ack(1).text(b"text"));
+    for _ in 0..3 {
+        expect!(end, seg(ACK).seq(5).ack(1));
+    }
+    expect_nothing!(end);
+}
+
+#[test]
+fn with_sack_one_ack_tells_of_a_burst() {
+    let mut setup = Setup::default().profile(|profile| profile.sack = true);
+    setup.peer_syn = seg(SYN).mss(1000).sack_permitted();
+    let mut end = setup.established();
+    for at in [1_001, 2_001, 3_001] {
+        send!(end, seg(ACK).seq(at).ack(1).octets(1_000)).verdict.unwrap();
+    }
+    expect!(end, seg(ACK).ack(1).sack(&[(1_001, 4_001)]));
+    expect_nothing!(end);
 }
