@@ -52,6 +52,11 @@ impl Reports {
         }
     }
 
+    /// The last duplicate ends here.
+    pub(crate) fn reach(&self, seq: SeqNum) -> bool {
+        self.duplicates.last().is_some_and(|block| block.right == seq)
+    }
+
     /// A segment came out of order, and its sender counts the ACKs.
     pub(crate) fn add_ack(&mut self) {
         self.acks = (self.acks + 1).min(ENOUGH_ACKS);

@@ -62,7 +62,7 @@ impl<B: Buffers> Tcb<B> {
         self.on_text_in_order(len, env);
         if self.reassembly != NIL {
             // RFC 5681 §4.2, RFC 9293 MUST-59: what was queued is joined first, and the ACK is not delayed.
-            self.join(env);
+            self.join(self.rcv.nxt.back(len), env);
             self.debts.insert(Debts::ACK);
         }
         Ok(())
@@ -100,8 +100,9 @@ impl<B: Buffers> Tcb<B> {
         Ok(())
     }
 
-    /// What waited behind the hole and is in order now moves over; its space is charged already.
-    fn join(&mut self, env: &mut Env<'_, B>) {
+    /// What waited behind the hole and is in order now moves over; its space is charged already. `from`: where the text began that
+    /// came in order.
+    fn join(&mut self, from: SeqNum, env: &mut Env<'_, B>) {
         let (end, mut twice) = (self.rcv.nxt, Run::default());
         while let Some(reassembly) = env.pools.reassemblies.piece_mut(self.reassembly) {
             reassembly.reports.forget_acks();
@@ -117,7 +118,11 @@ impl<B: Buffers> Tcb<B> {
                 env.counters.bytes_in += len as u64;
             }
         }
-        self.report_run(twice, env);
+        let reported = env.pools.reassemblies.piece(self.reassembly);
+        // Where the same segment brought old octets, too, they are its first run, and reported already.
+        if !reported.is_some_and(|reassembly| reassembly.reports.reach(from)) {
+            self.report_run(twice, env);
+        }
         self.tidy_reassembly(env);
     }
 
@@ -191,7 +196,7 @@ impl<B: Buffers> Tcb<B> {
     /// What waited since the peer's SYN is in order now.
     pub(super) fn take_text_of_syn(&mut self, arrival: &mut Arrival, env: &mut Env<'_, B>) {
         let before = self.rcv.nxt;
-        self.join(env);
+        self.join(before, env);
         let len = self.rcv.nxt.distance_from(before);
         if len > 0 {
             arrival.signals.insert(Signals::READABLE);

@@ -237,3 +237,19 @@ fn without_agreement_or_room_nothing_is_reported() {
         assert_eq!(end.counters.dsacks_out, 0);
     }
 }
+
+#[test]
+fn a_segment_over_old_octets_and_over_what_waits_has_one_report() {
+    let mut end = received(setup(), 101);
+    for at in [201, 401] {
+        send!(end, octets(at, at + 100)).verdict.unwrap();
+        end.drain();
+    }
+    send!(end, octets(51, 276)).verdict.unwrap();
+    expect!(end, seg(ACK).ack(301).sack(&[(51, 101), (401, 501)]));
+    expect_nothing!(end);
+    send!(end, octets(1, 801)).verdict.unwrap();
+    expect!(end, seg(ACK).ack(801).sack(&[(1, 301)]));
+    expect_no_record(&mut end);
+    assert_eq!(end.read().len(), 800);
+}

@@ -194,6 +194,7 @@ fn what_the_application_still_holds_keeps_no_peer_waiting_after_a_close() {
         .profile(|profile| profile.receive_buffer = 4_000)
         .established();
     send!(end, seg(ACK).seq(1).ack(1).octets(4_000)).verdict.unwrap();
+    let _ = end.fire();
     expect!(end, seg(ACK).ack(4_001).window(0));
     let chunk = end.with(|tcb, env| tcb.receive(env)).expect("text");
     end.close();
