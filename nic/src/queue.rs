@@ -83,6 +83,9 @@ pub trait Queue: Send + 'static {
     /// How full the pools are. May count approximately while other threads hold cached buffers.
     fn pool(&self) -> PoolGauge;
 
+    /// Payload buffers in all, and free: what [`share_copy`](Self::share_copy) and [`blank`](Self::blank) draw on.
+    fn payload_pool(&self) -> (u32, u32);
+
     /// What the port counted.
     fn stats(&self) -> PortStats;
 

@@ -333,6 +333,11 @@ impl Queue for LeanQueue {
         }
     }
 
+    #[inline]
+    fn payload_pool(&self) -> (u32, u32) {
+        (BUFFERS, BUFFERS)
+    }
+
     fn stats(&self) -> PortStats {
         PortStats::default()
     }

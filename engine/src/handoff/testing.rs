@@ -262,6 +262,10 @@ impl Queue for TestQueue {
         }
     }
 
+    fn payload_pool(&self) -> (u32, u32) {
+        (self.pool.capacity, self.pool.capacity - self.pool.used())
+    }
+
     fn stats(&self) -> PortStats {
         PortStats::default()
     }

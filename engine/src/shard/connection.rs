@@ -7,6 +7,7 @@ use fourtuple_nic::{Queue, RxBuf, Shared};
 use fourtuple_tcp::{State, Status};
 use fourtuple_wire::{FourTuple, Instant, Payload, Received};
 
+use super::limits::{SCARCE_PART, SHARE_OF_FREE};
 use super::ports::PortNumber;
 use super::work::Work;
 use crate::ConnId;
@@ -157,14 +158,25 @@ impl<Q: Queue> Connection<'_, Q> {
     }
 
     /// Room in the send queue, however scarce received buffers are: for copies, which are in others.
+    ///
+    /// While those are scarce a connection with something unacknowledged has no more than its share of them: peers that
+    /// acknowledge nothing would hold them all, and nobody else could send until their time is over.
     fn own_room(&self) -> usize {
         let Some(conn) = self.work.records.conn(self.slot) else {
             return 0;
         };
-        self.work
-            .profiles
-            .get(conn.profile)
-            .map_or(0, |profile| conn.tcb.send_room(profile))
+        let profile = self.work.profiles.get(conn.profile);
+        let room = profile.map_or(0, |profile| conn.tcb.send_room(profile));
+        if conn.tcb.queued_bytes() == 0 {
+            return room;
+        }
+        let queue = &self.work.ports[conn.port].queue;
+        let (buffers, free) = queue.payload_pool();
+        if free >= buffers / SCARCE_PART {
+            return room;
+        }
+        let share = free as usize / SHARE_OF_FREE as usize * queue.promises().buffer_room;
+        room.min(share.saturating_sub(conn.tcb.queued_charge() as usize))
     }
 
     /// Copies bytes into buffers of the worker and queues them; returns how many there was room for. When it is fewer than all,

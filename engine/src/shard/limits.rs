@@ -37,6 +37,9 @@ pub(crate) const COPY_UP_TO: usize = 500;
 /// Low-water marks that make the mark below which buffers are scarce and shared out: a quarter of all.
 pub(crate) const SCARCE_MARKS: u32 = 4;
 
+/// Buffers to send copies from are scarce below this part of all: as those of received data are.
+pub(crate) const SCARCE_PART: u32 = 4;
+
 /// While they are scarce one connection may pin this part of what is free. Peers that take nothing then share what is left of
 /// the pool with each other, and hardly any of it is theirs at the low-water mark (Choudhury and Hahne, "Dynamic queue length
 /// thresholds for shared-memory packet switches", 1998).

@@ -117,10 +117,9 @@ fn what_is_kept_of_steered_frames_leaves_their_receiver_buffers_to_hear_with() {
         let mut world = World::new(&plan, |_| LazyAtNine(Echo::default()), |_| client.take().unwrap());
         world.server.listen(0, &Listen::on_ports(7..=9));
         world.wire.set_spread(End::A, Spread::AllTo(all_to));
-        // Those at port 9 take what they get of the buffers, and give nothing back; with what is left the others take minutes.
-        world.run_until(Duration::from_secs(600), |_| {
-            outcome.lock().unwrap().finished == 4
-        });
+        // Those at port 9 take what they get of the buffers, and give nothing back, here nor at their peer, which may not free what they
+        // don't acknowledge: the others go on with what is left.
+        world.run_until(Duration::from_secs(20), |_| outcome.lock().unwrap().finished == 4);
         let free = world.server.shards[usize::from(all_to)]
             .counters()
             .rx_buffers_free;

@@ -46,11 +46,6 @@ impl MemQueue {
         &self.wire
     }
 
-    /// Payload buffers in all, and free: what [`share_copy`](Queue::share_copy) and [`blank`](Queue::blank) draw on.
-    pub fn payload_pool(&self) -> (u32, u32) {
-        (self.pools.payload.capacity(), self.pools.payload.free())
-    }
-
     /// Sends one frame of these bytes, as a test does that plays the peer; `false` when a pool or the ring is exhausted.
     pub fn send_bytes(&mut self, bytes: &[u8]) -> bool {
         let Some(mut frame) = self.tx_frame() else {
@@ -117,6 +112,10 @@ impl Queue for MemQueue {
             tx_capacity: self.pools.transmit.capacity(),
             tx_free: self.pools.transmit.free(),
         }
+    }
+
+    fn payload_pool(&self) -> (u32, u32) {
+        (self.pools.payload.capacity(), self.pools.payload.free())
     }
 
     fn stats(&self) -> PortStats {

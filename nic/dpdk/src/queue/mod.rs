@@ -88,12 +88,6 @@ impl DpdkQueue {
         self.queue
     }
 
-    /// Payload buffers in all, and free: what [`share_copy`](Queue::share_copy) and [`blank`](Queue::blank) draw on.
-    pub fn payload_pool(&self) -> (u32, u32) {
-        let payload = &self.pools().payload;
-        (payload.capacity(), payload.free())
-    }
-
     /// Hints that `place` will be written soon.
     #[inline]
     pub fn prefetch_write<T>(place: &T) {
@@ -334,6 +328,11 @@ impl Queue for DpdkQueue {
             tx_capacity: transmit.capacity(),
             tx_free: free(transmit, self.headers.len()),
         }
+    }
+
+    fn payload_pool(&self) -> (u32, u32) {
+        let payload = &self.pools().payload;
+        (payload.capacity(), payload.free())
     }
 
     fn stats(&self) -> PortStats {
