@@ -32,12 +32,10 @@ impl Toeplitz {
     pub fn new(key: [u8; RSS_KEY_LEN]) -> Self {
         let mut tables = Box::new([[0u32; 256]; MAX_INPUT]);
         for (position, table) in tables.iter_mut().enumerate() {
-            for (byte, entry) in table.iter_mut().enumerate() {
-                for bit in 0..8 {
-                    if byte & (0x80 >> bit) != 0 {
-                        *entry ^= key_window(&key, position * 8 + bit);
-                    }
-                }
+            for byte in 1..table.len() {
+                // Another's with one bit more.
+                let bit = 7 - byte.trailing_zeros() as usize;
+                table[byte] = table[byte & (byte - 1)] ^ key_window(&key, position * 8 + bit);
             }
         }
         Self { key, tables }
@@ -74,11 +72,9 @@ impl Toeplitz {
 
 /// The 32 bits of the key that begin at bit `at`.
 fn key_window(key: &[u8; RSS_KEY_LEN], at: usize) -> u32 {
-    (0..32).fold(0, |word, bit| {
-        let place = at + bit;
-        let set = place / 8 < RSS_KEY_LEN && key[place / 8] & (0x80 >> (place % 8)) != 0;
-        (word << 1) | u32::from(set)
-    })
+    let bytes = key[at / 8..].iter().chain(&[0; 5]).take(5);
+    let five = bytes.fold(0u64, |word, byte| word << 8 | u64::from(*byte));
+    (five >> (8 - at % 8)) as u32
 }
 
 /// The redirection table: which worker owns a hash.
