@@ -134,10 +134,14 @@ fn sweep(asked: &Asked) -> ExitCode {
             if told.elapsed() > Duration::from_secs(10) {
                 told = Instant::now();
                 let done = done.load(Ordering::Relaxed);
+                // Those in hand may be any of the last.
+                let surely = done.saturating_sub(asked.jobs as u64);
                 eprintln!(
-                    "sim: {done} of {} seeds, {:.0}/s",
+                    "sim: {done} of {} seeds, {:.0}/s, {} connections; all below {} are done",
                     asked.seeds,
-                    done as f64 / elapsed.as_secs_f64()
+                    done as f64 / elapsed.as_secs_f64(),
+                    totals.connections.load(Ordering::Relaxed),
+                    asked.from + surely
                 );
             }
         }
@@ -175,6 +179,14 @@ fn finish<E>(
         println!(
             "FAILED seed {}: scripts/sim --replay {}",
             failure.seed, failure.seed
+        );
+    }
+    if done < asked.seeds {
+        // Every seed that was begun was done.
+        println!(
+            "what is left: scripts/sim --from {} --seeds {}",
+            asked.from + done,
+            asked.seeds - done
         );
     }
     if failures.is_empty() {

@@ -110,6 +110,14 @@ impl<Q: Queue> EndpointCore<Q> {
         }
     }
 
+    /// The worker said that the peer has closed its direction.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(super) fn was_told_of_end(&self, id: ConnId) -> bool {
+        self.connections
+            .get(&id)
+            .is_some_and(|connection| connection.peer_closed)
+    }
+
     fn hand_out(&mut self, id: ConnId, piece: Piece<Q>) -> Chunk<Q> {
         match piece {
             Piece::Lent(chunk) => {

@@ -370,6 +370,12 @@ impl<Q: Queue> Stream<Q> {
         self.id
     }
 
+    /// The end of file came by itself, not with the end of the connection alone. For simulations.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn was_told_of_end(&self) -> bool {
+        self.shared.with(|core| core.was_told_of_end(self.id))
+    }
+
     /// The peer's address and port.
     pub fn peer(&self) -> SocketAddr {
         self.tuple.remote()

@@ -28,17 +28,17 @@ impl<Q: Queue> Work<Q> {
             now,
         };
         let Some(listener) = self.listeners.at(id) else {
-            return self.refuse(DropReason::NotAccepting);
+            return self.refuse(tuple, DropReason::NotAccepting);
         };
         let profile = &self.profiles[listener.profile];
         let secrets = &self.secrets;
         let hash = |number| secrets.cookie_hash(tuple, number);
         let Some(syn_ack) = record.into_cookie(tuple.family(), profile, time, hash) else {
             // Its segments are smaller than any that a cookie tells of.
-            return self.refuse(DropReason::SynQueueFull);
+            return self.refuse(tuple, DropReason::SynQueueFull);
         };
         if !self.answer_segment(port, packet, tuple, &syn_ack) {
-            return self.refuse(DropReason::NoRoom);
+            return self.refuse(tuple, DropReason::NoRoom);
         }
         self.counters.cookies_sent += 1;
         self.counters.syn_acks_sent += 1;
@@ -100,7 +100,7 @@ impl<Q: Queue> Work<Q> {
         frame: Q::Rx,
     ) -> Verdict {
         if let Err(reason) = self.admit_ack(id, &segment.tuple) {
-            return self.refuse(reason);
+            return self.refuse(&segment.tuple, reason);
         }
         self.counters.cookies_accepted += 1;
         let mut segment = segment.clone();

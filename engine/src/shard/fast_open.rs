@@ -138,7 +138,7 @@ impl<Q: Queue> Work<Q> {
             Ok(slot) => slot,
             Err(reason) => {
                 self.leave_fast_open(id, false);
-                return self.refuse(reason);
+                return self.refuse(&segment.tuple, reason);
             }
         };
         self.counters.accepts += 1;

@@ -92,7 +92,7 @@ impl<Q: Queue> Work<Q> {
             return Verdict::Dropped(DropReason::NoConnection);
         };
         if let Err(reason) = self.admit_ack(id, &segment.tuple) {
-            return self.refuse(reason);
+            return self.refuse(&segment.tuple, reason);
         }
         let Some(half_open) = self.end_half_open(slot) else {
             return Verdict::Dropped(DropReason::NoConnection);

@@ -72,14 +72,14 @@ impl<Q: Queue> Work<Q> {
         beyond: Option<SeqNum>,
     ) -> Verdict {
         if let Err(reason) = self.admit_syn(id, port, &segment.tuple) {
-            return self.refuse(reason);
+            return self.refuse(&segment.tuple, reason);
         }
         let (tuple, now) = (segment.tuple, self.now);
         let path = self.path(port, &tuple);
         let mut seeds = self.secrets.seeds(&tuple, now);
         seeds.iss = beyond.unwrap_or(seeds.iss);
         let Some(listener) = self.listeners.at_mut(id) else {
-            return self.refuse(DropReason::NotAccepting);
+            return self.refuse(&segment.tuple, DropReason::NotAccepting);
         };
         let (cookies, has_room) = (listener.syn_cookies, listener.has_syn_room());
         let profile = &self.profiles[listener.profile];
@@ -104,7 +104,7 @@ impl<Q: Queue> Work<Q> {
         if may_be_cookie {
             self.send_cookie(id, port, packet, &tuple, record)
         } else {
-            self.refuse(DropReason::SynQueueFull)
+            self.refuse(&segment.tuple, DropReason::SynQueueFull)
         }
     }
 
@@ -139,8 +139,21 @@ impl<Q: Queue> Work<Q> {
     }
 
     /// A SYN, or the ACK that ends a handshake, is ignored.
-    pub(super) fn refuse(&mut self, reason: DropReason) -> Verdict {
+    #[cfg_attr(
+        not(any(test, feature = "simulation")),
+        allow(unused_variables, reason = "for simulations")
+    )]
+    pub(super) fn refuse(&mut self, tuple: &FourTuple, reason: DropReason) -> Verdict {
         self.counters.listen_drops += 1;
+        #[cfg(any(test, feature = "simulation"))]
+        if self.refused.len() < self.refused.capacity() {
+            let (used, places) = self.records.filled(crate::conn_id::SlotKind::Tcb, tuple.family());
+            self.refused.push(super::work::Refused {
+                tuple: *tuple,
+                reason,
+                was_full: used == places || self.records.connections() == self.limits.connections,
+            });
+        }
         Verdict::Dropped(reason)
     }
 
@@ -236,11 +249,11 @@ impl<Q: Queue> Work<Q> {
                 };
                 self.counters.syns_received += 1;
                 if let Err(reason) = self.admit_syn(id, port, &segment.tuple) {
-                    return self.refuse(reason);
+                    return self.refuse(&segment.tuple, reason);
                 }
                 if !self.listeners.at(id).is_some_and(Listener::has_syn_room) {
                     self.counters.syn_queue_overflows += 1;
-                    return self.refuse(DropReason::SynQueueFull);
+                    return self.refuse(&segment.tuple, DropReason::SynQueueFull);
                 }
                 self.records.remove_time_wait(slot);
                 self.counters.time_wait_reopened += 1;

@@ -41,6 +41,8 @@ pub use connection::{Connection, ReceivedBytes, SharedBytes};
 pub(crate) use control::{Control, Done};
 pub(crate) use limits::Limits;
 pub(crate) use ports::{MAX_PORTS, PortNumber, PortParts, Shortage};
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) use work::Refused;
 pub(crate) use work::{Steering, Work};
 
 use crate::handler::Handler;
@@ -143,6 +145,8 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
             quiet_until: parts.quiet_until,
             draining: false,
             wake_at: None,
+            #[cfg(any(test, feature = "simulation"))]
+            refused: Vec::with_capacity(64),
             busy: false,
         };
         let burst = Burst::new(work.ports.len());

@@ -55,6 +55,16 @@ impl Steering {
     }
 }
 
+/// A handshake that was ignored, for simulations.
+#[cfg(any(test, feature = "simulation"))]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refused {
+    pub(crate) tuple: FourTuple,
+    pub(crate) reason: fourtuple_wire::DropReason,
+    /// No connection of its family had a place then.
+    pub(crate) was_full: bool,
+}
+
 /// Everything a worker owns but the application.
 pub(crate) struct Work<Q: Queue> {
     pub(crate) worker: u16,
@@ -107,6 +117,9 @@ pub(crate) struct Work<Q: Queue> {
     pub(crate) wake_at: Option<Instant>,
     /// Something happened in this turn.
     pub(crate) busy: bool,
+    /// Handshakes that were ignored since somebody looked.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) refused: Vec<Refused>,
 }
 
 impl<Q: Queue> Work<Q> {

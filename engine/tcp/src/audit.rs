@@ -33,6 +33,11 @@ impl<B: Buffers> Tcb<B> {
         })
     }
 
+    /// SND.UNA in any state: before anything was acknowledged, the number with which the connection began.
+    pub fn snd_una(&self) -> SeqNum {
+        self.snd.una
+    }
+
     /// Sequence space and timers: what costs the same for any connection.
     ///
     /// # Errors

@@ -114,6 +114,12 @@ impl Wire {
             .all(|direction| direction.next_at().is_none() && direction.receiver.waiting() == 0)
     }
 
+    /// Frames that wait in the RX rings of the first port and of the second.
+    pub fn waiting(&self) -> [usize; 2] {
+        let state = self.up_to_now();
+        [state.from_b.receiver.waiting(), state.from_a.receiver.waiting()]
+    }
+
     /// Starts to keep every frame that leaves either port.
     pub fn start_capture(&self) {
         self.up_to_now().captured.get_or_insert_default();

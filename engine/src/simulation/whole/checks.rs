@@ -3,7 +3,7 @@
 use fourtuple_nic::Queue;
 use fourtuple_nic_mem::MemQueue;
 use fourtuple_tcp::{Sequences, State};
-use fourtuple_wire::{Family, Instant};
+use fourtuple_wire::{Family, Instant, SeqNum};
 
 use super::MS;
 use super::on_worker::OnWorker;
@@ -17,9 +17,15 @@ use crate::shard::Shard;
 pub(super) struct Watch {
     /// By family and place: the connection that was there.
     seen: Vec<Option<(ConnId, Sequences)>>,
+    /// Connections of listeners that were not there before, and the number with which our side of each began.
+    pub(super) came_in: Vec<(ConnId, SeqNum)>,
     /// Bytes reserved, and places of every list: they never change.
     reserved: Vec<usize>,
     turns: u64,
+    /// TIME_WAIT records that went before their time, as far as was told.
+    pub(super) evicted: u64,
+    /// Time limits that ended something, as far as was told.
+    pub(super) limits_met: u64,
 }
 
 type WorkerShard = Shard<MemQueue, OnWorker>;
@@ -29,8 +35,11 @@ impl Watch {
         let places = shard.work.records.capacity(Family::V4) + shard.work.records.capacity(Family::V6);
         Self {
             seen: vec![None; places as usize],
+            came_in: Vec::new(),
             reserved: reserved(shard),
             turns: 0,
+            evicted: 0,
+            limits_met: 0,
         }
     }
 
@@ -110,6 +119,9 @@ impl Watch {
         if let Some(now) = conn.tcb.sequences() {
             if let Some((_, before)) = self.seen[place].filter(|(id, _)| *id == name) {
                 advances(&before, &now)?;
+            } else if conn.listener.is_some() {
+                // What it may have sent in its first turn nobody has acknowledged.
+                self.came_in.push((name, now.una.back(1)));
             }
             self.seen[place] = Some((name, now));
         }
@@ -180,6 +192,12 @@ fn reserved(shard: &WorkerShard) -> Vec<usize> {
         reserved.push(port.tx.capacity());
     }
     reserved
+}
+
+/// Connections and half-open ones that a time limit ended.
+pub(super) fn limits_met(shard: &WorkerShard) -> u64 {
+    let (counters, tcp) = (&shard.work.counters, &shard.work.counters.tcp);
+    counters.timeouts + tcp.fin_wait_2_timeouts + tcp.orphan_timeouts
 }
 
 /// What is left in a shard that should be empty; `fresh`: free buffers at the start, received, to send, payload.

@@ -9,7 +9,7 @@ use super::on_endpoint::OnEndpoint;
 use super::on_worker::{OnWorker, Shared};
 use super::plan::WorldPlan;
 use super::script::{Conversation, Seat, Way, port_of};
-use super::{frames, ledger};
+use super::{MS, frames, ledger};
 use crate::handoff::{EndpointLimits, Listener};
 use crate::listener::{Delivery, Listen};
 use crate::shard::{Control, Shard};
@@ -23,6 +23,10 @@ pub(super) struct Host {
     watches: Vec<Watch>,
     /// By worker: it is not stepped before then.
     stalled: Vec<u64>,
+    /// Workers sleep until they have something to do, as the engine's do.
+    sleeps: bool,
+    /// By worker: when it wants its next turn, by the host's clock, and when it had its last, by the world's.
+    rests: Vec<(Instant, u64)>,
     endpoints: Vec<OnEndpoint>,
     /// Those that were dropped.
     gone: Vec<OnEndpoint>,
@@ -44,6 +48,8 @@ impl Host {
             at,
             watches: side.shards.iter().map(Watch::new).collect(),
             stalled: vec![0; side.shards.len()],
+            sleeps: plan.hosts[at].sleeps,
+            rests: vec![(Instant::ZERO, 0); side.shards.len()],
             fresh: side.shards.iter().map(checks::free_buffers).collect(),
             side,
             endpoints: Vec::new(),
@@ -102,11 +108,12 @@ impl Host {
     }
 
     /// Everybody here in some order; whether anything happened, and when somebody wants the next step: at once, where somebody
-    /// was passed over.
+    /// was passed over. `heard`: frames wait at one of its ports.
     pub(super) fn step(
         &mut self,
         now: u64,
         offset: u64,
+        heard: bool,
         passed_over: u64,
         draw: &mut Draw,
     ) -> Result<(bool, u64), String> {
@@ -129,13 +136,22 @@ impl Host {
                 next = next.min(self.stalled[actor]);
                 continue;
             }
-            let shard = &mut self.side.shards[actor];
             let here = Instant::from_nanos(now + offset);
+            if !heard && self.is_asleep(actor, now, here) {
+                let due = self.rests[actor].0;
+                if due != Instant::FAR_FUTURE {
+                    next = next.min(due.as_nanos().saturating_sub(offset));
+                }
+                continue;
+            }
+            let shard = &mut self.side.shards[actor];
             let wants = shard.turn(here);
             busy |= shard.was_busy();
             self.watches[actor]
                 .after_turn(shard, here, wants)
                 .map_err(|what| format!("worker {actor}: {what}"))?;
+            self.rests[actor] = (wants, now);
+            self.report(actor);
             if wants != Instant::FAR_FUTURE {
                 next = next.min(wants.as_nanos().saturating_sub(offset));
             }
@@ -145,6 +161,40 @@ impl Host {
         }
         self.gone.retain(|endpoint| !endpoint.is_settled());
         Ok((busy, next))
+    }
+
+    /// A worker has nothing to do yet, for all that it can know.
+    fn is_asleep(&self, worker: usize, now: u64, here: Instant) -> bool {
+        let shard = &self.side.shards[worker];
+        let (due, turned) = self.rests[worker];
+        self.sleeps
+            && here < due
+            && now < turned + SLEEP_MOST
+            && !shard.has_work()
+            && !shard.has_held_commands()
+            && !shard.has_unsent()
+    }
+
+    /// Tells the ledger what a worker counted and whom it let in.
+    fn report(&mut self, worker: usize) {
+        let (shard, watch) = (&mut self.side.shards[worker], &mut self.watches[worker]);
+        let met = checks::limits_met(shard) - watch.limits_met;
+        let work = &mut shard.work;
+        let evicted = work.counters.time_wait_evicted - watch.evicted;
+        if watch.came_in.is_empty() && work.refused.is_empty() && evicted + met == 0 {
+            return;
+        }
+        watch.evicted += evicted;
+        watch.limits_met += met;
+        let mut ledger = self.shared.ledger();
+        ledger.evicted[self.at] += evicted;
+        ledger.limits_met[self.at] += met;
+        for (id, iss) in watch.came_in.drain(..) {
+            ledger.came_in(self.at, id, iss);
+        }
+        for refused in work.refused.drain(..) {
+            ledger.refused(&refused);
+        }
     }
 
     pub(super) fn stall(&mut self, worker: usize, until: u64) {
@@ -175,6 +225,7 @@ impl Host {
         }
         self.side = boot(self.at, plan, queues, &self.shared, now, self.beginnings);
         self.watches = self.side.shards.iter().map(Watch::new).collect();
+        self.rests.fill((Instant::ZERO, 0));
         self.begin(plan);
     }
 
@@ -190,8 +241,9 @@ impl Host {
         self.gone.push(old);
     }
 
-    /// All endpoints are dropped.
+    /// All endpoints are dropped, and nobody sleeps any more.
     pub(super) fn end_endpoints(&mut self) {
+        self.sleeps = false;
         for mut endpoint in self.endpoints.drain(..) {
             endpoint.die("the world ends");
             self.gone.push(endpoint);
@@ -243,6 +295,9 @@ impl Host {
         Ok(())
     }
 }
+
+/// A worker that sleeps has a turn so often at least (D10).
+const SLEEP_MOST: u64 = 250 * MS;
 
 fn boot(
     at: usize,

@@ -3,11 +3,8 @@
 //!
 //! Applications run inside of a turn, where a panic counts as theirs: what is wrong is noted here and found after the step.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
-
-use super::SECOND;
-use super::script::{Conversation, Seat, number_of};
+use super::script::{Conversation, Seat};
+use super::whose::Whose;
 use crate::error::ConnectionError;
 
 /// The opener's side of a round.
@@ -20,9 +17,8 @@ pub(super) const ACCEPTOR: usize = 1;
 pub(super) struct Ledger {
     pub(super) conversations: Vec<Conversation>,
     /// By place in `conversations`, then by round.
-    rounds: Vec<Vec<Round>>,
-    /// By opener's and acceptor's address: place and round.
-    by_ends: HashMap<(SocketAddr, SocketAddr), (usize, usize)>,
+    pub(super) rounds: Vec<Vec<Round>>,
+    pub(super) whose: Whose,
     /// Nanoseconds of the world.
     pub(super) now: u64,
     pub(super) calm_at: u64,
@@ -37,8 +33,9 @@ pub(super) struct Ledger {
     pub(super) bytes: u64,
     pub(super) planned_panics: u64,
     pub(super) opened: u64,
-    /// A table has fewer places than there may be connections: an open may be refused until its time is over.
-    pub(super) tables_may_be_full: bool,
+    /// By host: TIME_WAIT records that went before their time, and time limits that ended something.
+    pub(super) evicted: Vec<u64>,
+    pub(super) limits_met: Vec<u64>,
 }
 
 /// One connection, from both ends.
@@ -47,7 +44,11 @@ pub(super) struct Round {
     pub(super) sides: [Side; 2],
     /// Why a RST or a time limit may end it.
     pub(super) causes: Vec<&'static str>,
-    progress_at: u64,
+    /// When the acceptor's host last counted that it had no place for it.
+    pub(super) refused_at: Option<u64>,
+    pub(super) progress_at: u64,
+    /// Time limits that the hosts of both sides had counted when it began.
+    pub(super) limits_before: [u64; 2],
 }
 
 /// What one application did.
@@ -61,6 +62,15 @@ pub(super) struct Side {
     pub(super) saw_end_of_file: bool,
     /// It closed both ways.
     pub(super) closed: bool,
+    /// What its host's clock showed when it heard for the last time of the connection, and what the host had evicted.
+    pub(super) over: Option<Over>,
+}
+
+/// When a side was over.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Over {
+    pub(super) clock: u64,
+    pub(super) evicted: u64,
 }
 
 /// How far a side is.
@@ -94,7 +104,9 @@ impl Ledger {
         Self {
             rounds: vec![Vec::new(); conversations.len()],
             conversations,
-            by_ends: HashMap::new(),
+            whose: Whose::default(),
+            evicted: vec![0; offsets.len()],
+            limits_met: vec![0; offsets.len()],
             now: 0,
             calm_at,
             offsets,
@@ -104,7 +116,6 @@ impl Ledger {
             bytes: 0,
             planned_panics: 0,
             opened: 0,
-            tables_may_be_full: false,
         }
     }
 
@@ -139,7 +150,7 @@ impl Ledger {
         }
     }
 
-    fn round_mut(&mut self, part: Part) -> &mut Round {
+    pub(super) fn round_mut(&mut self, part: Part) -> &mut Round {
         let now = self.now;
         let rounds = &mut self.rounds[part.place];
         if rounds.len() <= part.round {
@@ -157,23 +168,24 @@ impl Ledger {
         &self.round(part).sides[part.side]
     }
 
-    fn other(&self, part: Part) -> &Side {
+    pub(super) fn other(&self, part: Part) -> &Side {
         &self.round(part).sides[1 - part.side]
     }
 
     /// A round begins: the opener asks for a connection.
-    pub(super) fn opening(&mut self, place: usize, ends: Option<(SocketAddr, SocketAddr)>) -> Part {
+    pub(super) fn opening(&mut self, place: usize) -> Part {
         let part = Part {
             place,
             round: self.rounds[place].len(),
             side: OPENER,
         };
-        self.round_mut(part).sides[OPENER].stage = Stage::Opening;
+        let seats = self.conversations[place].seats;
+        let limits_before = seats.map(|seat| self.limits_met[seat.host]);
+        let round = self.round_mut(part);
+        round.limits_before = limits_before;
+        round.sides[OPENER].stage = Stage::Opening;
         self.opened += 1;
-        if let Some(ends) = ends {
-            self.by_ends.insert(ends, (place, part.round));
-        }
-        self.note(part, || format!("opens {ends:?}"));
+        self.note(part, || "opens".into());
         part
     }
 
@@ -181,33 +193,6 @@ impl Ledger {
     pub(super) fn not_tried(&mut self, part: Part) {
         self.opened -= 1;
         self.rounds[part.place].pop();
-    }
-
-    /// The opener's ends became known.
-    pub(super) fn known(&mut self, part: Part, ends: (SocketAddr, SocketAddr)) {
-        self.by_ends.insert(ends, (part.place, part.round));
-    }
-
-    /// A connection came in: whose it is. `None` when nobody asked for it.
-    pub(super) fn accepted(&mut self, peer: SocketAddr, local: SocketAddr) -> Option<Part> {
-        let number = number_of(local.port());
-        let place = self
-            .conversations
-            .iter()
-            .position(|conversation| conversation.number == number)?;
-        // An opener on an endpoint learns its port when it is connected, and has one round.
-        let (place, round) = match self.by_ends.get(&(peer, local)) {
-            Some(known) => *known,
-            None if self.rounds[place].len() == 1 => (place, 0),
-            None => return None,
-        };
-        let part = Part {
-            place,
-            round,
-            side: ACCEPTOR,
-        };
-        self.open(part);
-        Some(part)
     }
 
     /// A side hears that its connection is open.
@@ -241,8 +226,8 @@ impl Ledger {
         let key = pattern_key(part.place, part.round, of);
         let wrong = bytes
             .iter()
-            .zip(at..)
-            .position(|(byte, place)| *byte != pattern(key, place));
+            .zip(pattern(key, at))
+            .position(|(byte, right)| *byte != right);
         if let Some(wrong) = wrong {
             self.fail(part, || {
                 format!(
@@ -275,8 +260,7 @@ impl Ledger {
         }
         self.note(part, || "sees the end of file".into());
         let (read, other) = (self.side(part).read, *self.other(part));
-        // An endpoint that is dropped closes what it had, also what it had not heard to be open.
-        if !other.shut && other.stage != Stage::LetGo {
+        if !other.shut {
             self.fail(part, || {
                 "the end of file came, and the peer did not say so".into()
             });
@@ -309,41 +293,10 @@ impl Ledger {
         }
     }
 
-    /// A side hears of the end.
-    pub(super) fn ended(&mut self, part: Part, outcome: Result<(), ConnectionError>) {
-        self.note(part, || format!("ended: {outcome:?}"));
-        let side = &mut self.round_mut(part).sides[part.side];
-        let before = std::mem::replace(&mut side.stage, Stage::Ended(outcome));
-        let (mine, others, round) = (*self.side(part), *self.other(part), self.round(part));
-        let excused = !round.causes.is_empty() || self.conversations[part.place].short_lives;
-        if !matches!(before, Stage::Open | Stage::Opening) {
-            self.fail(part, || format!("told of its end when it was {before:?}"));
-        }
-        // Only the last acknowledgment was lost, and the peer's TIME_WAIT shorter than a retransmission.
-        let heard_all = mine.saw_end_of_file || mine.closed;
-        let nothing_lost = mine.shut && heard_all && others.closed && others.read == mine.written;
-        match outcome {
-            Err(ConnectionError::Reset) if nothing_lost => {}
-            // What the acceptor never had a place for ends with its half-open record, or with the opener's patience.
-            Err(_) if self.tables_may_be_full && others.stage == Stage::NotYet => {}
-            Err(why) if !excused => self.fail(part, || format!("ended without a cause: {why}")),
-            Ok(()) if before == Stage::Opening => self.fail(part, || "ended well and never opened".into()),
-            Ok(()) if !mine.shut => self.fail(part, || "ended well, and it had not closed".into()),
-            // RFC 9293 §3.10.4: both directions were closed, each with everything acknowledged.
-            Ok(()) if !excused && !others.shut => {
-                self.fail(part, || "ended well, and the peer had not closed".into());
-            }
-            Ok(()) | Err(_) => {}
-        }
-        if outcome.is_err() {
-            // Its peer may hear a RST for whatever it sends from here on.
-            self.cause(part, "the other side has ended");
-        }
-    }
-
     /// The application hears no more of it.
     pub(super) fn let_go(&mut self, part: Part) {
         self.round_mut(part).sides[part.side].stage = Stage::LetGo;
+        self.is_over_for(part);
     }
 
     /// The latest round of a conversation is over on both sides, as far as each heard of it; `None` before the first.
@@ -373,6 +326,7 @@ impl Ledger {
         self.excuse("a host began anew", |conversation| {
             conversation.seats.iter().any(|seat| seat.host == host)
         });
+        self.forget_names(host);
         for (rounds, conversation) in self.rounds.iter_mut().zip(&self.conversations) {
             for round in rounds {
                 for (side, seat) in round.sides.iter_mut().zip(&conversation.seats) {
@@ -425,58 +379,6 @@ impl Ledger {
             }
         }
     }
-
-    /// A round that is open on some side and in which nothing happened for longer than `bound` while all is calm.
-    pub(super) fn stuck(&self, bound: u64) -> Option<Part> {
-        for (place, rounds) in self.rounds.iter().enumerate() {
-            for (round, state) in rounds.iter().enumerate() {
-                let side = state
-                    .sides
-                    .iter()
-                    .position(|side| matches!(side.stage, Stage::Open | Stage::Opening));
-                // A side that closed may wait for a peer that is gone for as long as an orphan lives.
-                let orphan = if state.causes.is_empty() { 0 } else { 80 * SECOND };
-                if let Some(side) = side
-                    && self.now > state.progress_at.max(self.calm_at) + bound + orphan
-                {
-                    return Some(Part { place, round, side });
-                }
-            }
-        }
-        None
-    }
-
-    /// At the end of the world: every open had its end, and what was written and closed well was read.
-    pub(super) fn settle(&mut self) {
-        for place in 0..self.conversations.len() {
-            for round in 0..self.rounds[place].len() {
-                for side in [OPENER, ACCEPTOR] {
-                    let part = Part { place, round, side };
-                    let (mine, theirs) = (*self.side(part), *self.other(part));
-                    if matches!(mine.stage, Stage::Open | Stage::Opening) {
-                        self.fail(part, || "opened, and never ended".into());
-                    }
-                    let excused =
-                        !self.round(part).causes.is_empty() || self.conversations[place].short_lives;
-                    if !excused && mine.written != theirs.read {
-                        self.fail(part, || {
-                            format!(
-                                "{} bytes were written, and {} of them read",
-                                mine.written, theirs.read
-                            )
-                        });
-                    }
-                }
-            }
-        }
-    }
-
-    /// A round that may end in any way, and in which nothing happens: its other side may be dead without a word.
-    pub(super) fn is_abandoned(&self, part: Part) -> bool {
-        let round = self.round(part);
-        let excused = !round.causes.is_empty() || self.conversations[part.place].short_lives;
-        excused && self.now > round.progress_at.max(self.calm_at) + 5 * SECOND
-    }
 }
 
 /// What tells one stream from another.
@@ -484,7 +386,42 @@ pub(super) fn pattern_key(place: usize, round: usize, side: usize) -> u64 {
     (place * 7 + round * 13 + side * 101) as u64
 }
 
-/// The byte at a place of a stream.
-pub(super) fn pattern(key: u64, place: u64) -> u8 {
-    (place * 31 + place / 251 + place / 63_001 + key) as u8
+/// The bytes of a stream from a place on: at `place`, `31 place + place / 251 + place / 251² + key`.
+pub(super) fn pattern(key: u64, place: u64) -> impl Iterator<Item = u8> {
+    const LINE: u64 = 251;
+    let (mut in_line, mut line) = (place % LINE, place / LINE % LINE);
+    let mut next = (place * 31 + place / LINE + place / (LINE * LINE) + key) as u8;
+    std::iter::repeat_with(move || {
+        let byte = next;
+        next = next.wrapping_add(31);
+        in_line += 1;
+        if in_line == LINE {
+            in_line = 0;
+            line += 1;
+            next = next.wrapping_add(1);
+            if line == LINE {
+                line = 0;
+                next = next.wrapping_add(1);
+            }
+        }
+        byte
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_of_a_stream_are_the_same_wherever_one_begins() {
+        let whole: Vec<u8> = pattern(7, 0).take(70_000).collect();
+        let by_place = |place: u64| (place * 31 + place / 251 + place / 63_001 + 7) as u8;
+        for (at, byte) in whole.iter().enumerate() {
+            assert_eq!(*byte, by_place(at as u64), "{at}");
+        }
+        for from in [1, 250, 251, 62_999, 63_001] {
+            let part: Vec<u8> = pattern(7, from as u64).take(1_000).collect();
+            assert_eq!(part, whole[from..from + 1_000], "{from}");
+        }
+    }
 }

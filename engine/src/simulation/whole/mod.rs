@@ -14,7 +14,9 @@
 //! | draw, plan, script, faults | what a seed means |
 //! | world, host | time, order, links; one host, its beginning and its end |
 //! | on_worker, on_endpoint, player | applications, and the script that each plays |
-//! | ledger | what applications did and heard: bytes, ends, causes |
+//! | ledger | what applications did and heard: bytes, causes |
+//! | ends | how a connection may end, and how long nothing may happen |
+//! | whose | which connection is which, when a port is used again |
 //! | checks | what must hold of a shard behind every turn, and when all is over |
 //! | frames | frames in words; the ICMP of routers |
 //!
@@ -22,6 +24,7 @@
 
 mod checks;
 mod draw;
+mod ends;
 mod faults;
 mod frames;
 mod host;
@@ -31,6 +34,7 @@ mod on_worker;
 mod plan;
 mod player;
 mod script;
+mod whose;
 mod world;
 
 use std::any::Any;

@@ -145,6 +145,8 @@ impl OnEndpoint {
         }
         for (_, part) in &self.connecting {
             ledger.cause(*part, why);
+            // It is closed, should it come to be open, which nobody here hears of.
+            ledger.close(*part);
             ledger.let_go(*part);
         }
         let here = self.here;
@@ -174,7 +176,8 @@ impl OnEndpoint {
             }
             while let Ok(stream) = listener.try_accept(endpoint) {
                 accepted = true;
-                let Some(part) = ledger.accepted(stream.peer(), stream.local()) else {
+                let iss = ledger.began_with(self.here.host, stream.id());
+                let Some(part) = ledger.accepted(stream.peer(), stream.local(), iss) else {
                     ledger
                         .wrong
                         .get_or_insert(format!("{stream:?} came in and nobody opened it"));
@@ -204,7 +207,7 @@ impl OnEndpoint {
             let remote = super::world::address(&ledger.conversations[*place], 1);
             match endpoint.start_connect(remote) {
                 Ok(connecting) => {
-                    let part = ledger.opening(*place, None);
+                    let part = ledger.opening(*place);
                     self.connecting.push((connecting, part));
                     *due = u64::MAX;
                     opened = true;
@@ -224,7 +227,6 @@ impl OnEndpoint {
         self.connecting
             .retain(|(connecting, part)| match connecting.try_finish() {
                 Ok(stream) => {
-                    ledger.known(*part, (stream.local(), stream.peer()));
                     ledger.open(*part);
                     live.push(Seated {
                         player: Player::new(*part, &ledger),
@@ -309,6 +311,12 @@ impl Line {
         }
     }
 
+    fn end_of_file(&self) -> Got {
+        Got::EndOfFile {
+            told: self.stream.was_told_of_end(),
+        }
+    }
+
     fn failed(error: StreamError) -> Got {
         match error {
             StreamError::NotYet => Got::Nothing,
@@ -331,7 +339,7 @@ impl Pipe for Line {
         if self.by_copy {
             let mut room = vec![0; most.min(20_000)];
             return match self.stream.recv_into(&mut room, Duration::ZERO) {
-                Ok(0) => Got::EndOfFile,
+                Ok(0) => self.end_of_file(),
                 Ok(count) => {
                     sink(&room[..count]);
                     Got::Some
@@ -344,7 +352,7 @@ impl Pipe for Line {
                 sink(&chunk);
                 Got::Some
             }
-            Ok(None) => Got::EndOfFile,
+            Ok(None) => self.end_of_file(),
             Err(error) => Self::failed(error),
         }
     }
@@ -357,7 +365,7 @@ impl Pipe for Line {
             };
         }
         let Some(chunk) = self.unsent.take() else {
-            return Got::EndOfFile;
+            return self.end_of_file();
         };
         let before = chunk.to_vec();
         let left = match self.stream.send_chunk(chunk, Duration::ZERO) {

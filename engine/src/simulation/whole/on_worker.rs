@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fourtuple_nic_mem::MemQueue;
 use fourtuple_tcp::State;
-use fourtuple_wire::Instant;
+use fourtuple_wire::{Instant, SeqNum};
 
 use super::ledger::{Ledger, Part};
 use super::player::{Got, Next, Pipe, Player};
@@ -128,14 +128,15 @@ impl OnWorker {
             match worker.connect(remote, &options) {
                 Ok(id) => {
                     let ends = worker.with(id, |connection, tag| {
-                        let fresh = tag.0.is_none();
-                        (connection.local(), connection.peer(), fresh)
+                        let ends = (connection.local(), connection.peer());
+                        (ends, first_unacknowledged(connection), tag.0.is_none())
                     });
-                    let Ok((local, peer, fresh)) = ends else {
+                    let Ok((ends, Some(iss), fresh)) = ends else {
                         ledger.wrong = Some("a connection is not there behind its connect".into());
                         return;
                     };
-                    let part = ledger.opening(place, Some((local, peer)));
+                    let part = ledger.opening(place);
+                    ledger.begins(part, ends, iss);
                     if !fresh {
                         ledger.fail(part, || "a new connection has another's state".into());
                     }
@@ -173,7 +174,9 @@ impl Handler<MemQueue> for OnWorker {
         let id = connection.id();
         if connection.listener().is_some() {
             let mut ledger = self.shared.ledger();
-            let Some(part) = ledger.accepted(connection.peer(), connection.local()) else {
+            // Nothing of what it may send has been acknowledged yet but its SYN.
+            let iss = first_unacknowledged(connection).map(|una| una.back(1));
+            let Some(part) = ledger.accepted(connection.peer(), connection.local(), iss) else {
                 let wrong = format!("{} came in and nobody opened it", connection.four_tuple());
                 ledger.wrong.get_or_insert(wrong);
                 return;
@@ -263,6 +266,11 @@ impl Handler<MemQueue> for OnWorker {
         }
         debug_assert_eq!(worker.worker(), self.worker);
     }
+}
+
+fn first_unacknowledged(connection: &Connection<'_, MemQueue>) -> Option<SeqNum> {
+    let conn = connection.work.records.conn(connection.slot)?;
+    Some(conn.tcb.snd_una())
 }
 
 /// A connection for the duration of a call.

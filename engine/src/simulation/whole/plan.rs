@@ -46,6 +46,8 @@ pub(super) struct HostPlan {
     pub(super) clock: u64,
     pub(super) events: u32,
     pub(super) lent: u32,
+    /// Workers sleep while there is nothing to do.
+    pub(super) sleeps: bool,
     pub(super) profile: Profile,
 }
 
@@ -127,7 +129,7 @@ impl HostPlan {
             workers: draw.one_of(&[1, 1, 2, 3, 4]),
             endpoints: draw.one_of(&[0, 1, 1, 2]),
             buffers,
-            connections: draw.one_of(&[3, 16, 32]),
+            connections: draw.one_of(&[3, 8, 16, 32]),
             mesh_ring: draw.one_of(&[4, 64, 256]),
             ring: draw.one_of(&[16, 64, 256]),
             multi_seg: draw.percent(70),
@@ -137,6 +139,7 @@ impl HostPlan {
             events: draw.one_of(&[2, 16, 256]),
             lent: draw.one_of(&[8, 64, 256]),
             profile: profile(draw, msl, false),
+            sleeps: draw.percent(75),
         }
     }
 }

@@ -20,7 +20,10 @@ pub(super) trait Pipe {
 pub(super) enum Got {
     Some,
     Nothing,
-    EndOfFile,
+    /// `told`: when it came, not only when the connection was over.
+    EndOfFile {
+        told: bool,
+    },
     Failed(ConnectionError),
     /// The worker is gone.
     Gone,
@@ -50,6 +53,8 @@ pub(super) struct Player {
     shut: bool,
     forgot: bool,
     hurries: bool,
+    /// The next bytes to write.
+    ready: Vec<u8>,
     pub(super) wakes_at: u64,
     pub(super) moved: bool,
 }
@@ -70,6 +75,7 @@ impl Player {
             shut: false,
             forgot: false,
             hurries: false,
+            ready: Vec::new(),
             // Until it is open there is nothing to do.
             wakes_at: u64::MAX,
             moved: false,
@@ -104,14 +110,19 @@ impl Player {
             let got = self.take(pipe, ledger);
             match got {
                 Got::Some | Got::Nothing => {}
-                Got::EndOfFile => ledger.end_of_file(self.part),
+                Got::EndOfFile { told } => {
+                    if !told {
+                        ledger.fail(self.part, || "the end of file came with the end alone".into());
+                    }
+                    ledger.end_of_file(self.part);
+                }
                 Got::Failed(why) => return Next::Failed(why),
                 Got::Gone => return Next::Gone,
             }
             let wrote = match self.give(pipe, ledger) {
                 Ok(wrote) => wrote,
                 Err(Got::Failed(why)) => return Next::Failed(why),
-                Err(Got::Gone | Got::EndOfFile | Got::Nothing | Got::Some) => return Next::Gone,
+                Err(Got::Gone | Got::EndOfFile { .. } | Got::Nothing | Got::Some) => return Next::Gone,
             };
             self.moved |= wrote || got == Got::Some;
             if !wrote && got != Got::Some {
@@ -199,12 +210,15 @@ impl Player {
         }
         let len = (until - side.written)
             .min(self.script.write_most as u64)
-            .min(WRITE_MOST);
+            .min(WRITE_MOST) as usize;
         let key = pattern_key(self.part.place, self.part.round, self.part.side);
-        let bytes: Vec<u8> = (side.written..side.written + len)
-            .map(|at| pattern(key, at))
-            .collect();
-        let taken = pipe.write(&bytes)?;
+        let ready = self.ready.len();
+        if ready < len {
+            let more = pattern(key, side.written + ready as u64).take(len - ready);
+            self.ready.extend(more);
+        }
+        let taken = pipe.write(&self.ready[..len])?;
+        self.ready.drain(..taken);
         ledger.wrote(self.part, taken);
         self.next_write = ledger.now + self.script.write_pause;
         Ok(taken > 0)

@@ -195,9 +195,43 @@ fn side(draw: &mut Draw, total: u64, way: Way) -> Script {
     }
 }
 
-/// The longest time for which an application waits for what it can't know will come, once all is calm: longer than a half-open
-/// record lives, for two hosts that are full of each other's wait so long.
-pub(super) const PATIENCE: u64 = 100 * SECOND;
+/// The longest time for which nothing may happen to a connection, once all is calm.
+pub(super) const PATIENCE: u64 = 40 * SECOND;
 
 /// Between two looks at something that can't be done yet.
 pub(super) const RETRY: u64 = 50 * MS;
+
+#[cfg(test)]
+impl Conversation {
+    /// One with nothing special, opened on the second host.
+    pub(super) fn plain() -> Self {
+        let seat = |host| Seat {
+            host,
+            way: Way::Worker(0),
+        };
+        let script = Script {
+            total: 10,
+            ahead: u64::MAX,
+            echoes: false,
+            write_most: 10,
+            write_pause: 0,
+            read_most: 10,
+            read_pause: 0,
+            read_stop: u64::MAX,
+            end: End::Close,
+        };
+        Self {
+            number: 0,
+            seats: [seat(1), seat(0)],
+            ipv6: false,
+            rounds: 2,
+            same_port: true,
+            profiles: [Profile::default(), Profile::default()],
+            short_lives: false,
+            starts_at: 0,
+            accepts_at: 0,
+            backlog: 128,
+            scripts: [script; 2],
+        }
+    }
+}

@@ -72,8 +72,7 @@ impl World {
     pub(super) fn new(plan: WorldPlan, journal: bool) -> Self {
         let clock = VirtualClock::new();
         let offsets: Vec<_> = plan.hosts.iter().map(|host| host.clock).collect();
-        let mut ledger = Ledger::new(plan.conversations.clone(), plan.calm_at, offsets, journal);
-        ledger.tables_may_be_full = plan.hosts.iter().any(|host| host.connections < 16);
+        let ledger = Ledger::new(plan.conversations.clone(), plan.calm_at, offsets, journal);
         let shared = Shared::new(ledger);
         let mut wires = Vec::new();
         let mut queues: Vec<_> = plan.hosts.iter().map(|_| Vec::new()).collect();
@@ -200,11 +199,17 @@ impl World {
         // In a quiet round everybody has a turn, or time would not go on.
         let passed_over = if self.was_busy { self.plan.passed_over } else { 0 };
         let (mut busy, mut next) = (false, u64::MAX);
+        let mut heard = vec![false; self.hosts.len()];
+        for (link, wire) in self.wires.iter().enumerate() {
+            let [hub, leaf] = wire.waiting();
+            heard[0] |= hub > 0;
+            heard[link + 1] |= leaf > 0;
+        }
         let mut order: Vec<usize> = (0..self.hosts.len()).collect();
         self.draw.shuffle(&mut order);
         for at in order {
             let offset = self.shared.ledger().offsets[at];
-            let turned = self.hosts[at].step(now, offset, passed_over, &mut self.draw);
+            let turned = self.hosts[at].step(now, offset, heard[at], passed_over, &mut self.draw);
             let (was_busy, wants) = turned.map_err(|what| format!("host {at} {what}"))?;
             busy |= was_busy;
             next = next.min(wants);
@@ -279,6 +284,9 @@ impl World {
             for frame in wire.take_captured() {
                 self.traffic.frames += 1;
                 let packet = frames::read(&frame.bytes);
+                if let Some(packet) = &packet {
+                    self.shared.ledger().saw(packet);
+                }
                 match frames::purpose(packet.as_ref()) {
                     Purpose::PureAck => self.traffic.acks += 1,
                     Purpose::Segment => self.traffic.segments += 1,

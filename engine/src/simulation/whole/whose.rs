@@ -1,0 +1,158 @@
+//! Which round a connection that came in belongs to.
+//!
+//! One port may be opened again while what came of an earlier SYN still waits to be accepted. What tells them apart is what tells
+//! them apart on the wire: the sequence number that the opener began with. The acceptor's own tells which SYN it answered.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use fourtuple_wire::{DropReason, Packet, PacketKind, SeqNum, TcpFlags};
+
+use super::ledger::{ACCEPTOR, Ledger, OPENER, Part, Stage};
+use super::script::{Way, number_of};
+use crate::ConnId;
+use crate::shard::Refused;
+
+/// Opener's address, acceptor's address, and one end's first sequence number.
+type Begun = (SocketAddr, SocketAddr, u32);
+
+/// What is known of beginnings.
+#[derive(Debug, Default)]
+pub(super) struct Whose {
+    /// By the opener's number: place and round.
+    syns: HashMap<Begun, (usize, usize)>,
+    /// By the acceptor's number: the opener's, as a SYN+ACK said.
+    answers: HashMap<Begun, u32>,
+    /// By host and name: the acceptor's number.
+    names: HashMap<(usize, ConnId), SeqNum>,
+}
+
+impl Ledger {
+    /// A worker opened a connection, which begins with this number.
+    pub(super) fn begins(&mut self, part: Part, ends: (SocketAddr, SocketAddr), iss: SeqNum) {
+        self.note(part, || format!("{} > {} seq {}", ends.0, ends.1, iss.0));
+        self.whose
+            .syns
+            .insert((ends.0, ends.1, iss.0), (part.place, part.round));
+    }
+
+    /// A segment left a port.
+    pub(super) fn saw(&mut self, packet: &Packet) {
+        if let PacketKind::Tcp(segment) = &packet.kind
+            && segment.header.flags.contains(TcpFlags::SYN)
+            && segment.header.flags.contains(TcpFlags::ACK)
+        {
+            // As its receiver reads it, the opener is the local one.
+            let (opener, acceptor) = (segment.tuple.local(), segment.tuple.remote());
+            let header = &segment.header;
+            self.whose
+                .answers
+                .insert((opener, acceptor, header.seq.0), header.ack.back(1).0);
+        }
+    }
+
+    /// A connection came in on a host, and its side of it began with this number.
+    pub(super) fn came_in(&mut self, host: usize, id: ConnId, iss: SeqNum) {
+        self.whose.names.insert((host, id), iss);
+    }
+
+    /// The names of a host that began anew are given again.
+    pub(super) fn forget_names(&mut self, host: usize) {
+        self.whose.names.retain(|(other, _), _| *other != host);
+    }
+
+    /// The number with which a host's side of a connection began.
+    pub(super) fn began_with(&self, host: usize, id: ConnId) -> Option<SeqNum> {
+        self.whose.names.get(&(host, id)).copied()
+    }
+
+    /// An application gets a connection: whose it is. `None` when nobody asked for it.
+    pub(super) fn accepted(
+        &mut self,
+        peer: SocketAddr,
+        local: SocketAddr,
+        iss: Option<SeqNum>,
+    ) -> Option<Part> {
+        let place = self.place_of(local.port())?;
+        let round = match self.conversations[place].seats[OPENER].way {
+            // It learns its port when it is connected, and has one round.
+            Way::Endpoint(_) if self.rounds[place].len() == 1 => 0,
+            Way::Endpoint(_) => return None,
+            Way::Worker(_) => {
+                let irs = *self.whose.answers.get(&(peer, local, iss?.0))?;
+                let (_, round) = self.whose.syns.get(&(peer, local, irs))?;
+                *round
+            }
+        };
+        let part = Part {
+            place,
+            round,
+            side: ACCEPTOR,
+        };
+        self.open(part);
+        Some(part)
+    }
+
+    /// A host counted that it ignored what would have made a connection.
+    pub(super) fn refused(&mut self, refused: &Refused) {
+        let Some(place) = self.place_of(refused.tuple.local().port()) else {
+            return;
+        };
+        // Other reasons pass while the opener goes on asking.
+        if refused.reason != DropReason::ConnectionLimit {
+            return;
+        }
+        if !refused.was_full {
+            let wrong = format!(
+                "{} was refused for want of a place, and there was one",
+                refused.tuple
+            );
+            self.wrong.get_or_insert(wrong);
+        }
+        let now = self.now;
+        for round in &mut self.rounds[place] {
+            let asks = matches!(round.sides[OPENER].stage, Stage::Opening | Stage::Open);
+            if asks && round.sides[ACCEPTOR].stage == Stage::NotYet {
+                round.refused_at = Some(now);
+            }
+        }
+    }
+
+    fn place_of(&self, port: u16) -> Option<usize> {
+        let number = number_of(port);
+        self.conversations
+            .iter()
+            .position(|conversation| conversation.number == number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulation::whole::script::{Conversation, port_of};
+
+    #[test]
+    fn what_is_accepted_late_is_of_the_round_whose_syn_it_came_of() {
+        let mut ledger = Ledger::new(vec![Conversation::plain()], 0, vec![0, 0], false);
+        let opener = "10.0.0.2:40000".parse().unwrap();
+        let acceptor = SocketAddr::new(std::net::IpAddr::from([10, 0, 0, 1]), port_of(0));
+        for number in [100, 200] {
+            let part = ledger.opening(0);
+            ledger.begins(part, (opener, acceptor), SeqNum(number));
+            ledger
+                .whose
+                .answers
+                .insert((opener, acceptor, number + 1), number);
+        }
+        for (iss, round) in [
+            (Some(101), Some(0)),
+            (Some(201), Some(1)),
+            (Some(301), None),
+            (None, None),
+        ] {
+            let part = ledger.accepted(opener, acceptor, iss.map(SeqNum));
+            assert_eq!(part.map(|part| part.round), round, "{iss:?}");
+        }
+        assert_eq!(ledger.wrong, None);
+    }
+}
