@@ -26,11 +26,7 @@ use crate::handoff::{Endpoint, Listener};
 /// use fourtuple::{AsyncEndpoint, Config, EndpointLimits, Engine, Listen};
 /// use tokio::io::copy_buf;
 ///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let config = Config::from_toml("iface = 'veth0'\nip = ['10.99.0.2/24']")?;
-/// let engine = Engine::builder(config).listen(Listen::on(7).for_endpoints()).start()?;
-/// let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-/// runtime.block_on(async {
+/// async fn echo(engine: &Engine) -> Result<(), Box<dyn std::error::Error>> {
 ///     let endpoint = AsyncEndpoint::new(engine.endpoint(&EndpointLimits::default())?)?;
 ///     let listener = endpoint.listener(engine.listeners()[0]);
 ///     loop {
@@ -40,8 +36,14 @@ use crate::handoff::{Endpoint, Listener};
 ///             copy_buf(&mut reader, &mut writer).await
 ///         });
 ///     }
-/// })
-/// # }
+/// }
+///
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     let config = Config::from_toml("iface = 'veth0'\nip = ['10.99.0.2/24']")?;
+///     let engine = Engine::builder(config).listen(Listen::on(7).for_endpoints()).start()?;
+///     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+///     runtime.block_on(echo(&engine))
+/// }
 /// ```
 pub struct AsyncEndpoint<Q: Queue = PortQueue> {
     held: Arc<Held<Q>>,
