@@ -249,8 +249,14 @@ impl<Q: Queue> Work<Q> {
             }
             tcb.state() == State::Closed
         });
-        if closed == Some(true) && self.records.conn(slot).is_some_and(|conn| conn.ended.is_none()) {
+        if closed != Some(true) {
+            return;
+        }
+        if self.records.conn(slot).is_some_and(|conn| conn.ended.is_none()) {
             self.tell(slot, Signals::default(), Some(Ending::Aborted));
+        } else {
+            // It had ended before, and was kept for what lay unread alone: nothing else will happen to it.
+            self.note_retire(slot);
         }
     }
 

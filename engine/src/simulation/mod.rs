@@ -30,6 +30,8 @@ mod handlers;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod let_go_late;
+#[cfg(test)]
 mod opening;
 #[cfg(test)]
 mod options;

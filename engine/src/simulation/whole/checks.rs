@@ -78,6 +78,7 @@ impl Watch {
                     format!("{tuple}: {what}\n  {conn:?}")
                 })?;
         }
+        half_open(shard, now, next)?;
         if orphans != shard.work.orphans {
             return Err(format!("{orphans} orphans are counted as {}", shard.work.orphans));
         }
@@ -147,6 +148,31 @@ impl Watch {
         }
         Ok(())
     }
+}
+
+/// Half-open connections are looked at when they are to be: they would hold their places for ever.
+fn half_open(shard: &mut WorkerShard, now: Instant, next: Instant) -> Result<(), String> {
+    let records = &mut shard.work.records;
+    if records.half_open() == 0 {
+        return Ok(());
+    }
+    for family in [Family::V4, Family::V6] {
+        let (_, places) = records.filled(SlotKind::Syn, family);
+        for place in 0..places {
+            let slot = SlotRef::new(SlotKind::Syn, family, place);
+            let Some(half_open) = records.half_open_mut(slot) else {
+                continue;
+            };
+            let due = half_open.record.deadline();
+            let late = now.max(next).as_nanos() > due.as_nanos() + 2 * MS;
+            if late && !half_open.transmit {
+                return Err(format!(
+                    "half-open at {place}: {due:?} is before the next turn, {next:?}"
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// RFC 9293 §3.4: what was acknowledged stays so; §3.8.6, SHLD-14: what was offered is not taken back.

@@ -189,13 +189,16 @@ impl World {
     /// One round: everybody in some order, then time goes on.
     fn step(&mut self) -> Result<(), String> {
         self.steps += 1;
-        let now = self.now();
-        self.shared.ledger().now = now;
-        while self.agenda.front().is_some_and(|(at, _)| *at <= now) {
+        let due = self.now();
+        self.shared.ledger().now = due;
+        while self.agenda.front().is_some_and(|(at, _)| *at <= due) {
             if let Some((_, act)) = self.agenda.pop_front() {
                 self.act(act);
             }
         }
+        // Clocks may have leapt: a host that began anew behind that must not see them go back.
+        let now = self.now();
+        self.shared.ledger().now = now;
         // In a quiet round everybody has a turn, or time would not go on.
         let passed_over = if self.was_busy { self.plan.passed_over } else { 0 };
         let (mut busy, mut next) = (false, u64::MAX);
