@@ -16,6 +16,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::at_port::AtPort;
 use crate::error::ConfigError;
+use crate::listener::Listen;
 use crate::port_name::PortName;
 
 /// Everything an engine is started with. Unknown keys of TOML are refused by name.
@@ -90,6 +91,9 @@ pub struct Config {
     pub fragments: Fragments,
     /// Where the stats endpoint listens; none when `None`.
     pub stats: Option<SocketAddr>,
+    /// Listeners that are open before the first frame is taken, before those of a [builder](crate::Builder::listen). In TOML a table each,
+    /// `[[listen]]`, with the options of this configuration; its keys are the fields of [`Listen`], `port` also as `"8000-8003"`.
+    pub listen: Vec<Listen>,
     /// Bytes of buffer space a connection may hold for the application (receive window).
     pub receive_buffer: u32,
     /// Bytes a connection may hold for sending.
@@ -158,6 +162,7 @@ impl Default for Config {
             fragments: Fragments::default(),
             secrets: None,
             stats: None,
+            listen: Vec::new(),
             receive_buffer: 256 * 1024,
             send_buffer: 256 * 1024,
         }
@@ -170,7 +175,13 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Toml`] with the line and the unknown or misspelt key.
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
-        toml::from_str(text).map_err(|error| ConfigError::Toml(error.to_string().trim_end().to_owned()))
+        let mut config: Self = toml::from_str(text)
+            .map_err(|error| ConfigError::Toml(error.to_string().trim_end().to_owned()))?;
+        let profile = config.profile();
+        for listen in &mut config.listen {
+            listen.profile = profile.clone();
+        }
+        Ok(config)
     }
 
     /// Reads a TOML file.
@@ -456,6 +467,43 @@ mod tests {
         assert_eq!(config.mac, ["02:00:00:00:00:01".parse().unwrap()]);
         let error = Config::from_toml("adress = 1").unwrap_err().to_string();
         assert!(error.contains("adress"), "{error}");
+    }
+
+    #[test]
+    fn toml_lists_listeners_as_the_builder_does() {
+        use crate::listener::{AcceptPolicy, SynCookies};
+        let text = "ip = '10.0.0.2/24'\ncongestion = 'bbr'\n[[listen]]\nport = 80\n\
+                    [[listen]]\nport = '8000-8003'\naddress = '10.0.0.2'\nbacklog = 9\nsyn-queue = 8\nsyn-cookies = 'always'\n\
+                    fast-open = 7\ndelivery = 'endpoints'\npolicy = 'round-robin'\n";
+        let config = Config::from_toml(text).unwrap();
+        let profile = config.profile();
+        assert_eq!(profile.congestion, CongestionKind::Bbr);
+        let first = Listen {
+            profile: profile.clone(),
+            ..Listen::on(80)
+        };
+        let second = Listen {
+            address: Some("10.0.0.2".parse().unwrap()),
+            backlog: 9,
+            syn_queue: 8,
+            syn_cookies: SynCookies::Always,
+            fast_open: 7,
+            policy: AcceptPolicy::RoundRobin,
+            profile,
+            ..Listen::on_ports(8000..=8003).for_endpoints()
+        };
+        assert_eq!(config.listen, [first, second]);
+        for (wrong, named) in [
+            ("port = 80\nbacklogs = 1", "backlogs"),
+            ("backlog = 1", "port"),
+            ("port = '80-'", "80-"),
+            ("port = 80\npolicy = 'best'", "round-robin"),
+        ] {
+            let error = Config::from_toml(&format!("[[listen]]\n{wrong}"))
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(named), "{wrong}: {error}");
+        }
     }
 
     #[test]

@@ -11,8 +11,39 @@ use crate::shard::{Connection, WorkerCalls};
 
 /// An application that runs on the worker. One value a worker; calls never overlap.
 ///
-/// Calls must not block: a handler that waits stops its worker. A panic aborts that connection, is counted, and the worker
-/// lives (D12).
+/// Calls must not block: a handler that waits stops its worker. A panic, in a call or in dropping a state, aborts that connection,
+/// is counted, and the worker lives (D12).
+///
+/// A server that greets, answers line by line, and gives up on who says nothing for ten seconds:
+///
+/// ```
+/// use std::time::Duration;
+/// use fourtuple::{Connection, Handler};
+///
+/// struct Greeter;
+///
+/// impl Handler for Greeter {
+///     /// How many lines came. Made new for each connection, in place; dropped with it.
+///     type State = u32;
+///
+///     fn on_open(&mut self, connection: &mut Connection<'_>, _: &mut u32) {
+///         connection.send(b"hello\r\n");
+///         connection.set_timer(Some(Duration::from_secs(10)));
+///     }
+///
+///     fn on_readable(&mut self, connection: &mut Connection<'_>, lines: &mut u32) {
+///         while let Some(bytes) = connection.receive() {
+///             *lines += bytes.bytes().iter().filter(|byte| **byte == b'\n').count() as u32;
+///         }
+///         connection.set_timer(Some(Duration::from_secs(10)));
+///         connection.send(format!("{lines} lines\r\n").as_bytes());
+///     }
+///
+///     fn on_timer(&mut self, connection: &mut Connection<'_>, _: &mut u32) {
+///         connection.close();
+///     }
+/// }
+/// ```
 pub trait Handler<Q: Queue = PortQueue>: Send + 'static {
     /// What the application keeps for each connection, in place.
     type State: Default + Send + 'static;
@@ -41,6 +72,11 @@ pub trait Handler<Q: Queue = PortQueue>: Send + 'static {
         let _ = (connection, trouble, state);
     }
 
+    /// The time has come that [`Connection::set_timer`] set; it is not set any more.
+    fn on_timer(&mut self, connection: &mut Connection<'_, Q>, state: &mut Self::State) {
+        let _ = (connection, state);
+    }
+
     /// The send queue has room again after a call found it full, or everything sent was acknowledged.
     fn on_writable(&mut self, connection: &mut Connection<'_, Q>, state: &mut Self::State) {
         let _ = (connection, state);
@@ -55,7 +91,8 @@ pub trait Handler<Q: Queue = PortQueue>: Send + 'static {
     /// The connection has ended and its name is void: `Ok` after an orderly close.
     ///
     /// A connection that could not be opened is told here too, without `on_open`. One that a listener accepted is told by both
-    /// or, when it was reset before the handler heard of it, by neither.
+    /// or, when it was reset before the handler heard of it, by neither. One that was [handed off](Connection::hand_off) is its new
+    /// owner's to hear of.
     fn on_closed(&mut self, closed: Closed, state: &mut Self::State) {
         let _ = (closed, state);
     }

@@ -83,10 +83,10 @@ pub use fourtuple_tcp::{CongestionKind, Ecn, KeepAlive, Pacing, Profile, State, 
 pub use fourtuple_wire::{DropReason, FourTuple, Instant};
 pub use handler::{Closed, Handler, NoHandler, Trouble};
 pub use handoff::{
-    Chunk, Connecting, Endpoint, EndpointLimits, Interest, Listener, Ready, Stream, StreamError, Token,
-    Unsent,
+    Chunk, Connecting, Endpoint, EndpointHandle, EndpointLimits, Handed, Interest, Listener, Ready, Stream,
+    StreamError, Token, TxBuffer, Unmoved, Unsent,
 };
-pub use listener::{Delivery, Listen, ListenerId, SynCookies};
+pub use listener::{AcceptPolicy, Delivery, Listen, ListenerId, SynCookies};
 pub use options::ConnectionOption;
 pub use port_name::PortName;
 pub use secrets::{HandedDown, Secrets};

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
+use serde::{Deserialize, Deserializer};
+
 use crate::config::Config;
 use crate::error::ConfigError;
 
@@ -18,7 +20,8 @@ impl ListenerId {
 }
 
 /// Who takes the connections of a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Delivery {
     /// The handler on the worker, at once: there is no accept queue.
     Handler,
@@ -27,7 +30,8 @@ pub enum Delivery {
 }
 
 /// When a SYN is answered with a cookie in place of a record (RFC 4987 §3.6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum SynCookies {
     /// When the SYN queue has no room for a record.
     #[default]
@@ -36,6 +40,31 @@ pub enum SynCookies {
     Always,
     /// Never: a SYN that finds the SYN queue full is ignored.
     Off,
+}
+
+/// Which of the endpoints that accept gets the next connection of a listener.
+///
+/// An endpoint gets one only when it asked for it: by a waiting [`accept`](crate::Listener::accept), or by
+/// [credits](crate::Listener::with_credits) that it keeps posted.
+///
+/// ```
+/// use fourtuple::{AcceptPolicy, Listen};
+/// let listen = Listen::on(80).for_endpoints().with_policy(AcceptPolicy::RoundRobin);
+/// assert_eq!(listen.policy, AcceptPolicy::RoundRobin);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum AcceptPolicy {
+    /// The one with the fewest connections; equals take turns.
+    #[default]
+    LeastLoaded,
+    /// Each in turn, whatever they have.
+    RoundRobin,
+    /// The same one for all connections of a worker, so that a connection's cache lines go between two cores only: of `n` endpoints that
+    /// have accepted from this listener worker `w` has number `w` modulo `n`, counted in the order in which they were made. One that does not keep up
+    /// holds up the connections of its workers in the accept queue, and those alone.
+    Pinned,
 }
 
 /// What to listen on and how.
@@ -61,8 +90,58 @@ pub struct Listen {
     pub fast_open: u32,
     /// Who takes the connections.
     pub delivery: Delivery,
+    /// Which endpoint takes the next, when endpoints do.
+    pub policy: AcceptPolicy,
     /// Options of its connections.
     pub profile: fourtuple_tcp::Profile,
+}
+
+/// As TOML has it: without a profile, which is the configuration's.
+impl<'de> Deserialize<'de> for Listen {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+        struct Words {
+            port: Ports,
+            address: Option<IpAddr>,
+            backlog: Option<u32>,
+            syn_queue: Option<u32>,
+            syn_cookies: Option<SynCookies>,
+            fast_open: Option<u32>,
+            delivery: Option<Delivery>,
+            policy: Option<AcceptPolicy>,
+        }
+
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Ports {
+            One(u16),
+            Several(String),
+        }
+
+        let words = Words::deserialize(from)?;
+        let listen = match words.port {
+            Ports::One(port) => Self::on(port),
+            Ports::Several(text) => {
+                let bounds = text.split_once('-').unwrap_or((&text, &text));
+                let (Ok(first), Ok(last)) = (bounds.0.parse(), bounds.1.parse()) else {
+                    let problem = format!("`{text}` is no port and no range: write it as 80 or '8000-8003'");
+                    return Err(serde::de::Error::custom(problem));
+                };
+                Self::on_ports(first..=last)
+            }
+        };
+        Ok(Self {
+            address: words.address,
+            backlog: words.backlog.unwrap_or(listen.backlog),
+            syn_queue: words.syn_queue.unwrap_or(listen.syn_queue),
+            syn_cookies: words.syn_cookies.unwrap_or(listen.syn_cookies),
+            fast_open: words.fast_open.unwrap_or(listen.fast_open),
+            delivery: words.delivery.unwrap_or(listen.delivery),
+            policy: words.policy.unwrap_or(listen.policy),
+            ..listen
+        })
+    }
 }
 
 impl Listen {
@@ -77,6 +156,7 @@ impl Listen {
             syn_cookies: SynCookies::default(),
             fast_open: 0,
             delivery: Delivery::Handler,
+            policy: AcceptPolicy::default(),
             profile: fourtuple_tcp::Profile::default(),
         }
     }
@@ -120,6 +200,12 @@ impl Listen {
     /// For endpoints instead of the handler.
     pub fn for_endpoints(mut self) -> Self {
         self.delivery = Delivery::Endpoints;
+        self
+    }
+
+    /// With this way to choose among endpoints.
+    pub fn with_policy(mut self, policy: AcceptPolicy) -> Self {
+        self.policy = policy;
         self
     }
 }

@@ -32,6 +32,9 @@ pub(crate) enum Owner {
     Handler,
     /// An endpoint.
     Endpoint(EndpointIndex),
+    /// This endpoint, as soon as it says that it has what the one before knew of it: nobody is told anything until then. Who had it
+    /// before stands in [`Conn::token`].
+    Moving(EndpointIndex),
     /// Nobody any more: the application let go before TCP was done.
     Orphan,
 }
@@ -49,9 +52,10 @@ pub(crate) struct Conn<Q: Queue> {
     pub(crate) armed: u32,
     /// A later entry that still stands in the wheel.
     pub(crate) armed_far: u32,
-    /// The endpoint's token of a connect, or payload bytes that the endpoint may still send without being told.
+    /// The endpoint's token of a connect; while it moves, the endpoint that had it. A handler's: when its timer is due, 0 for none.
     pub(crate) token: u32,
-    /// What the endpoint's payload was charged and it was not yet told to be free again, acknowledged or not.
+    /// What the endpoint's payload was charged and it was not yet told to be free again, acknowledged or not. A handler's: the
+    /// place of its timer's entry and one, 0 for none.
     pub(crate) freed: u32,
     pub(crate) owner: Owner,
     pub(crate) listener: Option<ListenerId>,
@@ -67,6 +71,24 @@ pub(crate) struct Conn<Q: Queue> {
 }
 
 impl<Q: Queue> Conn<Q> {
+    /// The tick at which its handler's timer is due.
+    pub(crate) fn timer(&self) -> Option<u32> {
+        (self.token != 0).then_some(self.token)
+    }
+
+    pub(crate) fn set_timer(&mut self, due: Option<u32>) {
+        self.token = due.map_or(0, |due| due.max(1));
+    }
+
+    /// Where the entry of its handler's timer stands.
+    pub(crate) fn timer_place(&self) -> Option<usize> {
+        (self.freed as usize).checked_sub(1)
+    }
+
+    pub(crate) fn set_timer_place(&mut self, place: Option<usize>) {
+        self.freed = place.map_or(0, |place| place as u32 + 1);
+    }
+
     /// The peer's FIN came and everything before it was taken.
     ///
     /// RFC 9293 §3.10.7.4: who was reset is told so, and not of an end that came before: with what lay unread gone, it would take

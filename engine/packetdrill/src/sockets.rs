@@ -233,7 +233,7 @@ impl State {
             local: bound.map(|bound| bound.ip()).filter(|ip| !ip.is_unspecified()),
             local_port: bound.map(|bound| bound.port()).filter(|port| *port != 0),
             profile: Some(profile),
-            fast_open: false,
+            ..ConnectOptions::default()
         };
         let id = self
             .stepped

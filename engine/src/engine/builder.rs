@@ -37,8 +37,8 @@ pub struct Builder {
 impl Builder {
     pub(super) fn new(config: Config) -> Self {
         Self {
+            listens: config.listen.clone(),
             config,
-            listens: Vec::new(),
         }
     }
 

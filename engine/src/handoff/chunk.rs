@@ -2,15 +2,15 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use fourtuple_nic::Queue;
-use fourtuple_wire::Received;
+use fourtuple_nic::{Queue, RxBuf};
+use fourtuple_wire::{Payload, Received};
 
-use super::home::{Home, Homecoming};
+use super::home::{Buffer, Home, Homecoming};
 use crate::ConnId;
 use crate::attach::PortQueue;
-use crate::buffer::RxChunk;
+use crate::buffer::{RxChunk, TxChunk};
 
 /// Bytes that were received, in order and read-only: a buffer of the NIC, lent without a copy.
 ///
@@ -33,8 +33,49 @@ enum Held<Q: Queue> {
         buffer: Option<RxChunk<Q::Rx>>,
         home: Arc<Home<Q>>,
     },
+    /// Registered memory that the application filled; `None` only once it was taken out.
+    Filled {
+        id: ConnId,
+        buffer: Option<RxChunk<Q::Rx>>,
+        home: Arc<Home<Q>>,
+    },
+    /// A part of one that was split.
+    Part {
+        bytes: TxChunk<Q::Shared>,
+        whole: Arc<Whole<Q>>,
+    },
     /// The application's own, because the endpoint had to make room.
     Copied { bytes: Vec<u8>, read: usize },
+}
+
+/// A buffer whose parts are held one by one: it goes home behind the last of them, which is dropped before this.
+struct Whole<Q: Queue> {
+    id: ConnId,
+    /// Only ever taken out; the lock lets parts lie with several threads.
+    shared: Mutex<Option<TxChunk<Q::Shared>>>,
+    home: Arc<Home<Q>>,
+}
+
+impl<Q: Queue> Drop for Whole<Q> {
+    fn drop(&mut self) {
+        let shared = self.shared.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shared) = shared.take() {
+            self.home.receive(Homecoming {
+                id: self.id,
+                buffer: Buffer::Shared(shared),
+            });
+        }
+    }
+}
+
+/// What is taken out of a chunk to be sent.
+pub(super) enum Taken<Q: Queue> {
+    /// The buffer, and the connection it came from; it does not go home by the chunk any more.
+    Buffer(ConnId, RxChunk<Q::Rx>),
+    /// A part of one, which goes home by itself.
+    Part(TxChunk<Q::Shared>),
+    /// One that was blank.
+    Filled(RxChunk<Q::Rx>),
 }
 
 impl<Q: Queue> Chunk<Q> {
@@ -46,6 +87,23 @@ impl<Q: Queue> Chunk<Q> {
         })
     }
 
+    /// A blank buffer, for this connection or another of its worker.
+    pub(super) fn blank(id: ConnId, buffer: RxChunk<Q::Rx>, home: Arc<Home<Q>>) -> Self {
+        Self(Held::Filled {
+            id,
+            buffer: Some(buffer),
+            home,
+        })
+    }
+
+    /// Writes behind what is there, where the buffer was blank; how much fitted.
+    pub(super) fn append(&mut self, bytes: &[u8]) -> usize {
+        match &mut self.0 {
+            Held::Filled { buffer, .. } => buffer.as_mut().map_or(0, |buffer| buffer.0.append(bytes)),
+            Held::Lent { .. } | Held::Part { .. } | Held::Copied { .. } => 0,
+        }
+    }
+
     pub(super) fn copied(bytes: Vec<u8>, read: usize) -> Self {
         Self(Held::Copied { bytes, read })
     }
@@ -53,11 +111,12 @@ impl<Q: Queue> Chunk<Q> {
     /// Takes `count` bytes off the front; all of them when there are fewer.
     pub fn advance(&mut self, count: usize) {
         match &mut self.0 {
-            Held::Lent { buffer, .. } => {
+            Held::Lent { buffer, .. } | Held::Filled { buffer, .. } => {
                 if let Some(buffer) = buffer {
                     buffer.trim_front(count);
                 }
             }
+            Held::Part { bytes, .. } => *bytes = bytes.slice(count..bytes.len()),
             Held::Copied { bytes, read } => *read = read.saturating_add(count).min(bytes.len()),
         }
     }
@@ -65,27 +124,102 @@ impl<Q: Queue> Chunk<Q> {
     /// Keeps the first `len` bytes; all of them when there are fewer.
     pub fn truncate(&mut self, len: usize) {
         match &mut self.0 {
-            Held::Lent { buffer, .. } => {
+            Held::Lent { buffer, .. } | Held::Filled { buffer, .. } => {
                 if let Some(buffer) = buffer {
                     buffer.truncate(len);
                 }
             }
+            Held::Part { bytes, .. } => *bytes = bytes.slice(0..len),
             Held::Copied { bytes, read } => bytes.truncate(read.saturating_add(len)),
         }
+    }
+
+    /// Takes the first `at` bytes off into a chunk of their own (all of them when there are fewer), without a copy: the parts share
+    /// the buffer, each may be sent on or dropped on any thread, and it goes home behind the last.
+    ///
+    /// ```no_run
+    /// # fn route(from: &fourtuple::Stream, head_to: &fourtuple::Stream, body_to: &fourtuple::Stream) -> Result<(), Box<dyn std::error::Error>> {
+    /// # let second = std::time::Duration::from_secs(1);
+    /// if let Some(mut chunk) = from.recv(second)? {
+    ///     let head = chunk.split_to(16);
+    ///     head_to.send_chunk(head, second)?;
+    ///     body_to.send_chunk(chunk, second)?;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    #[must_use = "what is not used is lost"]
+    pub fn split_to(&mut self, at: usize) -> Self {
+        let rest = self.split_off(at);
+        std::mem::replace(self, rest)
+    }
+
+    /// Takes what is behind the first `at` bytes off into a chunk of its own; else as [`split_to`](Self::split_to).
+    #[must_use = "what is not used is lost"]
+    pub fn split_off(&mut self, at: usize) -> Self {
+        self.share();
+        match &mut self.0 {
+            // Its buffer was taken out: there are no bytes.
+            Held::Lent { .. } => Self::copied(Vec::new(), 0),
+            // What was filled here is small, and its buffer's way home is another.
+            Held::Filled { buffer, .. } => {
+                let rest = buffer.as_mut().and_then(|buffer| {
+                    let rest = buffer.bytes().get(at..)?.to_vec();
+                    buffer.truncate(at);
+                    Some(rest)
+                });
+                Self::copied(rest.unwrap_or_default(), 0)
+            }
+            Held::Part { bytes, whole } => {
+                let rest = bytes.slice(at..bytes.len());
+                *bytes = bytes.slice(0..at);
+                Self(Held::Part {
+                    bytes: rest,
+                    whole: Arc::clone(whole),
+                })
+            }
+            Held::Copied { bytes, read } => {
+                let at = read.saturating_add(at).min(bytes.len());
+                Self::copied(bytes.split_off(at), 0)
+            }
+        }
+    }
+
+    /// Makes a buffer that is lent whole one of parts.
+    fn share(&mut self) {
+        let Held::Lent { id, buffer, home } = &mut self.0 else {
+            return;
+        };
+        let Some(buffer) = buffer.take() else { return };
+        let shared = buffer.into_payload();
+        let bytes = shared.clone();
+        let whole = Whole {
+            id: *id,
+            shared: Mutex::new(Some(shared)),
+            home: Arc::clone(home),
+        };
+        self.0 = Held::Part {
+            bytes,
+            whole: Arc::new(whole),
+        };
     }
 
     /// It is lent by this worker through this home.
     pub(super) fn is_from(&self, home: &Arc<Home<Q>>, worker: u16) -> bool {
         match &self.0 {
-            Held::Lent { id, home: own, .. } => Arc::ptr_eq(own, home) && id.worker() == worker,
+            Held::Lent { id, home: own, .. } | Held::Filled { id, home: own, .. } => {
+                Arc::ptr_eq(own, home) && id.worker() == worker
+            }
+            Held::Part { whole, .. } => Arc::ptr_eq(&whole.home, home) && whole.id.worker() == worker,
             Held::Copied { .. } => false,
         }
     }
 
-    /// The buffer and the connection it came from; it does not go home by this chunk any more.
-    pub(super) fn take(&mut self) -> Option<(ConnId, RxChunk<Q::Rx>)> {
+    /// What is to be sent of it.
+    pub(super) fn take(&mut self) -> Option<Taken<Q>> {
         match &mut self.0 {
-            Held::Lent { id, buffer, .. } => buffer.take().map(|buffer| (*id, buffer)),
+            Held::Lent { id, buffer, .. } => buffer.take().map(|buffer| Taken::Buffer(*id, buffer)),
+            Held::Filled { buffer, .. } => buffer.take().map(Taken::Filled),
+            Held::Part { bytes, .. } => Some(Taken::Part(bytes.clone())),
             Held::Copied { .. } => None,
         }
     }
@@ -96,10 +230,14 @@ impl<Q: Queue> Unpin for Chunk<Q> {}
 
 impl<Q: Queue> Drop for Chunk<Q> {
     fn drop(&mut self) {
-        if let Held::Lent { id, buffer, home } = &mut self.0
-            && let Some(chunk) = buffer.take()
-        {
-            home.receive(Homecoming { id: *id, chunk });
+        let (id, buffer, home) = match &mut self.0 {
+            Held::Lent { id, buffer, home } => (id, buffer.take().map(Buffer::Lent), home),
+            Held::Filled { id, buffer, home } => (id, buffer.take().map(Buffer::Blank), home),
+            // The whole goes home by itself.
+            Held::Part { .. } | Held::Copied { .. } => return,
+        };
+        if let Some(buffer) = buffer {
+            home.receive(Homecoming { id: *id, buffer });
         }
     }
 }
@@ -109,7 +247,10 @@ impl<Q: Queue> Deref for Chunk<Q> {
 
     fn deref(&self) -> &[u8] {
         match &self.0 {
-            Held::Lent { buffer, .. } => buffer.as_ref().map(Received::bytes).unwrap_or_default(),
+            Held::Lent { buffer, .. } | Held::Filled { buffer, .. } => {
+                buffer.as_ref().map(Received::bytes).unwrap_or_default()
+            }
+            Held::Part { bytes, .. } => bytes.bytes(),
             Held::Copied { bytes, read } => bytes.get(*read..).unwrap_or_default(),
         }
     }

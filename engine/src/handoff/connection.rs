@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use fourtuple_nic::Queue;
+use fourtuple_tcp::Status;
 use fourtuple_wire::{FourTuple, Received};
 
 use super::readiness::{News, Watch};
@@ -41,13 +42,26 @@ impl<Q: Queue> Piece<Q> {
     }
 }
 
+/// How far a connection has come on its way to another endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moving {
+    /// The worker was asked.
+    Asked,
+    /// The other endpoint is gone.
+    Refused,
+}
+
 /// One connection, from the message that opened it until its stream is dropped.
 pub(super) struct Connection<Q: Queue> {
     pub(super) tuple: FourTuple,
     /// Bytes that may be sent now. The last chunk may be charged more than there was: then it is below zero for a while.
     pub(super) credit: i64,
-    /// All the credit there can be: what it had at first.
+    /// All the credit there can be: what it had at first, or less when the application set a mark.
     pub(super) whole_credit: i64,
+    /// What it had at first.
+    pub(super) granted: i64,
+    /// Who waits for room is told when no more than this is queued.
+    pub(super) low_mark: i64,
     /// Received and unread, in order.
     pub(super) unread: VecDeque<Piece<Q>>,
     /// Bytes received since it was opened, read or not.
@@ -76,6 +90,13 @@ pub(super) struct Connection<Q: Queue> {
     pub(super) starved: bool,
     /// Its credit when it was last told that there is some of that: others may be faster.
     pub(super) fed_at: Option<i64>,
+    /// Buffer space of chunks in the application's hands.
+    pub(super) out: u32,
+    pub(super) moving: Option<Moving>,
+    /// What its worker told last of it, if it was asked.
+    pub(super) seen: Option<Status>,
+    /// The worker was asked and has not answered.
+    pub(super) looking: bool,
 }
 
 impl<Q: Queue> Connection<Q> {
@@ -84,6 +105,8 @@ impl<Q: Queue> Connection<Q> {
             tuple,
             credit: i64::from(credit),
             whole_credit: i64::from(credit),
+            granted: i64::from(credit),
+            low_mark: i64::MAX,
             unread: VecDeque::new(),
             delivered: 0,
             urgent_end: 0,
@@ -98,7 +121,45 @@ impl<Q: Queue> Connection<Q> {
             blocked: false,
             starved: false,
             fed_at: None,
+            out: 0,
+            moving: None,
+            seen: None,
+            looking: false,
         }
+    }
+
+    /// At most `high` may be queued from now on; who waits for room is told at `low`.
+    pub(super) fn set_marks(&mut self, low: u32, high: u32) {
+        let high = i64::from(high).clamp(1, self.granted.max(1));
+        // What is queued beyond it already makes the credit negative for a while.
+        self.credit += high - self.whole_credit;
+        self.whole_credit = high;
+        self.low_mark = i64::from(low);
+    }
+
+    /// As another endpoint gets it: nobody there waits for anything yet.
+    pub(super) fn departing(self) -> Self {
+        Self {
+            watch: Watch::default(),
+            blocked: false,
+            starved: false,
+            fed_at: None,
+            listed: false,
+            out: 0,
+            moving: None,
+            seen: None,
+            looking: false,
+            ..self
+        }
+    }
+
+    /// Bytes of the endpoint's own memory that hold what is unread.
+    pub(super) fn copied(&self) -> usize {
+        let held = |piece: &Piece<Q>| match piece {
+            Piece::Lent(_) => 0,
+            Piece::Copied { bytes, .. } => bytes.len(),
+        };
+        self.unread.iter().map(held).sum()
     }
 
     /// What of it could be told now. The worker is there unless `stopped`.

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 
 use fourtuple_nic::Queue;
@@ -17,8 +17,10 @@ use super::accept::Accepting;
 use super::connection::{Connection, Piece};
 use super::endpoint::Opening;
 use super::estate::Estate;
+use super::handle::{EndpointHandle, Inbox};
 use super::home::Home;
-use super::protocol::{Command, Event, Opened};
+use super::moving::HandedOver;
+use super::protocol::{Command, EndpointNumber, Event, Opened};
 use super::readiness::{CLOSED, READABLE, Readiness, Source, WRITABLE};
 use super::receiving::RELEASE_STEPS;
 use super::rings::{EndpointEnd, EndpointLimits, Presence, Return, WorkerEnd, rings};
@@ -46,7 +48,14 @@ pub(crate) struct EndpointCore<Q: Queue> {
     pub(super) limits: EndpointLimits,
     /// Bytes that were sent from the application's memory and so copied, since start.
     pub(super) tx_copied_bytes: u64,
-    presence: Arc<Presence>,
+    pub(super) presence: Arc<Presence>,
+    /// Where other endpoints put connections.
+    pub(super) inbox: Arc<Inbox<Q>>,
+    pub(super) handed: HandedOver,
+    /// Connections that are to go to another endpoint as soon as their workers have answered, and with which mark.
+    pub(super) departing: Map<ConnId, (EndpointHandle<Q>, u64)>,
+    /// Connections that went to others while the application held chunks of theirs: the space of those.
+    pub(super) moved_away: Map<ConnId, u32>,
     /// Connections with released space that is not told.
     pub(super) to_release: VecDeque<ConnId>,
     pub(super) steps_since_release: u32,
@@ -72,9 +81,13 @@ pub(crate) fn pair<Q: Queue>(
     endpoint: Arc<Sleeper>,
     estates: Sender<Estate<Q>>,
 ) -> (EndpointCore<Q>, Vec<WorkerEnd<Q>>) {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
     let presence = Arc::new(Presence {
+        number: EndpointNumber(NEXT.fetch_add(1, Ordering::Relaxed)),
         sleeper: Arc::clone(&endpoint),
         load: AtomicU32::new(0),
+        handed: AtomicU32::new(0),
+        handed_limit: limits.handed.max(1),
     });
     let (worker_ends, ends): (Vec<_>, Vec<_>) = workers
         .iter()
@@ -87,10 +100,17 @@ pub(crate) fn pair<Q: Queue>(
         next_token: 0,
         next_worker: 0,
         owed_opened: vec![0; ends.len()],
-        home: Arc::new(Home::new(limits.lent.max(1) as usize * ends.len(), endpoint)),
+        home: Arc::new(Home::new(
+            (limits.lent.max(1) + limits.blanks.max(1)) as usize * ends.len(),
+            endpoint,
+        )),
         limits: *limits,
         tx_copied_bytes: 0,
         presence,
+        inbox: Arc::new(Inbox::new()),
+        handed: HandedOver::default(),
+        departing: Map::default(),
+        moved_away: Map::default(),
         to_release: VecDeque::new(),
         steps_since_release: 0,
         unread_lent: vec![0; ends.len()],
@@ -113,6 +133,7 @@ impl<Q: Queue> EndpointCore<Q> {
             moved += self.take_in(worker);
         }
         moved += self.send_home();
+        moved += self.take_arrivals();
         for worker in 0..self.ends.len() {
             let urgent = self.ends[worker].urgent_len();
             self.ends[worker].settle();
@@ -147,7 +168,7 @@ impl<Q: Queue> EndpointCore<Q> {
 
     /// A step would find something to do.
     pub(super) fn has_news(&self) -> bool {
-        !self.home.is_empty() || self.ends.iter().any(EndpointEnd::has_news)
+        !self.home.is_empty() || self.inbox.has_arrived() || self.ends.iter().any(EndpointEnd::has_news)
     }
 
     /// Wakes the workers that were told something since the last time.
@@ -198,6 +219,7 @@ impl<Q: Queue> EndpointCore<Q> {
         for worker in 0..self.ends.len() {
             self.take_in(worker);
         }
+        self.settle_moves();
         let ids: Vec<_> = self.connections.keys().copied().collect();
         for id in ids {
             self.let_go(id, |unread| Command::Close { id, unread });
@@ -208,6 +230,7 @@ impl<Q: Queue> EndpointCore<Q> {
         }
         self.accepting.clear();
         self.readiness.tell_stepped();
+        self.tell_handed(CLOSED);
         // Who waits for an answer finds that there is none to come.
         for (token, opening) in &mut self.connects {
             self.readiness
@@ -253,8 +276,19 @@ impl<Q: Queue> EndpointCore<Q> {
     }
 
     fn on_opened(&mut self, worker: usize, opened: Opened) {
-        self.owed_opened[worker] = self.owed_opened[worker].saturating_sub(1);
+        if !matches!(opened, Opened::Handed { .. }) {
+            self.owed_opened[worker] = self.owed_opened[worker].saturating_sub(1);
+        }
         match opened {
+            Opened::Handed {
+                id,
+                tuple,
+                mark,
+                credit,
+            } => {
+                self.open(id, tuple, credit);
+                self.on_handed(id, mark);
+            }
             Opened::Accepted {
                 id,
                 tuple,
@@ -277,7 +311,9 @@ impl<Q: Queue> EndpointCore<Q> {
                 }
             }
             Opened::ConnectRefused { token, why } => {
-                self.on_connect_answered(token, Err(StreamError::Connect(why)));
+                if !self.ask_next_worker(token, why) {
+                    self.on_connect_answered(token, Err(StreamError::Connect(why)));
+                }
             }
             Opened::ConnectFailed { token, why } => {
                 self.on_connect_answered(token, Err(StreamError::Connection(why)));
@@ -310,8 +346,13 @@ impl<Q: Queue> EndpointCore<Q> {
                 if let Some(connection) = self.connections.get_mut(&id) {
                     connection.credit += i64::from(count);
                     connection.whole_credit = connection.whole_credit.max(connection.credit);
+                    connection.granted = connection.granted.max(connection.credit);
                     // Who waits for what all share is told when that is there.
-                    if connection.blocked && !connection.starved && connection.credit > 0 {
+                    if connection.blocked
+                        && !connection.starved
+                        && connection.credit > 0
+                        && connection.whole_credit - connection.credit <= connection.low_mark
+                    {
                         connection.blocked = false;
                         self.readiness
                             .tell(Source::Stream(id), &mut connection.watch, WRITABLE);
@@ -335,6 +376,13 @@ impl<Q: Queue> EndpointCore<Q> {
                         .tell(Source::Stream(id), &mut connection.watch, READABLE);
                 }
             }
+            Event::Moved(id, there) => self.on_moved(id, there),
+            Event::Seen(id, status) => {
+                if let Some(connection) = self.connections.get_mut(&id) {
+                    connection.looking = false;
+                    connection.seen = *status;
+                }
+            }
             Event::Ended(id, outcome) => {
                 if let Some(connection) = self.connections.get_mut(&id) {
                     connection.ended = Some(outcome);
@@ -348,7 +396,7 @@ impl<Q: Queue> EndpointCore<Q> {
     fn send_home(&mut self) -> usize {
         let mut count = 0;
         while let Some(homecoming) = self.home.pop() {
-            self.take_back(homecoming.id, homecoming.chunk);
+            self.take_home(homecoming.id, homecoming.buffer);
             count += 1;
         }
         count
@@ -359,6 +407,9 @@ impl<Q: Queue> EndpointCore<Q> {
             return;
         };
         self.readiness.forget(&mut connection.watch);
+        if connection.moving.is_some() {
+            self.departing.remove(&id);
+        }
         self.sweep_ready();
         let unread = connection.discarded || !connection.unread.is_empty();
         for piece in connection.unread {

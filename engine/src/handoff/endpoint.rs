@@ -18,8 +18,9 @@ use super::rings::Order;
 use super::stream::{Stream, StreamError};
 use crate::ConnId;
 use crate::attach::PortQueue;
-use crate::error::ApiMisuse;
+use crate::error::{ApiMisuse, ConnectError};
 use crate::idle::Sleeper;
+use crate::shard::ConnectOptions;
 
 /// An application's end of the rings to and from every worker.
 ///
@@ -162,6 +163,57 @@ impl<Q: Queue> Endpoint<Q> {
             token,
         };
         connecting.wait(timeout.saturating_sub(start.elapsed()))
+    }
+
+    /// Opens a connection as `options` say; else as [`connect`](Self::connect).
+    ///
+    /// A port of our own belongs to one worker, by the four-tuple: each is asked until one can have it.
+    ///
+    /// ```no_run
+    /// # fn from_port_20(endpoint: &fourtuple::Endpoint) -> Result<fourtuple::Stream, fourtuple::StreamError> {
+    /// let options = fourtuple::ConnectOptions { local_port: Some(20), ..Default::default() };
+    /// endpoint.connect_with(([10, 99, 0, 1], 80).into(), &options, std::time::Duration::from_secs(5))
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect); [`ConnectError::AddressInUse`] when no worker can have the port.
+    pub fn connect_with(
+        &self,
+        remote: SocketAddr,
+        options: &ConnectOptions,
+        timeout: Duration,
+    ) -> Result<Stream<Q>, StreamError> {
+        let start = std::time::Instant::now();
+        let token = self
+            .shared
+            .wait_until(timeout, |core| {
+                settled(core.start_connect_with(remote, Some(options)))
+            })
+            .unwrap_or(Err(StreamError::NotYet))?;
+        let connecting = Connecting {
+            shared: Arc::clone(&self.shared),
+            token,
+        };
+        connecting.wait(timeout.saturating_sub(start.elapsed()))
+    }
+
+    /// Begins to open a connection as `options` say, without waiting.
+    ///
+    /// # Errors
+    /// [`StreamError::NotYet`] when no more can be begun now.
+    pub fn start_connect_with(
+        &self,
+        remote: SocketAddr,
+        options: &ConnectOptions,
+    ) -> Result<Connecting<Q>, StreamError> {
+        let token = self
+            .shared
+            .with(|core| core.start_connect_with(remote, Some(options)))?;
+        Ok(Connecting {
+            shared: Arc::clone(&self.shared),
+            token,
+        })
     }
 
     /// Begins to open a connection, without waiting.
@@ -308,6 +360,16 @@ const READY: usize = 64;
 pub(super) struct Opening {
     connect: Connect,
     pub(super) watch: Watch,
+    /// Who else may be asked, when this worker can't have the port.
+    elsewhere: Option<Elsewhere>,
+}
+
+/// A connect with a port of its own, which one worker can have.
+struct Elsewhere {
+    remote: SocketAddr,
+    options: ConnectOptions,
+    /// Workers that were not asked.
+    left: usize,
 }
 
 impl Opening {
@@ -334,14 +396,31 @@ pub(super) enum Connect {
 impl<Q: Queue> EndpointCore<Q> {
     /// Asks the next worker that can take it.
     pub(super) fn start_connect(&mut self, remote: SocketAddr) -> Result<u32, StreamError> {
+        self.start_connect_with(remote, None)
+    }
+
+    fn start_connect_with(
+        &mut self,
+        remote: SocketAddr,
+        options: Option<&ConnectOptions>,
+    ) -> Result<u32, StreamError> {
         if self.ends.iter().all(|end| end.stopped) {
             return Err(StreamError::Misuse(ApiMisuse::Stopped));
         }
         let token = self.next_token;
-        for _ in 0..self.ends.len() {
-            let worker = self.next_worker % self.ends.len();
-            self.next_worker = worker + 1;
-            let command = Command::Connect { token, remote };
+        let beside = options
+            .and_then(|options| options.beside)
+            .map(|id| usize::from(id.worker()));
+        for _ in 0..if beside.is_some() { 1 } else { self.ends.len() } {
+            let worker = beside.unwrap_or(self.next_worker) % self.ends.len();
+            if beside.is_none() {
+                self.next_worker = worker + 1;
+            }
+            let command = Command::Connect {
+                token,
+                remote,
+                options: options.cloned().map(Box::new),
+            };
             if self.ends[worker].stopped
                 || self.owed_opened[worker] >= self.limits.opened()
                 || self.ends[worker].push(Order::Command(command)).is_err()
@@ -353,11 +432,42 @@ impl<Q: Queue> EndpointCore<Q> {
             let opening = Opening {
                 connect: Connect::Asked { worker },
                 watch: Watch::default(),
+                elsewhere: options
+                    .filter(|options| options.local_port.is_some() && beside.is_none())
+                    .map(|options| Elsewhere {
+                        remote,
+                        options: options.clone(),
+                        left: self.ends.len() - 1,
+                    }),
             };
             self.connects.insert(token, opening);
             return Ok(token);
         }
         Err(StreamError::NotYet)
+    }
+
+    /// This worker can't have the port that was asked for: `true` when another was asked.
+    pub(super) fn ask_next_worker(&mut self, token: u32, why: ConnectError) -> bool {
+        let Some(opening) = self.connects.get_mut(&token) else {
+            return false;
+        };
+        let (Connect::Asked { worker }, Some(elsewhere)) = (&mut opening.connect, &mut opening.elsewhere)
+        else {
+            return false;
+        };
+        if why != ConnectError::AddressInUse || elsewhere.left == 0 {
+            return false;
+        }
+        elsewhere.left -= 1;
+        *worker = (*worker + 1) % self.ends.len();
+        let command = Command::Connect {
+            token,
+            remote: elsewhere.remote,
+            options: Some(Box::new(elsewhere.options.clone())),
+        };
+        self.owed_opened[*worker] += 1;
+        self.ends[*worker].urge(command);
+        true
     }
 
     fn connect_answer(&mut self, token: u32) -> Result<(ConnId, FourTuple), StreamError> {

@@ -31,7 +31,7 @@ impl<Q: Queue> Estate<Q> {
     pub(crate) fn step(&mut self) -> bool {
         while let Some(homecoming) = self.home.pop() {
             if let Some(end) = self.ends.get_mut(usize::from(homecoming.id.worker())) {
-                end.give_back(Return::Lent(homecoming.chunk));
+                end.give_back(Return::of(homecoming.buffer));
             }
         }
         let mut settled = true;
@@ -59,11 +59,14 @@ fn wind_up<Q: Queue>(end: &mut EndpointEnd<Q>) -> bool {
                 end.give_back(Return::Lent(chunk));
                 end.lost(id);
             }
+            // A connection that was about to move was closed when its endpoint was dropped.
             Event::Writable(..)
             | Event::Urgent(..)
             | Event::Trouble(..)
             | Event::PeerClosed(_)
-            | Event::Ended(..) => {}
+            | Event::Ended(..)
+            | Event::Moved(..)
+            | Event::Seen(..) => {}
         }
     }
     if popped {

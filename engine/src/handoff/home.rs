@@ -9,17 +9,40 @@ use std::sync::Arc;
 
 use crossbeam::queue::ArrayQueue;
 use fourtuple_nic::Queue;
+use fourtuple_wire::{Payload, Received};
 
 use crate::ConnId;
-use crate::buffer::RxChunk;
+use crate::buffer::{RxChunk, TxChunk};
 use crate::idle::Sleeper;
+
+/// A buffer that was lent.
+pub(super) enum Buffer<Q: Queue> {
+    /// As it was.
+    Lent(RxChunk<Q::Rx>),
+    /// The application split it.
+    Shared(TxChunk<Q::Shared>),
+    /// It was given blank, and what was written to it is not to be sent.
+    Blank(RxChunk<Q::Rx>),
+}
+
+impl<Q: Queue> Buffer<Q> {
+    /// Bytes of pool memory that are charged to a receive window.
+    pub(super) fn space(&self) -> usize {
+        match self {
+            Self::Lent(chunk) => chunk.space(),
+            Self::Shared(chunk) => chunk.space(),
+            // No window is charged for it.
+            Self::Blank(_) => 0,
+        }
+    }
+}
 
 /// A buffer that nobody reads any more.
 pub(super) struct Homecoming<Q: Queue> {
     /// The connection that it was received on.
     pub(super) id: ConnId,
     /// The buffer.
-    pub(super) chunk: RxChunk<Q::Rx>,
+    pub(super) buffer: Buffer<Q>,
 }
 
 /// The place.

@@ -17,10 +17,10 @@ use fourtuple_nic::Queue;
 
 use super::credit::Credits;
 use super::lend::Lends;
-use super::protocol::{Command, EndpointIndex, Event, Opened};
+use super::protocol::{Command, EndpointIndex, EndpointNumber, Event, Opened};
 use super::rings::WorkerEnd;
 use super::slot::{Place, Slot, Waits};
-use crate::listener::ListenerId;
+use crate::listener::{AcceptPolicy, ListenerId};
 
 /// Bounds of a worker's hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,7 +190,9 @@ impl<Q: Queue> Hub<Q> {
             | Event::Urgent(..)
             | Event::Trouble(..)
             | Event::PeerClosed(_)
-            | Event::Ended(..) => false,
+            | Event::Ended(..)
+            | Event::Moved(..)
+            | Event::Seen(..) => false,
         };
         if lends && !self.lends.may_lend(&slot.lent) {
             self.lend_refused += 1;
@@ -210,12 +212,30 @@ impl<Q: Queue> Hub<Q> {
         Ok(())
     }
 
-    /// Takes a credit for this listener, of the endpoint with the fewest connections.
-    pub(crate) fn take_credit(&mut self, listener: ListenerId) -> Option<EndpointIndex> {
+    /// Where this endpoint is, if it is there.
+    pub(crate) fn place_of(&self, number: EndpointNumber) -> Option<EndpointIndex> {
+        let lives = |slot: &Slot<Q>| {
+            let end = slot.end.as_ref().filter(|_| slot.place == Place::Live);
+            end.is_some_and(|end| end.presence.number == number)
+        };
+        let at = self.slots[..self.used].iter().position(lives)?;
+        Some(EndpointIndex(at as u16))
+    }
+
+    /// Takes a credit for this listener, of the endpoint that is to have the next connection.
+    pub(crate) fn take_credit(
+        &mut self,
+        listener: ListenerId,
+        policy: AcceptPolicy,
+    ) -> Option<EndpointIndex> {
         let Self {
-            credits, slots, used, ..
+            worker,
+            credits,
+            slots,
+            used,
+            ..
         } = self;
-        credits.take(listener, *used, |endpoint| {
+        credits.take(listener, policy, *worker, *used, |endpoint| {
             slots.get(usize::from(endpoint.0)).map_or(u32::MAX, Slot::load)
         })
     }

@@ -20,7 +20,8 @@
 //! | readiness | what became ready of what is watched, by threads and by tasks |
 //! | tasks | what tasks ask for beside it (feature `async`) |
 //! | parking | calls that wait, and the lock between an endpoint's threads |
-//! | endpoint, accept, stream, chunk | what applications hold |
+//! | endpoint, accept, stream, chunk, tx_buffer | what applications hold |
+//! | handle, moving | an endpoint's name, and connections that others give it |
 //! | home, estate | how buffers come back, also after their endpoint |
 //!
 //! What is not here: TCP, the table of connections, the list of connections whose events did not fit (the shard's).
@@ -32,9 +33,11 @@ mod core;
 mod credit;
 mod endpoint;
 mod estate;
+mod handle;
 mod home;
 mod hub;
 mod lend;
+mod moving;
 mod parking;
 mod protocol;
 mod readiness;
@@ -45,6 +48,7 @@ mod slot;
 mod stream;
 #[cfg(feature = "async")]
 mod tasks;
+mod tx_buffer;
 
 #[cfg(test)]
 mod testing;
@@ -54,14 +58,17 @@ mod tests;
 pub use accept::Listener;
 pub use chunk::Chunk;
 pub use endpoint::{Connecting, Endpoint};
+pub use handle::EndpointHandle;
+pub use moving::{Handed, Unmoved};
 pub use readiness::{Interest, Ready, Token};
 pub use rings::EndpointLimits;
 pub use stream::{Stream, StreamError, Unsent};
+pub use tx_buffer::TxBuffer;
 
 pub(crate) use core::pair;
 pub(crate) use estate::Estate;
 pub(crate) use hub::{Hub, HubLimits};
 #[cfg(feature = "async")]
 pub(crate) use parking::Driven;
-pub(crate) use protocol::{Command, EndpointIndex, Event, Opened};
+pub(crate) use protocol::{Command, EndpointIndex, EndpointNumber, Event, Opened};
 pub(crate) use rings::WorkerEnd;

@@ -10,6 +10,7 @@
 //! ```
 
 use fourtuple_nic::Queue;
+use fourtuple_tcp::Status;
 use fourtuple_wire::FourTuple;
 
 use crate::ConnId;
@@ -18,10 +19,15 @@ use crate::error::{ConnectError, ConnectionError};
 use crate::handler::Trouble;
 use crate::listener::ListenerId;
 use crate::options::Change;
+use crate::shard::ConnectOptions;
 
 /// An endpoint as one worker numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct EndpointIndex(pub(crate) u16);
+
+/// An endpoint as all workers know it: no other of this process has or had it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct EndpointNumber(pub(crate) u64);
 
 /// From the worker: something happened to a connection of this endpoint.
 #[derive(Debug)]
@@ -38,6 +44,10 @@ pub(crate) enum Event<Q: Queue> {
     PeerClosed(ConnId),
     /// The connection is gone and its name void. Chunks that were lent stay readable.
     Ended(ConnId, Result<(), ConnectionError>),
+    /// The answer to `Move`. `true`: nothing more comes of this connection, it is another endpoint's. `false`: that is not there.
+    Moved(ConnId, bool),
+    /// The answer to `Look`, in the memory that came with it.
+    Seen(ConnId, Box<Option<Status>>),
 }
 
 /// From the worker: a connection that belongs to this endpoint from now on.
@@ -48,6 +58,13 @@ pub(crate) enum Opened {
         id: ConnId,
         tuple: FourTuple,
         listener: ListenerId,
+        credit: u32,
+    },
+    /// The handler gave it away, with a number.
+    Handed {
+        id: ConnId,
+        tuple: FourTuple,
+        mark: u64,
         credit: u32,
     },
     /// The connect with this token succeeded.
@@ -84,7 +101,15 @@ pub(crate) enum Command<Q: Queue> {
     Connect {
         token: u32,
         remote: std::net::SocketAddr,
+        /// The defaults when `None`.
+        options: Option<Box<ConnectOptions>>,
     },
+    /// Give this connection to that endpoint; answered by `Moved`.
+    Move { id: ConnId, to: EndpointNumber },
+    /// What there is to know of a connection that moved is here: go on.
+    Take(ConnId),
+    /// What TCP knows of it; answered by `Seen`.
+    Look(ConnId, Box<Option<Status>>),
     /// So many more connections of this listener may be delivered to this endpoint.
     Credit(ListenerId, u32),
 }

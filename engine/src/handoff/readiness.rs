@@ -135,6 +135,8 @@ pub(super) enum Source {
     Listener(ListenerId),
     /// By its token.
     Connect(u32),
+    /// Connections that others hand over.
+    Handed,
 }
 
 /// Who waits for one source.
@@ -352,6 +354,7 @@ impl<Q: Queue> EndpointCore<Q> {
                 .map(|connection| &mut connection.watch),
             Source::Listener(id) => self.accepting_mut(id).map(|accepting| &mut accepting.watch),
             Source::Connect(token) => self.connects.get_mut(&token).map(|opening| &mut opening.watch),
+            Source::Handed => Some(&mut self.handed.watch),
         }
     }
 
@@ -379,6 +382,7 @@ impl<Q: Queue> EndpointCore<Q> {
             for accepting in accepting {
                 accepting.tell(readiness, CLOSED);
             }
+            self.tell_handed(CLOSED);
         }
     }
 }

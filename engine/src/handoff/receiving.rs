@@ -11,6 +11,7 @@ use fourtuple_wire::Received;
 use super::chunk::Chunk;
 use super::connection::Piece;
 use super::core::EndpointCore;
+use super::home::Buffer;
 use super::protocol::Command;
 use super::rings::{Order, Return};
 use super::stream::StreamError;
@@ -29,10 +30,13 @@ impl<Q: Queue> EndpointCore<Q> {
     /// What is there to be read: `None` is the end of file.
     pub(super) fn receive(&mut self, id: ConnId) -> Result<Option<Chunk<Q>>, StreamError> {
         if self.may_read(id)? {
-            let piece = self
-                .connections
-                .get_mut(&id)
-                .and_then(|connection| connection.unread.pop_front());
+            let piece = self.connections.get_mut(&id).and_then(|connection| {
+                let piece = connection.unread.pop_front();
+                if let Some(Piece::Lent(chunk)) = &piece {
+                    connection.out += chunk.space() as u32;
+                }
+                piece
+            });
             return Ok(piece.map(|piece| self.hand_out(id, piece)));
         }
         Ok(None)
@@ -77,9 +81,16 @@ impl<Q: Queue> EndpointCore<Q> {
 
     /// Gives back space of the receive window.
     pub(super) fn release(&mut self, id: ConnId, space: u32) {
+        self.release_from(id, space, 0);
+    }
+
+    /// The same, of which so much was in the application's hands.
+    pub(super) fn release_from(&mut self, id: ConnId, space: u32, out: u32) {
         let Some(connection) = self.connections.get_mut(&id) else {
+            self.release_for_moved(id, out);
             return;
         };
+        connection.out = connection.out.saturating_sub(out);
         if connection.ended.is_some() {
             return;
         }
@@ -145,6 +156,15 @@ impl<Q: Queue> EndpointCore<Q> {
                 self.copied_bytes = self.copied_bytes.saturating_sub(bytes.len());
                 self.release(id, space);
             }
+        }
+    }
+
+    /// A chunk came home that the application had in its hands.
+    pub(super) fn take_home(&mut self, id: ConnId, buffer: Buffer<Q>) {
+        let space = buffer.space() as u32;
+        self.release_from(id, space, space);
+        if let Some(end) = self.end_of(id) {
+            end.give_back(Return::of(buffer));
         }
     }
 

@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 use fourtuple_nic::Queue;
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
 
-use super::protocol::{Command, Event, Opened};
+use super::home::Buffer;
+use super::protocol::{Command, EndpointNumber, Event, Opened};
 use crate::ConnId;
 use crate::buffer::{RxChunk, TxChunk};
 use crate::idle::Sleeper;
@@ -19,7 +20,7 @@ use crate::listener::ListenerId;
 
 /// How much may wait between an endpoint and each worker, and how many of a worker's buffers an endpoint may hold.
 ///
-/// Every number counts per worker, but `connections` and `copied_bytes`, which count for the endpoint. Zeros are taken for
+/// Every number counts per worker, but `connections`, `copied_bytes` and `handed`, which count for the endpoint. Zeros are taken for
 /// ones.
 ///
 /// ```
@@ -44,6 +45,8 @@ pub struct EndpointLimits {
     /// Bytes of its own memory into which the endpoint may copy unread data, so that connections that nobody reads don't
     /// use up `lent`.
     pub copied_bytes: usize,
+    /// Connections that others handed over and that wait to be [taken](crate::Endpoint::take_handed).
+    pub handed: u32,
 }
 
 impl EndpointLimits {
@@ -54,7 +57,7 @@ impl EndpointLimits {
 }
 
 impl Default for EndpointLimits {
-    /// 1024 messages each way, 1024 buffers lent, 256 blank, 16 MiB of copies.
+    /// 1024 messages each way, 1024 buffers lent, 256 blank, 16 MiB of copies, 1024 connections handed over.
     fn default() -> Self {
         Self {
             events: 1024,
@@ -64,6 +67,7 @@ impl Default for EndpointLimits {
             blanks: 256,
             connections: 1024,
             copied_bytes: 16 << 20,
+            handed: 1024,
         }
     }
 }
@@ -74,6 +78,8 @@ pub(super) enum Order<Q: Queue> {
     Command(Command<Q>),
     /// A `Send` of a chunk that was lent and is payload from now on.
     Forward(ConnId, TxChunk<Q::Shared>),
+    /// A `Send` of a part of a chunk that is lent: the whole comes home by itself.
+    Pass(ConnId, TxChunk<Q::Shared>),
     /// Takes back so many credits, as far as they are unused.
     Withdraw(ListenerId, u32),
 }
@@ -82,8 +88,21 @@ pub(super) enum Order<Q: Queue> {
 pub(super) enum Return<Q: Queue> {
     /// It was lent.
     Lent(RxChunk<Q::Rx>),
+    /// It was lent, and split.
+    Shared(TxChunk<Q::Shared>),
     /// It was given blank and not used.
     Blank(RxChunk<Q::Rx>),
+}
+
+impl<Q: Queue> Return<Q> {
+    /// Of a buffer that comes home.
+    pub(super) fn of(buffer: Buffer<Q>) -> Self {
+        match buffer {
+            Buffer::Lent(chunk) => Self::Lent(chunk),
+            Buffer::Shared(chunk) => Self::Shared(chunk),
+            Buffer::Blank(chunk) => Self::Blank(chunk),
+        }
+    }
 }
 
 /// What one end tells the other outside the rings. Rarely written.
@@ -99,13 +118,19 @@ pub(super) struct Ties {
     pub(super) wants_pop: AtomicBool,
 }
 
-/// What every worker sees of an endpoint.
+/// What every worker and every other endpoint sees of an endpoint.
 #[derive(Debug)]
 pub(super) struct Presence {
+    pub(super) number: EndpointNumber,
     /// Wakes the endpoint.
     pub(super) sleeper: Arc<Sleeper>,
     /// Connections that it has, all workers together; written by the endpoint.
     pub(super) load: AtomicU32,
+    /// Connections that were handed over to it and wait there, or are on their way. A bound, not a count of what is to be found:
+    /// no ordering hangs on it.
+    pub(super) handed: AtomicU32,
+    /// The most of them.
+    pub(super) handed_limit: u32,
 }
 
 /// The worker's end. Dropping it tells the endpoint that the worker is gone.

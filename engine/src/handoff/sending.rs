@@ -1,15 +1,17 @@
 //! Bytes on their way out: copied once into a blank buffer, or a received chunk as it is.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use fourtuple_nic::{Queue, RxBuf};
+use fourtuple_tcp::Status;
 use fourtuple_wire::{Payload, Received};
 
-use super::chunk::Chunk;
+use super::chunk::{Chunk, Taken};
 use super::core::EndpointCore;
 use super::protocol::Command;
 use super::readiness::{Source, WRITABLE};
-use super::rings::{Order, Return};
+use super::rings::{EndpointEnd, Order, Return};
 use super::stream::StreamError;
 use crate::ConnId;
 use crate::buffer::TxChunk;
@@ -41,7 +43,6 @@ impl<Q: Queue> EndpointCore<Q> {
     }
 
     /// The same of several parts, as if they stood behind one another.
-    #[cfg(feature = "async")]
     pub(super) fn send_parts<'a>(
         &mut self,
         id: ConnId,
@@ -180,14 +181,26 @@ impl<Q: Queue> EndpointCore<Q> {
             self.note_lack(id, lack);
             return Err((StreamError::NotYet, chunk));
         }
-        if let Some((from, buffer)) = chunk.take() {
-            let space = buffer.space() as u32;
-            let payload = buffer.into_payload();
-            connection.credit -= i64::from(payload.charge());
-            // There is room, and nobody else pushes.
-            let _ = end.push(Order::Forward(id, payload));
-            // From receive charge to send charge.
-            self.release(from, space);
+        match chunk.take() {
+            Some(Taken::Buffer(from, buffer)) => {
+                let space = buffer.space() as u32;
+                let payload = buffer.into_payload();
+                connection.credit -= i64::from(payload.charge());
+                // There is room, and nobody else pushes.
+                let _ = end.push(Order::Forward(id, payload));
+                // From receive charge to send charge.
+                self.release_from(from, space, space);
+            }
+            Some(Taken::Part(payload)) => {
+                connection.credit -= i64::from(payload.charge());
+                let _ = end.push(Order::Pass(id, payload));
+            }
+            Some(Taken::Filled(buffer)) => {
+                let payload = buffer.into_payload();
+                connection.credit -= i64::from(payload.charge());
+                let _ = end.push(Order::Command(Command::Send(id, payload)));
+            }
+            None => {}
         }
         Ok(())
     }
@@ -298,6 +311,50 @@ impl<Q: Queue> EndpointCore<Q> {
         let end = self.end_of(id).ok_or(StreamError::Misuse(ApiMisuse::Stopped))?;
         end.push(Order::Command(Command::Set(id, change)))
             .map_err(|_| StreamError::NotYet)
+    }
+
+    /// A blank buffer of the connection's worker.
+    pub(super) fn blank(&mut self, id: ConnId) -> Result<Chunk<Q>, StreamError> {
+        self.may_send(id)?;
+        match self.end_of(id).and_then(EndpointEnd::blank) {
+            Some(blank) => Ok(Chunk::blank(id, blank, Arc::clone(&self.home))),
+            None => {
+                self.note_lack(id, Lack::Blanks);
+                Err(StreamError::NotYet)
+            }
+        }
+    }
+
+    /// What was seen before is of no interest.
+    pub(super) fn forget_seen(&mut self, id: ConnId) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.seen = None;
+        }
+    }
+
+    /// What the worker sees of this connection.
+    pub(super) fn look(&mut self, id: ConnId) -> Result<Status, StreamError> {
+        let stopped = self.has_stopped(id);
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return Err(StreamError::Misuse(ApiMisuse::Stopped));
+        };
+        if let Some(seen) = connection.seen.take() {
+            return Ok(seen);
+        }
+        match connection.ended {
+            Some(Err(why)) => return Err(StreamError::Connection(why)),
+            Some(Ok(())) => return Err(StreamError::Misuse(ApiMisuse::NoSuchConnection)),
+            None if stopped => return Err(StreamError::Misuse(ApiMisuse::Stopped)),
+            None => {}
+        }
+        if !connection.looking {
+            let asked = Order::Command(Command::Look(id, Box::new(None)));
+            let told = self.end_of(id).is_some_and(|end| end.push(asked).is_ok());
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.looking = told;
+            }
+        }
+        Err(StreamError::NotYet)
     }
 
     fn may_send(&self, id: ConnId) -> Result<(), StreamError> {

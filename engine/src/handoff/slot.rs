@@ -104,6 +104,7 @@ impl<Q: Queue> Slot<Q> {
                     lends.come_home(&mut self.lent);
                     Command::Send(id, chunk)
                 }
+                Order::Pass(id, chunk) => Command::Send(id, chunk),
                 Order::Withdraw(listener, count) => {
                     credits.withdraw(index, listener, count);
                     continue;
@@ -124,6 +125,10 @@ impl<Q: Queue> Slot<Q> {
         for buffer in returns {
             match buffer {
                 Return::Lent(chunk) => {
+                    lends.come_home(&mut self.lent);
+                    drop(chunk);
+                }
+                Return::Shared(chunk) => {
                     lends.come_home(&mut self.lent);
                     drop(chunk);
                 }

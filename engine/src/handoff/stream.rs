@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use fourtuple_nic::Queue;
+use fourtuple_tcp::Status;
 use fourtuple_wire::FourTuple;
 
 use super::chunk::Chunk;
@@ -43,6 +44,8 @@ pub struct Stream<Q: Queue = PortQueue> {
     pub(super) shared: Arc<Shared<Q>>,
     pub(super) id: ConnId,
     tuple: FourTuple,
+    /// It is another endpoint's, or another stream's of this one.
+    pub(super) moved: bool,
 }
 
 /// Why a call on a stream, a listener or an endpoint gave nothing.
@@ -127,7 +130,12 @@ pub(super) enum Waits {
 
 impl<Q: Queue> Stream<Q> {
     pub(super) fn new(shared: Arc<Shared<Q>>, id: ConnId, tuple: FourTuple) -> Self {
-        Self { shared, id, tuple }
+        Self {
+            shared,
+            id,
+            tuple,
+            moved: false,
+        }
     }
 
     /// The next received bytes; waits at most for `timeout`. `None` is the end of file: the peer closed, and everything
@@ -162,6 +170,23 @@ impl<Q: Queue> Stream<Q> {
     /// [`StreamError::NotYet`] when the time is up: the send queue is full, or the worker is out of buffers.
     pub fn send(&self, bytes: &[u8], timeout: Duration) -> Result<usize, StreamError> {
         self.wait(timeout, |core| core.send(self.id, bytes))
+    }
+
+    /// Sends several parts as if they stood behind one another, small ones in one segment; else as [`send`](Self::send).
+    ///
+    /// ```no_run
+    /// # fn answer(stream: &fourtuple::Stream, head: &[u8], body: &[u8]) -> Result<usize, fourtuple::StreamError> {
+    /// use std::io::IoSlice;
+    /// stream.send_vectored(&[IoSlice::new(head), IoSlice::new(body)], std::time::Duration::from_secs(1))
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_vectored(&self, parts: &[io::IoSlice<'_>], timeout: Duration) -> Result<usize, StreamError> {
+        self.wait(timeout, |core| {
+            core.send_parts(self.id, parts.iter().map(|part| &**part))
+        })
     }
 
     /// Sends what can be sent now.
@@ -357,6 +382,41 @@ impl<Q: Queue> Stream<Q> {
         self.wait(timeout, |core| core.set(self.id, option.into()))
     }
 
+    /// Bounds what may be queued for sending, acknowledged or not: beyond `high` bytes of buffer space (at least 1, at most the
+    /// connection's [`send_buffer`](fourtuple_tcp::Profile::send_buffer)) sends find no room, and who waits for room, by
+    /// [`watch`](Self::watch) or in a task, is told when no more than `low` are queued. Without marks that is the send buffer, and any
+    /// room. Calls that wait take room as soon as there is some.
+    ///
+    /// ```no_run
+    /// # fn modest(stream: &fourtuple::Stream) {
+    /// stream.set_marks(16 * 1024, 64 * 1024);
+    /// # }
+    /// ```
+    pub fn set_marks(&self, low: u32, high: u32) {
+        self.shared.with(|core| {
+            if let Some(connection) = core.connections.get_mut(&self.id) {
+                connection.set_marks(low, high);
+            }
+        });
+    }
+
+    /// What TCP knows of this connection, as its worker sees it now: state, round-trip times, windows, queues, what was negotiated
+    /// ([`Status`] says in which units). Waits at most for `timeout`; it costs the worker a message.
+    ///
+    /// ```no_run
+    /// # fn show(stream: &fourtuple::Stream) -> Result<(), fourtuple::StreamError> {
+    /// let info = stream.info(std::time::Duration::from_secs(1))?;
+    /// println!("{} {:?} cwnd {} mss {}", info.congestion, info.srtt, info.cwnd, info.mss);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`StreamError::NotYet`] when the time is up, or why the connection has ended.
+    pub fn info(&self, timeout: Duration) -> Result<Status, StreamError> {
+        self.shared.with(|core| core.forget_seen(self.id));
+        self.wait(timeout, |core| core.look(self.id))
+    }
+
     /// Closes the connection, as dropping the stream does.
     pub fn close(self) {}
 
@@ -386,7 +446,7 @@ impl<Q: Queue> Stream<Q> {
         self.tuple.local()
     }
 
-    fn wait<R>(
+    pub(super) fn wait<R>(
         &self,
         timeout: Duration,
         mut call: impl FnMut(&mut EndpointCore<Q>) -> Result<R, StreamError>,
@@ -400,7 +460,9 @@ impl<Q: Queue> Stream<Q> {
 impl<Q: Queue> Drop for Stream<Q> {
     fn drop(&mut self) {
         // Nothing is left to close after an abort, or when the endpoint is gone.
-        self.shared.with(|core| core.close(self.id));
+        if !self.moved {
+            self.shared.with(|core| core.close(self.id));
+        }
     }
 }
 

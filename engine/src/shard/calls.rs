@@ -34,6 +34,11 @@ impl<Q: Queue, S> std::fmt::Debug for WorkerCalls<'_, Q, S> {
 }
 
 /// How to open a connection.
+///
+/// ```
+/// let from_port_20 = fourtuple::ConnectOptions { local_port: Some(20), ..Default::default() };
+/// assert!(from_port_20.local.is_none());
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct ConnectOptions {
     /// Our address, and with it the port; chosen by the peer's when `None` (RFC 9293 MUST-43, MUST-44): of the port on whose
@@ -43,6 +48,9 @@ pub struct ConnectOptions {
     pub local_port: Option<u16>,
     /// Options of the connection; the engine's defaults when `None`.
     pub profile: Option<Profile>,
+    /// On the worker of this connection, as a proxy wants it, whose chunks then go through without a copy. For
+    /// [endpoints](crate::Endpoint::start_connect_with); a handler opens on its own worker.
+    pub beside: Option<ConnId>,
     /// TCP Fast Open (RFC 7413): what is sent on the connection in the call that opens it, right after
     /// [`connect`](WorkerCalls::connect) and by [`with`](WorkerCalls::with), goes out with the SYN once the server gave us a cookie. The
     /// server may get it twice (§6.1): for requests that bear that.
@@ -103,15 +111,7 @@ impl<Q: Queue, S: Default> WorkerCalls<'_, Q, S> {
         connection.work.called_for = Some(slot);
         let result = act(&mut connection, self.states.at(slot));
         connection.work.called_for = None;
-        // Reading may have brought it to the end of file, and no segment will come to tell.
-        if self
-            .work
-            .records
-            .conn(slot)
-            .is_some_and(|conn| conn.tcb.at_end() && !conn.flags.told_end_of_file && !conn.flags.let_go)
-        {
-            self.work.deliver_again(slot);
-        }
+        self.work.see_to_the_end(slot);
         Ok(result)
     }
 

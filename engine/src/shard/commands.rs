@@ -13,7 +13,7 @@ use super::work::Work;
 use crate::ConnId;
 use crate::buffer::TxChunk;
 use crate::conn_id::SlotRef;
-use crate::handoff::{Command, EndpointIndex, Opened};
+use crate::handoff::{Command, EndpointIndex, Event, Opened};
 use crate::records::Owner;
 
 impl<Q: Queue> Work<Q> {
@@ -53,7 +53,8 @@ impl<Q: Queue> Work<Q> {
                     .map_err(|chunk| Command::SendUrgent(id, chunk));
             }
             Command::Release(id, space) => {
-                if let Some(slot) = self.owned(endpoint, id) {
+                // Also of a connection that moved on while its chunks were in the application's hands.
+                if let Some(slot) = self.on_an_endpoint(id) {
                     self.with_tcb(slot, |tcb, env| tcb.release(space as usize, env));
                 }
             }
@@ -83,15 +84,36 @@ impl<Q: Queue> Work<Q> {
                     self.counters.options_refused += 1;
                 }
             }
-            Command::Connect { token, remote } => {
+            Command::Connect {
+                token,
+                remote,
+                options,
+            } => {
                 let owner = Owner::Endpoint(endpoint);
-                if let Err(why) = self.connect(remote, &ConnectOptions::default(), owner, token)
+                let default = ConnectOptions::default();
+                let chosen = options.as_deref().unwrap_or(&default);
+                if let Err(why) = self.connect(remote, chosen, owner, token)
                     && self
                         .hub
                         .try_opened(endpoint, Opened::ConnectRefused { token, why })
                         .is_err()
                 {
-                    return Err(Command::Connect { token, remote });
+                    return Err(Command::Connect {
+                        token,
+                        remote,
+                        options,
+                    });
+                }
+            }
+            Command::Move { id, to } => return self.begin_move(endpoint, id, to),
+            Command::Take(id) => self.take_moved(endpoint, id),
+            Command::Look(id, mut status) => {
+                let Some(slot) = self.owned(endpoint, id) else {
+                    return Ok(());
+                };
+                *status = self.with_tcb(slot, |tcb, env| tcb.status(env.profile, env.now));
+                if let Err(Event::Seen(id, status)) = self.hub.try_event(endpoint, Event::Seen(id, status)) {
+                    return Err(Command::Look(id, status));
                 }
             }
             Command::Credit(listener, count) => self.hub.on_credit(endpoint, listener, count),
@@ -100,11 +122,26 @@ impl<Q: Queue> Work<Q> {
     }
 
     /// The connection with this name, if it is this endpoint's.
-    fn owned(&mut self, endpoint: EndpointIndex, id: ConnId) -> Option<SlotRef> {
+    pub(super) fn owned(&mut self, endpoint: EndpointIndex, id: ConnId) -> Option<SlotRef> {
         let slot = self.records.named(id).filter(|slot| {
-            self.records
-                .conn(*slot)
-                .is_some_and(|conn| conn.owner == Owner::Endpoint(endpoint))
+            self.records.conn(*slot).is_some_and(|conn| match conn.owner {
+                Owner::Endpoint(owner) => owner == endpoint,
+                // Who had it may still speak for it, until the other has it.
+                Owner::Moving(_) => conn.token == u32::from(endpoint.0),
+                Owner::Queue | Owner::Handler | Owner::Orphan => false,
+            })
+        });
+        self.counters.stale_commands += u64::from(slot.is_none());
+        slot
+    }
+
+    /// The connection with this name, if it is any endpoint's.
+    fn on_an_endpoint(&mut self, id: ConnId) -> Option<SlotRef> {
+        let slot = self.records.named(id).filter(|slot| {
+            self.records.conn(*slot).is_some_and(|conn| match conn.owner {
+                Owner::Endpoint(_) | Owner::Moving(_) => true,
+                Owner::Queue | Owner::Handler | Owner::Orphan => false,
+            })
         });
         self.counters.stale_commands += u64::from(slot.is_none());
         slot

@@ -9,17 +9,22 @@ use fourtuple_wire::{FourTuple, Instant, Payload, Received};
 
 use super::limits::{SCARCE_PART, SHARE_OF_FREE};
 use super::ports::PortNumber;
-use super::work::Work;
+use super::work::{Work, tick_at_or_after};
 use crate::ConnId;
 use crate::attach::PortQueue;
 use crate::buffer::{RxChunk, TxChunk};
 use crate::conn_id::SlotRef;
 use crate::error::ApiMisuse;
+use crate::handoff::{EndpointHandle, StreamError};
 use crate::listener::ListenerId;
 use crate::options::ConnectionOption;
+use crate::records::Owner;
 
 /// How long a connection that found no buffer waits for the next try.
 const STARVED_RETRY: Duration = Duration::from_millis(1);
+
+/// The longest time that a timer is set for: what ticks of a millisecond can tell from the past.
+const LONGEST_TIMER: Duration = Duration::from_secs(20 * 24 * 3600);
 
 /// A connection for the duration of one call of a [`Handler`](crate::Handler).
 ///
@@ -131,6 +136,72 @@ impl<Q: Queue> Connection<'_, Q> {
             .flatten()
     }
 
+    /// The bytes in order that wait to be received, segment by segment, without taking them: to see who is to have the connection
+    /// (by Host or SNI, say) before it is [handed off](Self::hand_off).
+    ///
+    /// ```
+    /// # fn is_http(connection: &fourtuple::Connection<'_>) -> bool {
+    /// let mut bytes = connection.peek().flatten();
+    /// b"GET ".iter().all(|byte| bytes.next() == Some(byte))
+    /// # }
+    /// ```
+    pub fn peek(&self) -> impl Iterator<Item = &[u8]> {
+        let conn = self.work.records.conn(self.slot);
+        let pools = &self.work.pools;
+        conn.into_iter().flat_map(move |conn| conn.tcb.peek(pools))
+    }
+
+    /// Has [`on_timer`](crate::Handler::on_timer) called for this connection after so long, to the next millisecond; at most
+    /// once, and not any more when `None` follows. A connection has one timer: the last time set counts.
+    ///
+    /// It goes with the connection, and when that is handed off. Setting it again later costs a few instructions.
+    pub fn set_timer(&mut self, after: Option<Duration>) {
+        let work = &mut *self.work;
+        let Some(conn) = work
+            .records
+            .conn_mut(self.slot)
+            .filter(|conn| conn.owner == Owner::Handler)
+        else {
+            return;
+        };
+        match after {
+            Some(after) => {
+                let due = tick_at_or_after(work.now + after.min(LONGEST_TIMER));
+                work.alarms.set(self.slot, due, &mut work.records);
+            }
+            None => conn.set_timer(None),
+        }
+    }
+
+    /// Gives this connection to an endpoint, which [takes](crate::Endpoint::take_handed) it with `mark`, a number for what the
+    /// handler found out. What was not received here is received there, behind what was [peeked](Self::peek) at; what was sent here goes
+    /// out before what is sent there.
+    ///
+    /// The handler hears nothing more of it, and its state is dropped; this is to be the last that it does with it.
+    ///
+    /// ```
+    /// # struct Front { tls: fourtuple::EndpointHandle }
+    /// impl fourtuple::Handler for Front {
+    ///     type State = ();
+    ///     fn on_readable(&mut self, connection: &mut fourtuple::Connection<'_>, _: &mut ()) {
+    ///         // A TLS handshake goes to threads of its own; if they take no more, it ends.
+    ///         if connection.peek().next().is_some_and(|bytes| bytes.starts_with(&[0x16]))
+    ///             && connection.hand_off(&self.tls, 443).is_ok()
+    ///         {
+    ///             return;
+    ///         }
+    ///         connection.abort();
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`StreamError::NotYet`] when as many wait there as [may](crate::EndpointLimits::handed), [`StreamError::Misuse`] when the endpoint is
+    /// gone or of another engine, or when this connection has ended or was closed here: it stays the handler's.
+    pub fn hand_off(&mut self, to: &EndpointHandle<Q>, mark: u64) -> Result<(), StreamError> {
+        self.work.hand_off(self.slot, to, mark)
+    }
+
     /// Bytes that `send` and `send_shared` would take now.
     ///
     /// What is queued counts by the buffers that it pins: bytes that were received one by one take half a buffer each. While
@@ -148,6 +219,11 @@ impl<Q: Queue> Connection<'_, Q> {
             }
             Some(_) | None => room,
         }
+    }
+
+    /// The handler has it still.
+    pub(super) fn is_handlers(&self) -> bool {
+        self.work.is_handlers(self.slot)
     }
 
     /// Bytes in order that wait to be received.

@@ -86,6 +86,7 @@ impl<Q: Queue> Work<Q> {
         let debtors: usize = self.ports.iter().map(|port| port.transmit.capacity()).sum();
         (slots + debtors) * size_of::<SlotRef>()
             + self.held_up.capacity() * size_of::<(ConnId, EndpointIndex)>()
+            + self.alarms.reserved_bytes()
     }
 
     /// Writes what is measured rather than counted into the counters.

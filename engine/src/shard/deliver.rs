@@ -13,7 +13,7 @@ use super::connection::Connection;
 use super::limits::DELIVER_BUDGET;
 use super::retire::{Over, outcome};
 use super::states::States;
-use super::work::{Work, is_open};
+use super::work::{Work, is_open, tick_of};
 use crate::conn_id::SlotRef;
 use crate::handler::{Closed, Handler, Trouble};
 use crate::handoff::{EndpointIndex, Event, Opened};
@@ -28,9 +28,13 @@ pub(crate) fn deliver<Q: Queue, H: Handler<Q>>(
     handler: &mut H,
     states: &mut States<H::State>,
 ) {
+    forget_handed_off(work, states);
     work.deliver_accepted();
     work.feed_starved();
     work.retry_held_up();
+    if work.alarms.is_due(tick_of(work.now)) {
+        tell_timers(work, handler, states);
+    }
     let mut left = work.deliver.len().min(DELIVER_BUDGET);
     while left > 0 {
         let mut at = None;
@@ -54,6 +58,40 @@ pub(crate) fn deliver<Q: Queue, H: Handler<Q>>(
     // What is left is due at once: the worker is not to rest before it.
     work.busy |= !work.deliver.is_empty() || work.retry > 0;
     work.retire(|_, slot| states.reset(slot));
+    forget_handed_off(work, states);
+    work.counters.handler_panics += states.take_panics();
+}
+
+/// States of connections that the handler gave away go before their places have others.
+fn forget_handed_off<Q: Queue, S: Default>(work: &mut Work<Q>, states: &mut States<S>) {
+    while let Some(slot) = work.handed_off.pop() {
+        states.reset(slot);
+    }
+}
+
+/// Calls the handler for timers that are due.
+#[cold]
+fn tell_timers<Q: Queue, H: Handler<Q>>(work: &mut Work<Q>, handler: &mut H, states: &mut States<H::State>) {
+    for _ in 0..DELIVER_BUDGET {
+        let Some(slot) = work.next_alarm() else {
+            return;
+        };
+        work.busy = true;
+        let called = catch_unwind(AssertUnwindSafe(|| {
+            let Some(tuple) = work.records.tuple(slot) else {
+                return;
+            };
+            work.in_hand = Some(slot);
+            handler.on_timer(&mut Connection { work, slot, tuple }, states.at(slot));
+            work.put_down();
+            work.see_to_the_end(slot);
+        }));
+        if called.is_err() {
+            work.counters.handler_panics += 1;
+            contain(work, states, slot);
+        }
+    }
+    work.busy |= work.alarms.is_due(tick_of(work.now));
 }
 
 /// The last calls of a turn, those that concern no single connection.
@@ -102,7 +140,7 @@ fn deliver_one<Q: Queue, H: Handler<Q>>(
     match owner {
         Owner::Handler => tell_handler(work, handler, states, slot),
         Owner::Endpoint(endpoint) => work.tell_endpoint(slot, endpoint),
-        Owner::Queue | Owner::Orphan => {}
+        Owner::Queue | Owner::Moving(_) | Owner::Orphan => {}
     }
     work.put_down();
 }
@@ -136,17 +174,23 @@ fn tell_handler<Q: Queue, H: Handler<Q>>(
     if first {
         handler.on_open(&mut connection, state);
     }
-    if signals.contains(Signals::URGENT) {
+    if signals.contains(Signals::URGENT) && connection.is_handlers() {
         handler.on_urgent(&mut connection, state);
     }
-    if let Some(trouble) = trouble_of(signals) {
+    let trouble = trouble_of(signals);
+    if let Some(trouble) = trouble
+        && connection.is_handlers()
+    {
         handler.on_trouble(&mut connection, trouble, state);
     }
-    if wants_room {
+    if wants_room && connection.is_handlers() {
         handler.on_writable(&mut connection, state);
     }
-    // Both may have read.
-    let before = if first || wants_room {
+    // They may have read, or given it away.
+    let before = if first || wants_room || trouble.is_some() || signals.contains(Signals::URGENT) {
+        if !connection.is_handlers() {
+            return;
+        }
         connection.unread()
     } else {
         before
@@ -162,11 +206,16 @@ fn tell_handler<Q: Queue, H: Handler<Q>>(
     let Some(conn) = connection.work.records.conn_mut(slot) else {
         return;
     };
-    if conn.sees_end() && conn.flags.told_open && !conn.flags.told_end_of_file && !conn.flags.let_go {
+    if conn.sees_end()
+        && conn.flags.told_open
+        && !conn.flags.told_end_of_file
+        && !conn.flags.let_go
+        && conn.owner == Owner::Handler
+    {
         conn.flags.told_end_of_file = true;
         handler.on_peer_closed(&mut connection, state);
     }
-    if work.over(slot) == Over::Tell {
+    if work.over(slot) == Over::Tell && work.is_handlers(slot) {
         let id = work.name(slot);
         let ending = work.records.conn_mut(slot).and_then(|conn| {
             conn.flags.told_ended = true;
@@ -187,6 +236,9 @@ fn tell_handler<Q: Queue, H: Handler<Q>>(
 #[cold]
 fn left_unread<Q: Queue>(connection: &mut Connection<'_, Q>, before: usize, after: usize, last_call: bool) {
     let slot = connection.slot;
+    if !connection.is_handlers() {
+        return;
+    }
     if after < before {
         // It took some and left some: again next turn.
         connection.work.deliver_again(slot);
@@ -249,7 +301,8 @@ impl<Q: Queue> Work<Q> {
             self.leave_accept_queue(id, false);
             return true;
         };
-        let Some(endpoint) = self.hub.take_credit(id) else {
+        let policy = self.listeners.at(id).map(|listener| listener.policy);
+        let Some(endpoint) = self.hub.take_credit(id, policy.unwrap_or_default()) else {
             return false;
         };
         let opened = Opened::Accepted {
@@ -419,7 +472,7 @@ impl<Q: Queue> Work<Q> {
 
     /// What an endpoint's payload may be charged before it hears of room: what the connection's own queue takes, or one that is slow
     /// would hold up the endpoint's commands for all others.
-    fn send_credit(&self, slot: SlotRef) -> u32 {
+    pub(super) fn send_credit(&self, slot: SlotRef) -> u32 {
         let profile = self.records.conn(slot).map(|conn| conn.profile);
         profile
             .and_then(|profile| self.profiles.get(profile))

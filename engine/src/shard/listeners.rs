@@ -12,7 +12,7 @@ use fourtuple_tcp::COOKIE_LIFETIME;
 use fourtuple_wire::Instant;
 
 use crate::conn_id::ConnId;
-use crate::listener::{Delivery, ListenerId, SynCookies};
+use crate::listener::{AcceptPolicy, Delivery, ListenerId, SynCookies};
 use crate::records::Records;
 use crate::shard::fast_open::Pending;
 
@@ -23,6 +23,7 @@ pub(crate) struct Listener {
     pub(crate) ports: RangeInclusive<u16>,
     pub(crate) address: Option<IpAddr>,
     pub(crate) delivery: Delivery,
+    pub(crate) policy: AcceptPolicy,
     /// Index of the interned options of its connections.
     pub(crate) profile: u16,
     /// Connections that may wait here for an accept.
@@ -117,6 +118,7 @@ impl Listeners {
             ports,
             address: new.listen.address,
             delivery: new.listen.delivery,
+            policy: new.listen.policy,
             profile,
             share: new.share,
             syn_share: new.syn_share,

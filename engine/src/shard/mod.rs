@@ -3,6 +3,7 @@
 //! A shard is stepped: [`Shard::turn`] contains no thread, clock, park or system call of its own (D11). A worker is a thin
 //! thread round it; tests and simulations step several of them from one seed.
 
+mod alarms;
 mod answer;
 mod calls;
 mod commands;
@@ -16,6 +17,7 @@ mod half_open;
 pub(crate) mod limits;
 pub(crate) mod listeners;
 mod listening;
+mod moving;
 mod path_errors;
 pub(crate) mod ports;
 pub(crate) mod profiles;
@@ -147,6 +149,8 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
             wake_at: None,
             #[cfg(any(test, feature = "simulation"))]
             refused: Vec::with_capacity(64),
+            alarms: alarms::Alarms::new(list),
+            handed_off: Vec::with_capacity(limits::DELIVER_BUDGET),
             busy: false,
         };
         let burst = Burst::new(work.ports.len());

@@ -49,6 +49,8 @@ impl<Q: Queue> Work<Q> {
         }
         match conn.owner {
             Owner::Orphan => Over::Gone,
+            // Whoever has it next is told.
+            Owner::Moving(_) => Over::NotYet,
             Owner::Queue => match conn.ended {
                 // It closed in an orderly way before it was accepted: the application still gets what was sent.
                 Some(Ending::Closed | Ending::TimeWait) | None => Over::NotYet,

@@ -1,5 +1,7 @@
 //! The handler's state of each connection: one place a connection, in arenas beside the records.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use fourtuple_nic::{Arena, HugePages};
 use fourtuple_wire::Family;
 
@@ -10,6 +12,8 @@ use crate::conn_id::SlotRef;
 pub(crate) struct States<S> {
     v4: Arena<S>,
     v6: Arena<S>,
+    /// Panics of states that were dropped, not yet counted.
+    panics: u64,
 }
 
 impl<S: Default> States<S> {
@@ -17,6 +21,7 @@ impl<S: Default> States<S> {
         Self {
             v4: Arena::new(v4 as usize, pages, S::default),
             v6: Arena::new(v6 as usize, pages, S::default),
+            panics: 0,
         }
     }
 
@@ -30,6 +35,21 @@ impl<S: Default> States<S> {
 
     /// A fresh one for the place's next connection.
     pub(crate) fn reset(&mut self, slot: SlotRef) {
-        *self.at(slot) = S::default();
+        if !std::mem::needs_drop::<S>() {
+            *self.at(slot) = S::default();
+            return;
+        }
+        // The application's code, too: what it panics over is this connection's alone (D12), and the old state is gone.
+        let dropped = catch_unwind(AssertUnwindSafe(|| *self.at(slot) = S::default()));
+        self.panics += u64::from(dropped.is_err());
+    }
+
+    /// Panics since this was last asked.
+    pub(crate) fn take_panics(&mut self) -> u64 {
+        if std::mem::needs_drop::<S>() {
+            std::mem::take(&mut self.panics)
+        } else {
+            0
+        }
     }
 }

@@ -173,6 +173,12 @@ impl<Q: Queue> Work<Q> {
         if !self.starved.is_empty() {
             next = next.min(self.starved_until);
         }
+        if let Some(tick) = self.alarms.next() {
+            let ahead = tick.wrapping_sub(tick_of(self.now)) as i32;
+            next = next.min(Instant::from_millis(
+                self.now.as_millis() + u64::from(ahead.max(0) as u32),
+            ));
+        }
         next.min(self.wake_at.unwrap_or(Instant::FAR_FUTURE))
     }
 }

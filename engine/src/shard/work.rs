@@ -16,6 +16,7 @@ use crate::mesh::Mesh;
 use crate::options::Change;
 use crate::records::{Conn, Owner, Records};
 use crate::secrets::Secrets;
+use crate::shard::alarms::Alarms;
 use crate::shard::fast_open::Cookies;
 use crate::shard::fragments::Pieces;
 use crate::shard::limits::Limits;
@@ -115,6 +116,10 @@ pub(crate) struct Work<Q: Queue> {
     pub(crate) draining: bool,
     /// When the application wants `on_turn` at the latest.
     pub(crate) wake_at: Option<Instant>,
+    /// Timers of the handler's connections.
+    pub(crate) alarms: Alarms,
+    /// Connections that the handler gave away, and whose states are to go.
+    pub(crate) handed_off: Vec<SlotRef>,
     /// Something happened in this turn.
     pub(crate) busy: bool,
     /// Handshakes that were ignored since somebody looked.
@@ -305,6 +310,7 @@ impl<Q: Queue> Work<Q> {
 
     /// Takes a connection that is over out of everything.
     pub(crate) fn discard(&mut self, slot: SlotRef) {
+        self.forget_timer(slot);
         let Some(mut conn) = self.records.remove_conn(slot) else {
             return;
         };
@@ -341,6 +347,12 @@ impl<Q: Queue> Work<Q> {
         if conn.owner == Owner::Orphan {
             return;
         }
+        if conn.owner == Owner::Handler {
+            self.forget_timer(slot);
+        }
+        let Some(conn) = self.records.conn_mut(slot) else {
+            return;
+        };
         if conn.owner == Owner::Queue
             && let Some(listener) = conn.listener.and_then(|id| self.listeners.at_mut(id))
         {
@@ -349,6 +361,19 @@ impl<Q: Queue> Work<Q> {
         conn.owner = Owner::Orphan;
         self.note_retire(slot);
         self.count_orphan(slot);
+    }
+
+    /// A handler's connection has no timer any more.
+    pub(crate) fn forget_timer(&mut self, slot: SlotRef) {
+        let handlers = |conn: &&Conn<Q>| conn.owner == Owner::Handler && conn.timer_place().is_some();
+        if self.records.conn(slot).filter(handlers).is_some() {
+            self.alarms.forget(slot, &mut self.records);
+        }
+    }
+
+    /// The next connection of the handler whose timer is due.
+    pub(crate) fn next_alarm(&mut self) -> Option<SlotRef> {
+        self.alarms.poll(tick_of(self.now), &mut self.records)
     }
 
     /// Nobody will read or write on a connection any more, though its handler may yet be told how it ends: beyond the bound

@@ -8,7 +8,7 @@ use fourtuple_nic_mem::MemQueue;
 
 use super::handlers::{Client, Errand};
 use super::{Plan, Side, World};
-use crate::handler::NoHandler;
+use crate::handler::{Handler, NoHandler};
 use crate::handoff::{Endpoint, EndpointLimits, Estate, Listener, Stream, StreamError, pair};
 use crate::idle::Sleeper;
 use crate::listener::Listen;
@@ -18,7 +18,7 @@ pub(super) type Endpoints = World<NoHandler, Client>;
 
 /// Makes an endpoint of the server, as the engine does.
 pub(super) fn endpoint(
-    side: &mut Side<NoHandler>,
+    side: &mut Side<impl Handler<MemQueue>>,
     limits: &EndpointLimits,
 ) -> (Endpoint<MemQueue>, Receiver<Estate<MemQueue>>) {
     let sleeper = Arc::new(Sleeper::new().unwrap());

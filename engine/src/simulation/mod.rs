@@ -26,6 +26,10 @@ mod fragments;
 mod fuzz;
 #[cfg(fuzzing)]
 pub mod fuzz;
+#[cfg(test)]
+mod handing_off;
+#[cfg(test)]
+mod handler_calls;
 mod handlers;
 #[cfg(test)]
 mod hostile;

@@ -131,6 +131,10 @@ counters! {
     timeouts: Counter,
     /// Handler calls that panicked; their connections were aborted.
     handler_panics: Counter,
+    /// Connections that a handler gave to an endpoint.
+    handed_off: Counter,
+    /// Connections that went from an endpoint to another.
+    moved: Counter,
     /// Orphans ended by a RST because of their time or number.
     orphans_reset: Counter,
     /// Half-open connections now.

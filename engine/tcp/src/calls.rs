@@ -3,12 +3,12 @@
 //! OPEN is [`Tcb::connect`] (a passive OPEN is the engine's listener), SEND `send`, RECEIVE `receive` with `release`,
 //! CLOSE `shutdown` (this end's direction) and `close` (both), ABORT `abort`, STATUS `status`.
 
-use fourtuple_wire::SeqNum;
+use fourtuple_wire::{Received, SeqNum};
 
 use crate::profile::millis;
 use crate::tcb::{Debts, Flags};
 use crate::timers::Timer;
-use crate::{Buffers, Ending, Env, Path, Profile, Seeds, State, Tcb};
+use crate::{Buffers, Ending, Env, Path, Pools, Profile, Seeds, State, Tcb};
 
 /// Why bytes were not taken; it gives them back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +95,11 @@ impl<B: Buffers> Tcb<B> {
         }
         self.received.discharge(space);
         self.consider_window_update(env);
+    }
+
+    /// The bytes in order that were not taken, chunk by chunk; they stay.
+    pub fn peek<'a>(&self, pools: &'a Pools<B>) -> impl Iterator<Item = &'a [u8]> + use<'a, B> {
+        self.received.chunks(&pools.receive).map(Received::bytes)
     }
 
     /// Bytes in order that were not taken.

@@ -92,6 +92,21 @@ impl ReceiveQueue {
         Some(node.buffer)
     }
 
+    /// What waits in order, chunk by chunk.
+    pub(crate) fn chunks<'a, Rx: Received>(
+        &self,
+        pool: &'a Pool<ReceiveNode<Rx>>,
+    ) -> impl Iterator<Item = &'a Rx> + use<'a, Rx> {
+        let tail = self.tail;
+        let mut next = pool.piece(tail).map(|tail| tail.next);
+        std::iter::from_fn(move || {
+            let at = next?;
+            let piece = pool.piece(at)?;
+            next = (at != tail).then_some(piece.next);
+            Some(&piece.buffer)
+        })
+    }
+
     /// Buffer space and bytes of what waits in order; `None` when the nodes make no ring. For audits.
     pub(crate) fn held<Rx: Received>(&self, pool: &Pool<ReceiveNode<Rx>>) -> Option<(u32, u32)> {
         let (mut space, mut bytes, mut node) = (0, 0, self.tail);

@@ -39,7 +39,7 @@ fn a_worker_allocates_nothing() {
                 }
                 worker.hub.poll_returns(64);
                 assert!(worker.hub.has_credit(WEB));
-                if let Some(to) = worker.hub.take_credit(WEB) {
+                if let Some(to) = worker.hub.take_credit(WEB, crate::AcceptPolicy::LeastLoaded) {
                     let opened = Opened::Accepted {
                         id: unused,
                         tuple: tuple(unused),

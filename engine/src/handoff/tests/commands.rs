@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::model::{Gone, HUB, House, LIMITS};
-use crate::error::{ApiMisuse, ConnectionError};
+use crate::error::{ApiMisuse, ConnectError, ConnectionError};
 use crate::handoff::testing::{ROOM, as_worker};
-use crate::handoff::{EndpointLimits, HubLimits, StreamError};
+use crate::handoff::{EndpointLimits, HubLimits, Interest, Opened, StreamError, Token};
+use crate::shard::ConnectOptions;
 
 #[test]
 fn commands_are_drained_while_the_event_ring_is_full() {
@@ -364,4 +365,135 @@ fn the_io_traits_speak_std() {
         std::io::Error::from(StreamError::NotYet).kind(),
         ErrorKind::WouldBlock
     );
+}
+
+#[test]
+fn marks_bound_what_is_queued_and_say_when_to_go_on() {
+    let mut house = House::new(1);
+    house.workers[0].credit = 100_000;
+    let endpoint = house.endpoint(&EndpointLimits {
+        commands: 256,
+        blanks: 256,
+        ..LIMITS
+    });
+    let stream = house.accepted(0, &endpoint);
+    let id = stream.id();
+    house.settle(&endpoint);
+    stream.set_marks(200, 1_000);
+    let mut queued = 0;
+    while let Ok(sent) = stream.try_send(&[1; 10]) {
+        queued += sent;
+    }
+    assert!(
+        (10..1_100).contains(&queued),
+        "{queued} bytes under a mark of 1000"
+    );
+    stream.watch(Token(0), Interest::WRITABLE);
+    let mut ready = Vec::new();
+    // The peer acknowledges little by little: nothing is told before no more than 200 are queued.
+    house.workers[0].take_commands(usize::MAX);
+    let mut left = std::mem::take(&mut house.workers[0].conn(id).writable);
+    let all = left;
+    let owner = house.workers[0].conn(id).owner;
+    while left > 0 {
+        let some = left.min(100);
+        left -= some;
+        let told = crate::handoff::Event::Writable(id, some);
+        assert!(house.workers[0].hub.try_event(owner, told).is_ok());
+        let count = endpoint.poll(&mut ready, Duration::ZERO);
+        assert!(count == 0 || left <= 200, "told at {left} of {all}");
+        if count > 0 {
+            break;
+        }
+    }
+    assert!(left <= 200 && all > 200, "it was told at the mark, {left}");
+    // Marks beyond the send buffer are the send buffer.
+    stream.set_marks(u32::MAX, u32::MAX);
+    assert!(stream.try_send(&[1; 10]).is_ok());
+}
+
+#[test]
+fn info_is_asked_of_the_worker_and_comes_back() {
+    let mut house = House::new(1);
+    let endpoint = house.endpoint(&LIMITS);
+    let stream = house.accepted(0, &endpoint);
+    assert_eq!(stream.info(Duration::ZERO), Err(StreamError::NotYet));
+    house.turn();
+    // The model's workers know nothing: asked again, and never twice at a time.
+    assert_eq!(stream.info(Duration::ZERO), Err(StreamError::NotYet));
+    house.workers[0].conn(stream.id()).ended = Some(Err(ConnectionError::Reset));
+    house.settle(&endpoint);
+    assert_eq!(
+        stream.info(Duration::ZERO),
+        Err(StreamError::Connection(ConnectionError::Reset))
+    );
+}
+
+#[test]
+fn a_port_of_our_own_is_asked_for_at_each_worker_until_one_can_have_it() {
+    let mut house = House::new(3);
+    let endpoint = house.endpoint(&LIMITS);
+    let options = ConnectOptions {
+        local_port: Some(20),
+        ..ConnectOptions::default()
+    };
+    let remote = ([10, 0, 0, 9], 80).into();
+    for last in [ConnectError::AddressInUse, ConnectError::Limit] {
+        let connecting = endpoint.start_connect_with(remote, &options).unwrap();
+        let mut asked = Vec::new();
+        for _ in 0..5 {
+            house.turn();
+            for worker in &mut house.workers {
+                for (index, token, to) in std::mem::take(&mut worker.connects) {
+                    assert_eq!(to, remote);
+                    let why = if asked.len() == 1 && last != ConnectError::AddressInUse {
+                        last
+                    } else {
+                        ConnectError::AddressInUse
+                    };
+                    asked.push(why);
+                    let refused = Opened::ConnectRefused { token, why };
+                    assert!(worker.hub.try_opened(index, refused).is_ok());
+                }
+            }
+            endpoint.step();
+        }
+        let most = if last == ConnectError::AddressInUse { 3 } else { 2 };
+        assert_eq!(asked.len(), most, "each once, as long as it may help");
+        assert_eq!(connecting.try_finish().unwrap_err(), StreamError::Connect(last));
+    }
+    // Beside a connection is on its worker and nowhere else.
+    let stream = house.accepted(2, &endpoint);
+    let beside = ConnectOptions {
+        beside: Some(stream.id()),
+        ..options
+    };
+    let connecting = endpoint.start_connect_with(remote, &beside).unwrap();
+    house.turn();
+    let asked: Vec<_> = house.workers.iter().map(|worker| worker.connects.len()).collect();
+    assert_eq!(asked, [0, 0, 1]);
+    drop(connecting);
+}
+
+#[test]
+fn parts_go_out_behind_one_another_and_a_cut_falls_where_it_was_told() {
+    use std::io::IoSlice;
+    let mut house = House::new(1);
+    let endpoint = house.endpoint(&EndpointLimits { blanks: 2, ..LIMITS });
+    let stream = house.accepted(0, &endpoint);
+    house.settle(&endpoint);
+    let whole: Vec<u8> = (0..200).collect();
+    let parts = [&whole[..3], &whole[3..3], &whole[3..100], &whole[100..]];
+    let sent = stream
+        .send_vectored(&parts.map(IoSlice::new), Duration::ZERO)
+        .unwrap();
+    assert_eq!(sent, 2 * ROOM, "both buffers are full");
+    house.settle(&endpoint);
+    assert_eq!(
+        stream.send_vectored(&[IoSlice::new(&whole[sent..])], Duration::ZERO),
+        Ok(whole.len() - sent)
+    );
+    house.settle(&endpoint);
+    assert_eq!(house.workers[0].conn(stream.id()).sent, whole);
+    assert_eq!(stream.send_vectored(&[], Duration::ZERO), Ok(0));
 }

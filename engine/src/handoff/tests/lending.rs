@@ -200,3 +200,123 @@ fn a_chunk_is_read_in_parts() {
     chunk.advance(99);
     assert!(chunk.is_empty());
 }
+
+#[test]
+fn parts_of_a_chunk_share_its_buffer_which_goes_home_behind_the_last() {
+    let mut house = House::new(2);
+    let endpoint = house.endpoint(&LIMITS);
+    let from = house.accepted(0, &endpoint);
+    let [one, other] = [0, 1].map(|worker| house.accepted(worker, &endpoint));
+    house.workers[0].arrive(from.id(), b"abcdefgh");
+    house.turn();
+    let mut chunk = received(from.try_recv());
+    let mut tail = chunk.split_off(6);
+    let head = chunk.split_to(2);
+    assert_eq!(
+        (&head[..], &chunk[..], &tail[..]),
+        (&b"ab"[..], &b"cdef"[..], &b"gh"[..])
+    );
+    chunk.advance(1);
+    chunk.truncate(2);
+    tail.advance(9);
+    assert_eq!((&chunk[..], &tail[..]), (&b"de"[..], &b""[..]));
+    assert!(tail.split_off(5).is_empty());
+    let mut middle = chunk.split_off(1);
+    assert_eq!((&chunk[..], &middle.split_to(9)[..]), (&b"d"[..], &b"e"[..]));
+    // One goes on to a connection of the same worker, as it is; one to another worker's, whose hands it must not end in.
+    one.send_chunk(head, std::time::Duration::ZERO).unwrap();
+    assert_eq!(endpoint.tx_copied_bytes(), 0);
+    other.send_chunk(chunk, std::time::Duration::ZERO).unwrap();
+    assert_eq!(endpoint.tx_copied_bytes(), 1);
+    house.settle(&endpoint);
+    assert_eq!(house.workers[0].conn(one.id()).sent, b"ab");
+    assert_eq!(house.workers[1].conn(other.id()).sent, b"d");
+    assert_eq!(
+        house.workers[0].conn(from.id()).charged,
+        SPACE,
+        "two parts are held"
+    );
+    house.check_pools(1);
+    std::thread::spawn(move || drop(middle)).join().unwrap();
+    house.settle(&endpoint);
+    house.check_pools(1);
+    drop(tail);
+    house.settle(&endpoint);
+    house.check_pools(0);
+    assert_eq!(house.workers[0].conn(from.id()).charged, 0);
+}
+
+#[test]
+fn parts_outlive_their_endpoint() {
+    let mut house = House::new(1);
+    let endpoint = house.endpoint(&LIMITS);
+    let stream = house.accepted(0, &endpoint);
+    house.workers[0].arrive(stream.id(), b"abcd");
+    house.turn();
+    let mut chunk = received(stream.try_recv());
+    let head = chunk.split_to(2);
+    drop((stream, endpoint));
+    let mut estate = house.estates.try_recv().expect("a chunk is out");
+    assert_eq!((&head[..], &chunk[..]), (&b"ab"[..], &b"cd"[..]));
+    drop(head);
+    house.turn();
+    assert!(!estate.step());
+    house.check_pools(1);
+    drop(chunk);
+    estate.step();
+    house.turn();
+    house.check_pools(0);
+}
+
+#[test]
+fn a_copy_is_split_too() {
+    let mut chunk = Chunk::<TestQueue>::copied(b"-abcd".to_vec(), 1);
+    let tail = chunk.split_off(3);
+    assert_eq!((&chunk[..], &tail[..]), (&b"abc"[..], &b"d"[..]));
+    assert_eq!(&chunk.split_to(1)[..], b"a");
+    assert_eq!(&chunk[..], b"bc");
+    assert!(chunk.split_off(7).is_empty());
+}
+
+#[test]
+fn a_buffer_is_filled_in_place_and_sent_without_a_copy() {
+    use std::io::Write;
+    let now = std::time::Duration::ZERO;
+    let mut house = House::new(2);
+    let endpoint = house.endpoint(&EndpointLimits { blanks: 2, ..LIMITS });
+    let streams = [0, 0, 1].map(|worker| house.accepted(worker, &endpoint));
+    house.settle(&endpoint);
+    let mut buffer = streams[0].tx_buffer(now).unwrap();
+    write!(buffer, "answer {}", 42).unwrap();
+    assert_eq!(&buffer[..], b"answer 42");
+    let mut unused = streams[0].tx_buffer(now).unwrap();
+    assert!(unused.write_all(&[7; 65]).is_err(), "more than it holds");
+    assert_eq!(unused.len(), 64);
+    assert_eq!(streams[0].tx_buffer(now).unwrap_err(), StreamError::NotYet);
+    let mut chunk = buffer.into_chunk();
+    let tail = chunk.split_off(8);
+    assert_eq!((&chunk[..], &tail[..]), (&b"answer 4"[..], &b"2"[..]));
+    streams[1].send_chunk(chunk, now).unwrap();
+    assert_eq!(endpoint.tx_copied_bytes(), 0);
+    std::thread::spawn(move || drop(unused)).join().unwrap();
+    house.settle(&endpoint);
+    assert_eq!(house.workers[0].conn(streams[1].id()).sent, b"answer 4");
+    // To another worker's connection it is copied, and goes home.
+    let mut buffer = streams[0].tx_buffer(now).unwrap();
+    buffer.write_all(b"there").unwrap();
+    streams[2].send_chunk(buffer.into_chunk(), now).unwrap();
+    assert_eq!(endpoint.tx_copied_bytes(), 5);
+    house.settle(&endpoint);
+    assert_eq!(house.workers[1].conn(streams[2].id()).sent, b"there");
+    house.check_pools(0);
+    let blanks: u32 = house
+        .workers
+        .iter()
+        .map(|worker| worker.hub.status().blanks)
+        .sum();
+    assert!(blanks <= 4, "none got lost on the way: {blanks}");
+    for _ in 0..10 {
+        drop(streams[0].tx_buffer(now).unwrap());
+        house.settle(&endpoint);
+    }
+}

@@ -6,6 +6,7 @@ mod commands;
 mod leaving;
 mod lending;
 mod model;
+mod moving;
 mod properties;
 mod readiness;
 #[cfg(feature = "async")]

@@ -17,7 +17,7 @@ use crate::handoff::{
     Stream, pair,
 };
 use crate::idle::Sleeper;
-use crate::listener::ListenerId;
+use crate::listener::{AcceptPolicy, ListenerId};
 
 pub(super) const WEB: ListenerId = ListenerId(0);
 
@@ -40,6 +40,7 @@ pub(super) const LIMITS: EndpointLimits = EndpointLimits {
     blanks: 8,
     connections: 16,
     copied_bytes: 0,
+    handed: 4,
 };
 
 /// How a connection was let go by its endpoint.
@@ -74,6 +75,8 @@ pub(super) struct Conn {
     pub(super) told_ended: bool,
     pub(super) shut: bool,
     pub(super) gone: Option<Gone>,
+    /// Nobody is told anything until this endpoint, or the owner again, takes it.
+    pub(super) moving: Option<EndpointIndex>,
 }
 
 pub(super) struct ModelWorker {
@@ -134,6 +137,7 @@ impl ModelWorker {
                 told_ended: false,
                 shut: false,
                 gone: None,
+                moving: None,
             },
         );
         self.accept_queue.push_back(id);
@@ -211,7 +215,28 @@ impl ModelWorker {
             }
             Command::Close { id, unread } => self.let_go(id, Gone::Closed { unread }),
             Command::Abort(id) => self.let_go(id, Gone::Aborted),
-            Command::Connect { token, remote } => self.connects.push((endpoint, token, remote)),
+            Command::Connect { token, remote, .. } => self.connects.push((endpoint, token, remote)),
+            Command::Move { id, to } => {
+                let target = self.hub.place_of(to);
+                if self
+                    .hub
+                    .try_event(endpoint, Event::Moved(id, target.is_some()))
+                    .is_err()
+                {
+                    self.hub.hold(endpoint, Command::Move { id, to });
+                } else if let Some(target) = target {
+                    let conn = self.conn(id);
+                    conn.moving = Some(target);
+                }
+            }
+            Command::Take(id) => {
+                let conn = self.conn(id);
+                assert!(conn.moving.take().is_some(), "only what moves is taken");
+                conn.owner = endpoint;
+            }
+            Command::Look(id, status) => {
+                let _ = self.hub.try_event(endpoint, Event::Seen(id, status));
+            }
             Command::Credit(listener, count) => self.hub.on_credit(endpoint, listener, count),
         }
     }
@@ -235,7 +260,7 @@ impl ModelWorker {
             for conn in self
                 .conns
                 .values_mut()
-                .filter(|conn| conn.owner == endpoint && conn.gone.is_none())
+                .filter(|conn| conn.owner == endpoint && conn.gone.is_none() && conn.moving.is_none())
             {
                 conn.gone = Some(Gone::Orphaned);
                 conn.inbound.clear();
@@ -251,7 +276,7 @@ impl ModelWorker {
             self.tell_opened(endpoint, opened);
         }
         while !self.accept_queue.is_empty()
-            && let Some(endpoint) = self.hub.take_credit(WEB)
+            && let Some(endpoint) = self.hub.take_credit(WEB, AcceptPolicy::LeastLoaded)
         {
             let Some(id) = self.accept_queue.pop_front() else {
                 return;
@@ -314,7 +339,7 @@ impl ModelWorker {
 impl Conn {
     /// `false`: nothing to tell, or no room.
     fn deliver_one(&mut self, id: ConnId, hub: &mut Hub<TestQueue>) -> bool {
-        if self.gone.is_some() || self.told_ended {
+        if self.gone.is_some() || self.told_ended || self.moving.is_some() {
             return false;
         }
         if self.writable > 0

@@ -1,0 +1,139 @@
+//! An endpoint as others name it, to give it connections; and where those wait that other endpoints give (D9).
+//!
+//! No worker is at an inbox: its lock is between application threads, and held for a push or a swap.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use fourtuple_nic::Queue;
+
+use super::connection::Connection;
+use super::protocol::EndpointNumber;
+use super::rings::Presence;
+use crate::ConnId;
+use crate::attach::PortQueue;
+
+/// The name of an endpoint, by which a [handler](crate::Connection::hand_off) and [other endpoints](super::Stream::move_to) give it
+/// connections. It may be copied, sent and kept; it keeps nothing alive.
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # fn split(acceptor: fourtuple::Endpoint, worker: fourtuple::Endpoint, listener: fourtuple::Listener) {
+/// let to = worker.handle();
+/// std::thread::spawn(move || {
+///     while let Ok(stream) = listener.accept(&acceptor, Duration::MAX) {
+///         let _ = stream.move_to(&to, 0, Duration::from_secs(1));
+///     }
+/// });
+/// while let Ok(handed) = worker.take_handed(Duration::MAX) {
+///     println!("{} is ours now", handed.stream.peer());
+/// }
+/// # }
+/// ```
+pub struct EndpointHandle<Q: Queue = PortQueue> {
+    presence: Arc<Presence>,
+    inbox: Arc<Inbox<Q>>,
+}
+
+impl<Q: Queue> Clone for EndpointHandle<Q> {
+    fn clone(&self) -> Self {
+        Self {
+            presence: Arc::clone(&self.presence),
+            inbox: Arc::clone(&self.inbox),
+        }
+    }
+}
+
+impl<Q: Queue> EndpointHandle<Q> {
+    pub(super) fn new(presence: &Arc<Presence>, inbox: &Arc<Inbox<Q>>) -> Self {
+        Self {
+            presence: Arc::clone(presence),
+            inbox: Arc::clone(inbox),
+        }
+    }
+
+    pub(crate) fn number(&self) -> EndpointNumber {
+        self.presence.number
+    }
+
+    /// One more connection may be handed over now.
+    pub(crate) fn has_room(&self) -> bool {
+        self.waiting().load(Ordering::Relaxed) < self.presence.handed_limit
+    }
+
+    /// Those that wait there.
+    pub(crate) fn waiting(&self) -> &AtomicU32 {
+        &self.presence.handed
+    }
+
+    /// Puts a connection into its inbox, or gives it back when the endpoint is gone.
+    pub(super) fn give(&self, arrival: Arrival<Q>) -> Result<(), Arrival<Q>> {
+        self.waiting().fetch_add(1, Ordering::Relaxed);
+        let put = self.inbox.put(arrival);
+        if put.is_err() {
+            self.waiting().fetch_sub(1, Ordering::Relaxed);
+        }
+        self.presence.sleeper.wake_if_sleeping();
+        put
+    }
+}
+
+impl<Q: Queue> fmt::Debug for EndpointHandle<Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("EndpointHandle").field(&self.number().0).finish()
+    }
+}
+
+/// A connection that another endpoint gave.
+pub(super) struct Arrival<Q: Queue> {
+    pub(super) id: ConnId,
+    pub(super) connection: Connection<Q>,
+    pub(super) mark: u64,
+}
+
+/// What other endpoints gave and the endpoint has not looked at.
+pub(super) struct Inbox<Q: Queue> {
+    /// Something may be in it.
+    arrived: AtomicBool,
+    /// `None`: the endpoint is gone.
+    waiting: Mutex<Option<Vec<Arrival<Q>>>>,
+}
+
+impl<Q: Queue> Inbox<Q> {
+    pub(super) fn new() -> Self {
+        Self {
+            arrived: AtomicBool::new(false),
+            waiting: Mutex::new(Some(Vec::new())),
+        }
+    }
+
+    fn put(&self, arrival: Arrival<Q>) -> Result<(), Arrival<Q>> {
+        match &mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(waiting) => waiting.push(arrival),
+            None => return Err(arrival),
+        }
+        // Before the fence of `wake_if_sleeping`; the endpoint looks behind that of `Sleeper::prepare`.
+        self.arrived.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    pub(super) fn has_arrived(&self) -> bool {
+        self.arrived.load(Ordering::Acquire)
+    }
+
+    /// All that arrived.
+    pub(super) fn take(&self) -> Vec<Arrival<Q>> {
+        if !self.has_arrived() || !self.arrived.swap(false, Ordering::Acquire) {
+            return Vec::new();
+        }
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// All that arrived; nothing will any more.
+    pub(super) fn close(&self) -> Vec<Arrival<Q>> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.take().unwrap_or_default()
+    }
+}

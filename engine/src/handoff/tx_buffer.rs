@@ -1,0 +1,75 @@
+//! Registered memory that the application fills in place (D4): what is written there is sent without a copy.
+
+use std::fmt;
+use std::io;
+use std::ops::Deref;
+use std::time::Duration;
+
+use fourtuple_nic::Queue;
+
+use super::chunk::Chunk;
+use super::stream::{Stream, StreamError};
+use crate::attach::PortQueue;
+
+/// An empty buffer of a worker's port, to be written to with [`io::Write`] and sent as it is.
+///
+/// It takes about as much as a frame does; a write that does not fit is cut, as `write` of [`io::Write`] has it. Dropping it gives
+/// it back, on whatever thread. An endpoint has [so many](super::EndpointLimits::blanks) of each worker at a time, which its copying sends
+/// use, too: fill it and send it.
+///
+/// ```no_run
+/// use std::io::Write;
+/// # use std::time::Duration;
+/// # fn greet(stream: &fourtuple::Stream, name: &str) -> Result<(), Box<dyn std::error::Error>> {
+/// # let second = Duration::from_secs(1);
+/// let mut buffer = stream.tx_buffer(second)?;
+/// write!(buffer, "hello, {name}\r\n")?;
+/// stream.send_chunk(buffer.into_chunk(), second)?;
+/// # Ok(()) }
+/// ```
+pub struct TxBuffer<Q: Queue = PortQueue>(Chunk<Q>);
+
+impl<Q: Queue> TxBuffer<Q> {
+    /// What was written, to be [sent](Stream::send_chunk): without a copy on connections of the same endpoint and worker.
+    pub fn into_chunk(self) -> Chunk<Q> {
+        self.0
+    }
+}
+
+impl<Q: Queue> Stream<Q> {
+    /// A buffer to be filled and sent on this connection, or another of its worker; waits at most for `timeout` until there is one.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn tx_buffer(&self, timeout: Duration) -> Result<TxBuffer<Q>, StreamError> {
+        self.wait(timeout, |core| core.blank(self.id)).map(TxBuffer)
+    }
+}
+
+impl<Q: Queue> io::Write for TxBuffer<Q> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(self.0.append(bytes))
+    }
+
+    /// There is nothing between.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<Q: Queue> Deref for TxBuffer<Q> {
+    type Target = [u8];
+
+    /// What was written.
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl<Q: Queue> fmt::Debug for TxBuffer<Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TxBuffer")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}
