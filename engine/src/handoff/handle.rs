@@ -88,7 +88,7 @@ impl<Q: Queue> fmt::Debug for EndpointHandle<Q> {
 /// A connection that another endpoint gave.
 pub(super) struct Arrival<Q: Queue> {
     pub(super) id: ConnId,
-    pub(super) connection: Connection<Q>,
+    pub(super) connection: Box<Connection<Q>>,
     pub(super) mark: u64,
 }
 

@@ -228,7 +228,7 @@ impl<Q: Queue> EndpointCore<Q> {
             self.to_release.push_back(id);
         }
         self.copied_bytes += connection.copied();
-        self.connections.insert(id, connection);
+        self.connections.insert(id, *connection);
         self.go_on(id);
         self.on_handed(id, mark);
     }
@@ -327,7 +327,7 @@ impl<Q: Queue> EndpointCore<Q> {
         }
         let arrival = Arrival {
             id,
-            connection: connection.departing(),
+            connection: Box::new(connection.departing()),
             mark,
         };
         if let Err(mut back) = to.give(arrival) {
@@ -339,7 +339,7 @@ impl<Q: Queue> EndpointCore<Q> {
             }
             self.copied_bytes += back.connection.copied();
             back.connection.moving = Some(Moving::Refused);
-            self.connections.insert(id, back.connection);
+            self.connections.insert(id, *back.connection);
             self.go_on(id);
         }
     }

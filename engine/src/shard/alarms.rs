@@ -166,8 +166,8 @@ impl Alarms {
         }
     }
 
-    /// Every entry is its connection's, and none is before its parent: for simulations.
-    #[cfg(any(test, feature = "simulation"))]
+    /// Every entry is its connection's, and none is before its parent: for tests.
+    #[cfg(test)]
     pub(crate) fn audit<Q: Queue>(&self, records: &Records<Q>) -> Result<(), &'static str> {
         for (place, entry) in self.heap.iter().enumerate() {
             let Some(conn) = records.conn(entry.slot) else {
