@@ -93,6 +93,7 @@ impl SlotRef {
     #[cfg(test)]
     pub(crate) const MAX_INDEX: u32 = INDEX_MASK;
 
+    #[inline]
     pub(crate) fn new(kind: SlotKind, family: Family, index: u32) -> Self {
         let kind = match kind {
             SlotKind::Syn => 0,
@@ -103,6 +104,13 @@ impl SlotRef {
         Self(kind << 30 | family << INDEX_BITS | (index & INDEX_MASK))
     }
 
+    /// A connection of IPv4.
+    #[inline]
+    pub(crate) fn is_tcb_v4(self) -> bool {
+        self.0 >> INDEX_BITS == 0b010
+    }
+
+    #[inline]
     pub(crate) fn kind(self) -> SlotKind {
         match self.0 >> 30 {
             0 => SlotKind::Syn,
@@ -111,6 +119,7 @@ impl SlotRef {
         }
     }
 
+    #[inline]
     pub(crate) fn family(self) -> Family {
         if self.0 >> INDEX_BITS & 1 == 1 {
             Family::V6
@@ -119,14 +128,17 @@ impl SlotRef {
         }
     }
 
+    #[inline]
     pub(crate) fn index(self) -> u32 {
         self.0 & INDEX_MASK
     }
 
+    #[inline]
     pub(crate) fn as_u32(self) -> u32 {
         self.0
     }
 
+    #[inline]
     pub(crate) fn from_u32(raw: u32) -> Self {
         Self(raw)
     }
@@ -149,6 +161,7 @@ mod tests {
                 for index in [0, 1, SlotRef::MAX_INDEX] {
                     let slot = SlotRef::new(kind, family, index);
                     assert_eq!((slot.kind(), slot.family(), slot.index()), (kind, family, index));
+                    assert_eq!(slot.is_tcb_v4(), (kind, family) == (SlotKind::Tcb, Family::V4));
                     assert_eq!(SlotRef::from_u32(slot.as_u32()), slot);
                     let id = ConnId::new(1023, SlotRef::new(SlotKind::Tcb, family, index), MAX_GENERATION);
                     assert_eq!((id.worker(), id.generation()), (1023, MAX_GENERATION));

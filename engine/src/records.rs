@@ -8,7 +8,7 @@ mod listed;
 use std::collections::VecDeque;
 
 use fourtuple_nic::{Arena, HugePages, Queue};
-use fourtuple_tcp::{Ending, Signals, SynRecord, Tcb, TimeWait};
+use fourtuple_tcp::{Ending, Signals, State, SynRecord, Tcb, TimeWait};
 use fourtuple_wire::{EtherAddr, Family, FourTuple, Instant, TupleV4, TupleV6};
 
 use crate::ConnId;
@@ -18,6 +18,7 @@ use crate::handoff::EndpointIndex;
 use crate::host::Hop;
 use crate::listener::ListenerId;
 use crate::shard::PortNumber;
+use crate::shard::work::before;
 use crate::slots::Slots;
 use crate::table::Table;
 pub(crate) use listed::List;
@@ -87,6 +88,25 @@ impl<Q: Queue> Conn<Q> {
 
     pub(crate) fn set_timer_place(&mut self, place: Option<usize>) {
         self.freed = place.map_or(0, |place| place as u32 + 1);
+    }
+
+    /// The tick for which the wheel has to be told of its deadline, if it does not look at it by then.
+    #[inline]
+    pub(crate) fn tick_to_arm(&self, now: u32) -> Option<u32> {
+        let tick = self.tcb.deadline_tick(now)?;
+        let sooner = !self.flags.armed || before(tick, self.armed);
+        sooner.then_some(tick)
+    }
+
+    /// Its handler is to be told that bytes came, perhaps that room was freed that it did not ask for, and nothing else.
+    #[inline]
+    pub(crate) fn is_only_readable(&self) -> bool {
+        let told = self.signals == Signals::READABLE || self.signals == Signals::READABLE | Signals::WRITABLE;
+        told && self.owner == Owner::Handler
+            && self.tcb.state() == State::Established
+            && self.flags.told_open
+            && !self.flags.wants_room
+            && self.tcb.has_unread()
     }
 
     /// The peer's FIN came and everything before it was taken.
@@ -300,7 +320,7 @@ impl<Q: Queue> Records<Q> {
     }
 
     /// The same with the hash already computed.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn find_hashed(&self, hash: u64, tuple: &FourTuple) -> Option<SlotRef> {
         self.table.find(hash, |slot| self.is_at(slot, tuple))
     }
@@ -330,6 +350,22 @@ impl<Q: Queue> Records<Q> {
     /// to be buried: those leave it between stages.
     #[inline]
     pub(crate) fn find_hinted(&self, hint: Option<SlotRef>, hash: u64, tuple: &FourTuple) -> Option<SlotRef> {
+        if let (Some(slot), FourTuple::V4(key)) = (hint, tuple)
+            && slot.is_tcb_v4()
+            && self
+                .v4
+                .tcb
+                .at(slot.index())
+                .is_some_and(|place| place.key == *key)
+        {
+            // Nearly all segments are a connection's.
+            return hint;
+        }
+        self.find_any(hint, hash, tuple)
+    }
+
+    #[inline(never)]
+    fn find_any(&self, hint: Option<SlotRef>, hash: u64, tuple: &FourTuple) -> Option<SlotRef> {
         match hint {
             Some(slot) if self.is_at(slot, tuple) => Some(slot),
             Some(_) | None => self.find_hashed(hash, tuple),
@@ -337,7 +373,7 @@ impl<Q: Queue> Records<Q> {
     }
 
     /// The record at `slot` is that of `tuple`: kind, family and the full key.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_at(&self, slot: SlotRef, tuple: &FourTuple) -> bool {
         match tuple {
             FourTuple::V4(key) => slot.family() == Family::V4 && self.v4.key(slot) == Some(key),
@@ -349,6 +385,25 @@ impl<Q: Queue> Records<Q> {
     #[inline]
     pub(crate) fn tuple(&self, slot: SlotRef) -> Option<FourTuple> {
         in_family!(self, slot, |records| records.key(slot).map(Key::four_tuple))
+    }
+
+    /// The connection of IPv4 at `slot` with its key, for writing.
+    #[inline]
+    pub(crate) fn conn_v4_mut(&mut self, slot: SlotRef) -> Option<(&mut Conn<Q>, &TupleV4)> {
+        if slot.family() != Family::V4 {
+            return None;
+        }
+        let place = self.v4.tcb.at_mut(slot.index())?;
+        Some((&mut place.record, &place.key))
+    }
+
+    /// The connection at `slot` with its four-tuple, for writing.
+    #[inline]
+    pub(crate) fn conn_and_tuple_mut(&mut self, slot: SlotRef) -> Option<(&mut Conn<Q>, FourTuple)> {
+        in_family!(mut self, slot, |records| {
+            let place = records.tcb.at_mut(slot.index())?;
+            Some((&mut place.record, place.key.four_tuple()))
+        })
     }
 
     /// The connection at `slot`.
@@ -539,25 +594,30 @@ impl<Q: Queue> Records<Q> {
     /// Takes a record out of the table, so that its four-tuple is free; the record itself stays.
     pub(crate) fn unlist(&mut self, slot: SlotRef) {
         if let Some(tuple) = self.tuple(slot) {
-            let hash = self.table.hash(&tuple);
+            let hash = self.table.hash_again(&tuple);
             self.table.remove(hash, slot);
         }
     }
 
-    /// Takes a connection out altogether.
-    pub(crate) fn remove_conn(&mut self, slot: SlotRef) -> Option<Conn<Q>> {
-        if self.conn(slot).is_some_and(|conn| !conn.flags.unlisted) {
+    /// Takes a connection out altogether; it is dropped where it lies.
+    pub(crate) fn remove_conn(&mut self, slot: SlotRef) {
+        let Some(conn) = self.conn(slot) else {
+            return;
+        };
+        let (flags, listed) = (conn.flags, Listed::of(&conn.flags, conn.port));
+        let entry = if flags.armed_far {
+            Some(conn.armed_far)
+        } else {
+            flags.armed.then_some(conn.armed)
+        };
+        if !flags.unlisted {
             self.unlist(slot);
         }
-        let conn =
-            in_family!(mut self, slot, |records| records.tcb.remove(slot.index()).map(|place| place.record))?;
-        self.note_listed(slot, Listed::of(&conn.flags, conn.port));
-        if conn.flags.armed_far {
-            self.set_entry(slot, Some(conn.armed_far));
-        } else if conn.flags.armed {
-            self.set_entry(slot, Some(conn.armed));
+        in_family!(mut self, slot, |records| records.tcb.vacate(slot.index()));
+        self.note_listed(slot, listed);
+        if entry.is_some() {
+            self.set_entry(slot, entry);
         }
-        Some(conn)
     }
 
     /// The tick of the wheel's entry that names this place, as far as it is remembered: of half-open connections, and of
@@ -736,7 +796,7 @@ impl<Q: Queue> Records<Q> {
     }
 
     fn enter(&mut self, tuple: &FourTuple, slot: SlotRef) -> bool {
-        let hash = self.table.hash(tuple);
+        let hash = self.table.hash_again(tuple);
         let (keys, v4, v6) = (self.keys, &self.v4, &self.v6);
         self.table.insert(hash, slot, |other| {
             let tuple = match other.family() {

@@ -42,6 +42,7 @@ impl<T> Slots<T> {
     }
 
     /// Puts a record into the place that has been free for longest; gives it back when none is free.
+    #[inline]
     pub(crate) fn insert(&mut self, record: T) -> Result<u32, T> {
         let Some(index) = self.free.pop_front() else {
             return Err(record);
@@ -52,19 +53,34 @@ impl<T> Slots<T> {
     }
 
     /// Empties a place and ends its generation.
+    #[inline]
     pub(crate) fn remove(&mut self, index: u32) -> Option<T> {
         let record = self.places.get_mut(index)?.take()?;
+        self.end_generation(index);
+        Some(record)
+    }
+
+    /// The same where nobody wants what was there: large records are not moved.
+    pub(crate) fn vacate(&mut self, index: u32) {
+        if let Some(place) = self.places.get_mut(index)
+            && place.is_some()
+        {
+            *place = None;
+            self.end_generation(index);
+        }
+    }
+
+    fn end_generation(&mut self, index: u32) {
         self.used -= 1;
         let generation = &mut self.generations[index];
         if *generation < MAX_GENERATION {
             *generation += 1;
         } else if self.named {
-            return Some(record);
+            return;
         } else {
             *generation = 1;
         }
         self.free.push_back(index);
-        Some(record)
     }
 
     /// Asks for all lines of a place, whether or not there is a record.

@@ -4,7 +4,6 @@
 //! the other end, outside of what is measured. Nothing is lost, reordered or delayed.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -212,7 +211,8 @@ impl Drop for LeanFrame {
 #[derive(Debug)]
 pub(crate) struct LeanQueue {
     promises: Promises,
-    arrived: VecDeque<LeanBuf>,
+    /// Taken from the front by whole bursts: mostly all of it.
+    arrived: Vec<LeanBuf>,
     sent: Vec<LeanFrame>,
 }
 
@@ -233,7 +233,7 @@ impl LeanQueue {
                 kernel_peer: false,
                 rss: true,
             },
-            arrived: VecDeque::new(),
+            arrived: Vec::with_capacity(1024),
             sent: Vec::with_capacity(1024),
         }
     }
@@ -269,7 +269,7 @@ pub(crate) fn carry(from: &mut LeanQueue, to: &mut LeanQueue) -> usize {
         for piece in frame.pieces() {
             buffer.append(piece);
         }
-        to.arrived.push_back(buffer);
+        to.arrived.push(buffer);
     }
     frames
 }

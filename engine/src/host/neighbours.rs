@@ -90,6 +90,8 @@ pub(crate) struct Neighbours<W> {
     hasher: SipHasher13,
     waiting: Waiting<W>,
     counts: NeighbourCounts,
+    /// The place that was asked for last, when there was one: connections open in bursts, and through one gateway.
+    recent: u16,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -132,7 +134,33 @@ impl<W> Neighbours<W> {
             hasher: SipHasher13::new_with_key(secret),
             waiting: Waiting::new(),
             counts: NeighbourCounts::default(),
+            recent: u16::MAX,
         }
+    }
+
+    /// The neighbour that was asked for last is this one at this station, and asked for us again: it is there.
+    pub(crate) fn confirm_recent(&mut self, ip: IpAddr, ether: EtherAddr, now: Instant) -> Option<Hop> {
+        let entry = self.entries.get_mut(usize::from(self.recent))?;
+        match entry.state {
+            EntryState::Reachable { ether: known, .. } if entry.ip == ip && known == ether => {
+                entry.state = EntryState::Reachable {
+                    ether,
+                    confirmed_at: now,
+                };
+                Some(self.hop(self.recent))
+            }
+            EntryState::Reachable { .. }
+            | EntryState::Pending { .. }
+            | EntryState::Probing { .. }
+            | EntryState::Failed { .. } => None,
+        }
+    }
+
+    /// Where `ip` stands in the table, if it does.
+    pub(crate) fn hop_of(&mut self, ip: IpAddr) -> Option<Hop> {
+        let place = self.place_of(ip)?;
+        self.recent = place;
+        Some(self.hop(place))
     }
 
     /// What is known of `ip`, a host on the link; asks for it when nothing is.
@@ -153,7 +181,7 @@ impl<W> Neighbours<W> {
     }
 
     /// The station of a hop that was resolved before; `None`: resolve again.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn ether(&mut self, hop: Hop, now: Instant) -> Option<EtherAddr> {
         let place = (hop.0.get() & PLACE_MASK) as u16 - 1;
         let entry = self.entries.get(usize::from(place))?;
@@ -194,7 +222,9 @@ impl<W> Neighbours<W> {
     /// Takes in what a packet told. True when it was believed and is news: tell the other workers.
     pub(crate) fn learn(&mut self, learned: &Learned, now: Instant) -> bool {
         let Learned { ip, ether, origin } = *learned;
-        let Some(place) = self.place_of(ip) else {
+        let place = self.place_of(ip);
+        self.recent = place.unwrap_or(u16::MAX);
+        let Some(place) = place else {
             // RFC 826: who asks us will be answered soon.
             let place = if origin == Origin::Request {
                 self.add(ip, false, now)
@@ -349,7 +379,7 @@ impl<W> Neighbours<W> {
     }
 
     /// The entry is used: keeps it from eviction, and from growing old unasked.
-    #[inline]
+    #[inline(always)]
     fn touch(&mut self, place: u16, now: Instant) -> Option<EtherAddr> {
         let entry = self.entries.get_mut(usize::from(place))?;
         entry.used_at = now;
@@ -443,6 +473,13 @@ impl<W> Neighbours<W> {
 
     #[inline]
     fn place_of(&self, ip: IpAddr) -> Option<u16> {
+        match self.entries.get(usize::from(self.recent)) {
+            Some(entry) if entry.ip == ip => Some(self.recent),
+            Some(_) | None => self.look_up(ip),
+        }
+    }
+
+    fn look_up(&self, ip: IpAddr) -> Option<u16> {
         self.index
             .find(hash(&self.hasher, ip), |place| self.entry(*place).ip == ip)
             .copied()

@@ -13,7 +13,7 @@ use fourtuple_wire::{
 
 use super::ports::PortNumber;
 use super::work::Work;
-use crate::host::{Learned, Origin, Refused, Resolution, may_ask_for_an_error};
+use crate::host::{Hop, Learned, Origin, Refused, Resolution, may_ask_for_an_error};
 use crate::mesh::MeshMessage;
 
 /// Largest frame that the host writes of its own: an echo reply of a full packet, 9000 bytes and their Ethernet header.
@@ -110,12 +110,22 @@ impl<Q: Queue> Work<Q> {
     }
 
     /// A handshake is done: our SYN+ACK went to this station, and what it asked for came from there. So the station is known
-    /// as one that asked for us by name is, and the first flight waits for no answer of the link.
-    pub(crate) fn learn_from_handshake(&mut self, port: PortNumber, remote: IpAddr, ether: EtherAddr) {
+    /// as one that asked for us by name is, and the first flight waits for no answer of the link. Tells where the connection's next hop stands in the table.
+    pub(crate) fn learn_from_handshake(
+        &mut self,
+        port: PortNumber,
+        remote: IpAddr,
+        ether: EtherAddr,
+    ) -> Option<Hop> {
         let now = self.now;
         let attached = &mut self.ports[port];
-        if attached.host.addresses.next_hop(remote) != Some(remote) {
-            return;
+        // Who stands there was found to be on the link when it was entered.
+        if let Some(hop) = attached.neighbours.confirm_recent(remote, ether, now) {
+            return Some(hop);
+        }
+        let next = attached.host.addresses.next_hop(remote)?;
+        if next != remote {
+            return attached.neighbours.hop_of(next);
         }
         let learned = Learned {
             ip: remote,
@@ -125,6 +135,7 @@ impl<Q: Queue> Work<Q> {
         if attached.neighbours.learn(&learned, now) {
             self.send_resolved(port);
         }
+        self.ports[port].neighbours.hop_of(remote)
     }
 
     /// Frames whose next hop became known leave.

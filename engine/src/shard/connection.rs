@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use fourtuple_nic::{Queue, RxBuf, Shared};
-use fourtuple_tcp::{State, Status};
+use fourtuple_tcp::{Profile, SendRefused, State, Status};
 use fourtuple_wire::{FourTuple, Instant, Payload, Received};
 
 use super::limits::{SCARCE_PART, SHARE_OF_FREE};
-use super::ports::PortNumber;
+use super::ports::{AttachedPort, PortNumber};
 use super::work::{Work, tick_at_or_after};
 use crate::ConnId;
 use crate::attach::PortQueue;
@@ -18,7 +18,7 @@ use crate::error::ApiMisuse;
 use crate::handoff::{EndpointHandle, StreamError};
 use crate::listener::ListenerId;
 use crate::options::ConnectionOption;
-use crate::records::Owner;
+use crate::records::{Conn, Owner};
 
 /// How long a connection that found no buffer waits for the next try.
 const STARVED_RETRY: Duration = Duration::from_millis(1);
@@ -78,6 +78,18 @@ impl<S: Shared> SharedBytes<S> {
     }
 }
 
+/// Bytes that `send_shared` would take now.
+#[inline]
+fn room_of<Q: Queue>(conn: &Conn<Q>, profile: &Profile, port: &AttachedPort<Q>) -> usize {
+    let room = conn.tcb.send_room(profile);
+    match port.shortage.share {
+        Some(share) if conn.tcb.queued_bytes() > 0 => {
+            room.min(share.saturating_sub(conn.tcb.pinned()) as usize)
+        }
+        Some(_) | None => room,
+    }
+}
+
 impl<Q: Queue> Connection<'_, Q> {
     /// The connection's name, valid until it ends.
     pub fn id(&self) -> ConnId {
@@ -127,13 +139,7 @@ impl<Q: Queue> Connection<'_, Q> {
     /// The next bytes in order, at most one segment's; `None` when nothing waits. Taking them opens the receive window.
     #[inline]
     pub fn receive(&mut self) -> Option<ReceivedBytes<Q::Rx>> {
-        self.work
-            .with_tcb(self.slot, |tcb, env| {
-                let chunk = tcb.receive(env)?;
-                tcb.release(chunk.space(), env);
-                Some(ReceivedBytes(chunk))
-            })
-            .flatten()
+        self.work.take_chunk(self.slot).map(ReceivedBytes)
     }
 
     /// The bytes in order that wait to be received, segment by segment, without taking them: to see who is to have the connection
@@ -212,13 +218,7 @@ impl<Q: Queue> Connection<'_, Q> {
             return 0;
         };
         let profile = self.work.profiles.get(conn.profile);
-        let room = profile.map_or(0, |profile| conn.tcb.send_room(profile));
-        match self.work.ports[conn.port].shortage.share {
-            Some(share) if conn.tcb.queued_bytes() > 0 => {
-                room.min(share.saturating_sub(conn.tcb.pinned()) as usize)
-            }
-            Some(_) | None => room,
-        }
+        profile.map_or(0, |profile| room_of(conn, profile, &self.work.ports[conn.port]))
     }
 
     /// The handler has it still.
@@ -304,14 +304,24 @@ impl<Q: Queue> Connection<'_, Q> {
     /// [`on_writable`](crate::Handler::on_writable) tells when to try again.
     #[inline]
     pub fn send_shared(&mut self, bytes: SharedBytes<Q::Shared>) -> Result<(), SharedBytes<Q::Shared>> {
-        if bytes.len() > self.send_room() {
-            self.ask_for_room();
-            return Err(bytes);
+        let mut back = Some(bytes.0);
+        let refused = self.work.with_conn(self.slot, |conn, port, env| {
+            let bytes = back.take()?;
+            if bytes.len() > room_of(conn, env.profile, port) {
+                return Some(bytes);
+            }
+            conn.tcb.send(bytes, env).err().map(SendRefused::into_payload)
+        });
+        match refused {
+            Some(None) => Ok(()),
+            Some(Some(bytes)) => {
+                self.ask_for_room();
+                Err(SharedBytes(bytes))
+            }
+            None => back.map_or(Ok(()), |bytes| Err(SharedBytes(bytes))),
         }
-        self.queue(bytes.0, false).map_err(SharedBytes)
     }
 
-    #[inline]
     fn queue(&mut self, chunk: TxChunk<Q::Shared>, urgent: bool) -> Result<(), TxChunk<Q::Shared>> {
         let mut back = Some(chunk);
         let refused = self.work.with_tcb(self.slot, |tcb, env| {

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use fourtuple_nic::Queue;
 use fourtuple_tcp::{Signals, State};
-use fourtuple_wire::Received;
+use fourtuple_wire::{FourTuple, Received};
 
 use super::calls::WorkerCalls;
 use super::connection::Connection;
@@ -128,7 +128,7 @@ fn deliver_one<Q: Queue, H: Handler<Q>>(
     states: &mut States<H::State>,
     slot: SlotRef,
 ) {
-    let Some(conn) = work.records.conn_mut(slot) else {
+    let Some((conn, tuple)) = work.records.conn_and_tuple_mut(slot) else {
         work.records.came_off(slot, List::Deliver);
         return;
     };
@@ -136,13 +136,66 @@ fn deliver_one<Q: Queue, H: Handler<Q>>(
         return;
     }
     let owner = conn.owner;
+    let only_readable = conn.is_only_readable();
     work.in_hand = Some(slot);
     match owner {
+        Owner::Handler if only_readable => {
+            if read_on(work, handler, states, slot, tuple) {
+                // Armed when it pays its debt.
+                work.in_hand = None;
+                return;
+            }
+        }
         Owner::Handler => tell_handler(work, handler, states, slot),
         Owner::Endpoint(endpoint) => work.tell_endpoint(slot, endpoint),
         Owner::Queue | Owner::Moving(_) | Owner::Orphan => {}
     }
     work.put_down();
+}
+
+/// A connection that has nothing to tell its handler but that bytes came, as nearly all have: `tell_handler` without its looks
+/// at what else there may be. `true` when that was all, and it owes something now.
+#[inline]
+fn read_on<Q: Queue, H: Handler<Q>>(
+    work: &mut Work<Q>,
+    handler: &mut H,
+    states: &mut States<H::State>,
+    slot: SlotRef,
+    tuple: FourTuple,
+) -> bool {
+    let Some(conn) = work.records.conn_mut(slot) else {
+        return false;
+    };
+    conn.signals = Signals::default();
+    let before = conn.tcb.unread();
+    let mut connection = Connection { work, slot, tuple };
+    handler.on_readable(&mut connection, states.at(slot));
+    let Some(conn) = work.records.conn(slot) else {
+        return false;
+    };
+    if !conn.tcb.has_unread() && conn.tcb.state() == State::Established {
+        return conn.flags.transmit;
+    }
+    read_some(work, handler, states, slot, tuple, before);
+    false
+}
+
+/// The handler left something, or did more than to read and to send.
+#[cold]
+fn read_some<Q: Queue, H: Handler<Q>>(
+    work: &mut Work<Q>,
+    handler: &mut H,
+    states: &mut States<H::State>,
+    slot: SlotRef,
+    tuple: FourTuple,
+    before: usize,
+) {
+    let mut connection = Connection { work, slot, tuple };
+    let after = connection.unread();
+    if after > 0 {
+        left_unread(&mut connection, before, after, false);
+    }
+    tell_end(work, handler, states, slot, tuple);
 }
 
 fn tell_handler<Q: Queue, H: Handler<Q>>(
@@ -203,7 +256,18 @@ fn tell_handler<Q: Queue, H: Handler<Q>>(
             left_unread(&mut connection, before, after, last_call);
         }
     }
-    let Some(conn) = connection.work.records.conn_mut(slot) else {
+    tell_end(work, handler, states, slot, tuple);
+}
+
+/// The last things that a handler is told: the peer's FIN, and the end.
+fn tell_end<Q: Queue, H: Handler<Q>>(
+    work: &mut Work<Q>,
+    handler: &mut H,
+    states: &mut States<H::State>,
+    slot: SlotRef,
+    tuple: FourTuple,
+) {
+    let Some(conn) = work.records.conn_mut(slot) else {
         return;
     };
     if conn.sees_end()
@@ -213,7 +277,7 @@ fn tell_handler<Q: Queue, H: Handler<Q>>(
         && conn.owner == Owner::Handler
     {
         conn.flags.told_end_of_file = true;
-        handler.on_peer_closed(&mut connection, state);
+        handler.on_peer_closed(&mut Connection { work, slot, tuple }, states.at(slot));
     }
     if work.over(slot) == Over::Tell && work.is_handlers(slot) {
         let id = work.name(slot);
@@ -438,7 +502,7 @@ impl<Q: Queue> Work<Q> {
         &mut self,
         slot: SlotRef,
         endpoint: EndpointIndex,
-        tuple: fourtuple_wire::FourTuple,
+        tuple: FourTuple,
     ) -> Result<(), RingFull> {
         let id = self.name(slot);
         let Some(conn) = self.records.conn_mut(slot) else {

@@ -126,7 +126,10 @@ impl<Q: Queue> Work<Q> {
             Ok(slot) => slot,
             Err(reason) => return Verdict::Dropped(reason),
         };
-        self.learn_from_handshake(port, segment.tuple.remote().ip(), packet.ether_source);
+        let hop = self.learn_from_handshake(port, segment.tuple.remote().ip(), packet.ether_source);
+        if let Some(conn) = self.records.conn_mut(slot) {
+            conn.hop = hop;
+        }
         let verdict = self.segment_of_connection(slot, port, packet, segment, frame);
         if self
             .records

@@ -3,7 +3,7 @@
 //! A listener is the same on every worker. Its `backlog` and `syn_queue` are dealt to the workers; the sum of the shares is
 //! never above them (D8). A worker without a share left asks the others, which give what they don't use.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
@@ -94,7 +94,7 @@ pub(crate) struct NewListener {
 /// All listeners of a worker.
 #[derive(Debug, Default)]
 pub(crate) struct Listeners {
-    by_port: HashMap<u16, Vec<u16>>,
+    by_port: BTreeMap<u16, Vec<u16>>,
     /// Those on several ports: few, and looked through when a single port is not found.
     on_several: Vec<u16>,
     all: Vec<Option<Listener>>,
@@ -145,17 +145,19 @@ impl Listeners {
     /// The listener for a destination: one for exactly this address goes before one for all.
     pub(crate) fn find(&self, address: IpAddr, port: u16) -> Option<ListenerId> {
         let at_port = self.by_port.get(&port).map_or(&[][..], Vec::as_slice);
-        let listeners = || {
-            at_port
-                .iter()
-                .chain(&self.on_several)
-                .filter_map(|place| self.all.get(usize::from(*place))?.as_ref())
-                .filter(|listener| listener.ports.contains(&port))
-        };
-        listeners()
-            .find(|listener| listener.address == Some(address))
-            .or_else(|| listeners().find(|listener| listener.address.is_none()))
-            .map(|listener| listener.id)
+        let mut of_all = None;
+        for place in at_port.iter().chain(&self.on_several) {
+            if let Some(Some(listener)) = self.all.get(usize::from(*place))
+                && listener.ports.contains(&port)
+            {
+                match listener.address {
+                    Some(own) if own == address => return Some(listener.id),
+                    Some(_) => {}
+                    None => of_all = of_all.or(Some(listener.id)),
+                }
+            }
+        }
+        of_all
     }
 
     /// A listener by its number.

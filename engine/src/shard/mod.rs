@@ -24,6 +24,7 @@ pub(crate) mod profiles;
 mod receive;
 mod retire;
 pub(crate) mod scan;
+pub(crate) mod slot_list;
 #[cfg(feature = "staged")]
 pub mod staged;
 mod states;
@@ -57,6 +58,7 @@ use crate::shard::fragments::Pieces;
 use crate::shard::ports::{AttachedPort, Ports};
 use crate::shard::profiles::Profiles;
 use crate::shard::receive::{Burst, receive};
+use crate::shard::slot_list::SlotList;
 use crate::shard::states::States;
 use crate::stats::Counters;
 use crate::wheel::Wheel;
@@ -133,11 +135,11 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
             port_cursor: parts.secrets.first_port(),
             secrets: parts.secrets,
             counters: Counters::default(),
-            deliver: VecDeque::with_capacity(list),
-            retire: VecDeque::with_capacity(list),
+            deliver: SlotList::with_capacity(list),
+            retire: SlotList::with_capacity(list),
             held_up: VecDeque::with_capacity(list),
             retry: 0,
-            starved: VecDeque::with_capacity(list),
+            starved: SlotList::with_capacity(list),
             starved_until: Instant::ZERO,
             in_hand: None,
             called_for: None,

@@ -5,14 +5,13 @@
 //! port, and nothing on the way of a packet looks an address up. What one port can't send, because its ring is full or its link
 //! is down, holds up nothing of the others: each has its own list of debtors and its own backlog.
 
-use std::collections::VecDeque;
 use std::ops::{Index, IndexMut};
 
 use fourtuple_nic::Queue;
 
 use super::limits::TX_BACKLOG;
-use crate::conn_id::SlotRef;
 use crate::host::{Host, Neighbours};
+use crate::shard::slot_list::SlotList;
 
 /// Most ports of an engine. Connections keep their port's number in a byte, and a worker polls all ports in every turn.
 pub(crate) const MAX_PORTS: usize = 8;
@@ -57,7 +56,7 @@ pub(crate) struct AttachedPort<Q: Queue> {
     /// Frames that wait for the port's descriptor ring.
     pub(crate) tx: Vec<Q::Tx>,
     /// Connections and half-open ones of this port that owe something (D1).
-    pub(crate) transmit: VecDeque<SlotRef>,
+    pub(crate) transmit: SlotList,
     pub(crate) low_water: u32,
     pub(crate) shortage: Shortage,
 }
@@ -80,7 +79,7 @@ impl<Q: Queue> AttachedPort<Q> {
             neighbours,
             mtu: parts.mtu,
             tx: Vec::with_capacity(TX_BACKLOG * 2),
-            transmit: VecDeque::with_capacity(debtors),
+            transmit: SlotList::with_capacity(debtors),
             low_water: parts.low_water,
             shortage: Shortage::default(),
         }

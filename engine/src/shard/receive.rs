@@ -9,10 +9,10 @@
 //! once for each.
 
 use fourtuple_nic::{Queue, RxBuf, RxChecksum};
-use fourtuple_tcp::reset_for;
+use fourtuple_tcp::{Arrival, Env, Signals, State, reset_for};
 use fourtuple_wire::{
     ChecksumCheck, DropReason, Expect, Icmpv4Message, Icmpv4Packet, Icmpv6Message, Icmpv6Packet, Packet,
-    PacketKind, TcpFlags, TcpPacket, parse,
+    PacketKind, TcpFlags, TcpPacket, parse_into,
 };
 
 use crate::buffer::RxChunk;
@@ -22,6 +22,7 @@ use crate::records::Conn;
 use crate::shard::limits::{MESH_BUDGET, RX_BUDGET, SCARCE_MARKS, SHARE_OF_FREE};
 use crate::shard::ports::{AttachedPort, PortNumber, Shortage};
 use crate::shard::work::Work;
+use crate::table::Table;
 
 /// What became of one received packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +46,7 @@ impl From<Result<(), DropReason>> for Verdict {
 
 /// A received frame on its way through the stage.
 #[derive(Debug)]
-pub(crate) struct Arrived<Q: Queue> {
-    frame: Option<Q::Rx>,
+pub(crate) struct Arrived {
     parsed: Result<Packet, DropReason>,
     hash: u64,
     /// The record that may be its own: only looked for, so that its lines come while others are handled (D2).
@@ -57,18 +57,30 @@ pub(crate) struct Arrived<Q: Queue> {
     steered: Option<Shortage>,
 }
 
-/// The burst of a turn; allocated once.
+impl Arrived {
+    const NOTHING: Self = Self {
+        parsed: Err(DropReason::Truncated),
+        hash: 0,
+        hint: None,
+        port: PortNumber::FIRST,
+        steered: None,
+    };
+}
+
+/// The burst of a turn; allocated once. What is known of the frame at a place stands at the same place of `arrived`, and is
+/// written over by the next burst: packets are large, and never moved.
 #[derive(Debug)]
 pub(crate) struct Burst<Q: Queue> {
     frames: Vec<Q::Rx>,
-    arrived: Vec<Arrived<Q>>,
+    arrived: Vec<Arrived>,
 }
 
 impl<Q: Queue> Burst<Q> {
     pub(crate) fn new(ports: usize) -> Self {
+        let most = (RX_BUDGET + MESH_BUDGET) * ports;
         Self {
-            frames: Vec::with_capacity(RX_BUDGET),
-            arrived: Vec::with_capacity((RX_BUDGET + MESH_BUDGET) * ports),
+            frames: Vec::with_capacity(most),
+            arrived: (0..most).map(|_| Arrived::NOTHING).collect(),
         }
     }
 }
@@ -79,47 +91,54 @@ pub(crate) fn receive<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
         take_burst(work, burst, port);
     }
     hear_other_workers(work, burst);
-    if let Some(frame) = burst.arrived.first().and_then(|arrived| arrived.frame.as_ref()) {
-        let space = frame.space();
-        work.ports.iter_mut().for_each(|port| port.look_at_buffers(space));
-    }
-    work.busy |= !burst.arrived.is_empty();
-    for arrived in &mut burst.arrived {
-        if let Ok(Packet {
-            kind: PacketKind::Tcp(segment),
-            ..
-        }) = &arrived.parsed
+    let Some(frame) = burst.frames.first() else {
+        return;
+    };
+    let space = frame.space();
+    work.ports.iter_mut().for_each(|port| port.look_at_buffers(space));
+    work.busy = true;
+    let Burst { frames, arrived } = burst;
+    // By itself, and short: the processor waits for the table's lines of several packets at a time.
+    for arrived in &mut arrived[..frames.len()] {
+        if let Ok(packet) = &arrived.parsed
+            && matches!(packet.kind, PacketKind::Tcp(_))
         {
-            arrived.hash = work.records.table.hash(&segment.tuple);
             arrived.hint = work.records.candidate(arrived.hash);
         }
     }
-    for arrived in &mut burst.arrived {
-        // Taken out of its place, so that the parsed packet need not move.
-        if let Some(frame) = arrived.frame.take() {
-            let verdict = match &arrived.parsed {
-                Ok(packet) => match arrived.steered {
-                    None => work.dispatch(arrived, packet, frame),
-                    Some(shortage) => work.dispatch_steered(arrived, packet, frame, shortage),
-                },
-                Err(reason) => {
-                    work.object(arrived.port, *reason, frame.bytes());
-                    Verdict::Dropped(*reason)
-                }
-            };
-            work.verdict(verdict);
-        }
+    for (arrived, frame) in arrived.iter().zip(frames.drain(..)) {
+        let verdict = match &arrived.parsed {
+            Ok(packet) => match arrived.steered {
+                None => work.dispatch(arrived, packet, frame),
+                Some(shortage) => work.dispatch_steered(arrived, packet, frame, shortage),
+            },
+            Err(reason) => {
+                work.object(arrived.port, *reason, frame.bytes());
+                Verdict::Dropped(*reason)
+            }
+        };
+        work.verdict(verdict);
     }
-    burst.arrived.clear();
 }
 
 /// Takes what one port has, within the budget.
 #[inline]
 fn take_burst<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>, port: PortNumber) {
-    let Work { ports, counters, .. } = work;
+    let Work {
+        ports,
+        counters,
+        records,
+        ..
+    } = work;
+    let Burst { frames, arrived } = burst;
     let attached = &mut ports[port];
-    attached.queue.rx_burst(&mut burst.frames, RX_BUDGET);
-    for frame in &burst.frames {
+    let before = frames.len();
+    attached.queue.rx_burst(frames, RX_BUDGET);
+    let fresh = &frames[before..];
+    if fresh.is_empty() {
+        return;
+    }
+    for frame in fresh {
         // The headers and the payload of a small frame.
         for line in [0, 64, 128] {
             if let Some(byte) = frame.bytes().get(line) {
@@ -127,19 +146,17 @@ fn take_burst<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>, port: PortNumb
             }
         }
     }
-    for frame in burst.frames.drain(..) {
-        counters.rx_packets += 1;
-        counters.rx_bytes += frame.bytes().len() as u64;
-        let parsed = attached.parse(&frame);
-        burst.arrived.push(Arrived {
-            frame: Some(frame),
-            parsed,
-            hash: 0,
-            hint: None,
-            port,
-            steered: None,
-        });
+    let promises = attached.queue.promises();
+    let (kernel_peer, vlan) = (promises.kernel_peer, attached.host.vlan());
+    let mut bytes = 0;
+    for (frame, arrived) in fresh.iter().zip(&mut arrived[before..]) {
+        bytes += frame.bytes().len() as u64;
+        arrived.read(frame, kernel_peer, vlan, &records.table);
+        arrived.port = port;
+        arrived.steered = None;
     }
+    counters.rx_packets += fresh.len() as u64;
+    counters.rx_bytes += bytes;
 }
 
 fn hear_other_workers<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
@@ -151,21 +168,53 @@ fn hear_other_workers<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
         match message {
             MeshMessage::Frame(port, frame, shortage) => {
                 work.counters.steered_in += 1;
-                let parsed = work.ports[port].parse(&frame);
-                burst.arrived.push(Arrived {
-                    frame: Some(frame),
-                    parsed,
-                    hash: 0,
-                    hint: None,
-                    port,
-                    steered: Some(shortage),
-                });
+                let attached = &work.ports[port];
+                let kernel_peer = attached.queue.promises().kernel_peer;
+                let arrived = &mut burst.arrived[burst.frames.len()];
+                arrived.read(&frame, kernel_peer, attached.host.vlan(), &work.records.table);
+                arrived.port = port;
+                arrived.steered = Some(shortage);
+                burst.frames.push(frame);
             }
             MeshMessage::Piece(port, frame) => work.keep_piece(port, frame),
             MeshMessage::Neighbour(port, ip, ether) => work.learn_neighbour(port, ip, ether),
             MeshMessage::Resolve(port, ip) => work.resolve_for(from, port, ip),
             MeshMessage::WantShare(listener) => work.give_share(from, listener),
             MeshMessage::Share(listener, count) => work.take_share(listener, count),
+        }
+    }
+}
+
+#[inline(always)]
+fn parse_frame(
+    frame: &impl RxBuf,
+    kernel_peer: bool,
+    vlan: Option<u16>,
+    place: &mut Result<Packet, DropReason>,
+) {
+    let checksum = match frame.checksum() {
+        RxChecksum::Good => ChecksumCheck::Trust,
+        RxChecksum::Bad => {
+            *place = Err(DropReason::BadTcpChecksum);
+            return;
+        }
+        RxChecksum::Unchecked if kernel_peer => ChecksumCheck::VerifyOrPartial,
+        RxChecksum::Unchecked => ChecksumCheck::Verify,
+    };
+    parse_into(frame.bytes(), &Expect { checksum, vlan }, place);
+}
+
+impl Arrived {
+    /// Parses a frame, and hashes a segment's four-tuple while it is at hand.
+    #[inline(always)]
+    fn read(&mut self, frame: &impl RxBuf, kernel_peer: bool, vlan: Option<u16>, table: &Table) {
+        parse_frame(frame, kernel_peer, vlan, &mut self.parsed);
+        if let Ok(Packet {
+            kind: PacketKind::Tcp(segment),
+            ..
+        }) = &self.parsed
+        {
+            self.hash = table.hash(&segment.tuple);
         }
     }
 }
@@ -181,17 +230,12 @@ impl<Q: Queue> AttachedPort<Q> {
         };
     }
 
-    #[inline]
+    /// Parses a frame that is none of a burst.
     pub(super) fn parse(&self, frame: &Q::Rx) -> Result<Packet, DropReason> {
-        let promises = self.queue.promises();
-        let checksum = match frame.checksum() {
-            RxChecksum::Good => ChecksumCheck::Trust,
-            RxChecksum::Bad => return Err(DropReason::BadTcpChecksum),
-            RxChecksum::Unchecked if promises.kernel_peer => ChecksumCheck::VerifyOrPartial,
-            RxChecksum::Unchecked => ChecksumCheck::Verify,
-        };
-        let vlan = self.host.vlan();
-        parse(frame.bytes(), &Expect { checksum, vlan })
+        let mut place = Err(DropReason::Truncated);
+        let kernel_peer = self.queue.promises().kernel_peer;
+        parse_frame(frame, kernel_peer, self.host.vlan(), &mut place);
+        place
     }
 }
 
@@ -207,15 +251,13 @@ impl<Q: Queue> Work<Q> {
     }
 
     #[inline]
-    fn dispatch(&mut self, arrived: &Arrived<Q>, packet: &Packet, frame: Q::Rx) -> Verdict {
+    fn dispatch(&mut self, arrived: &Arrived, packet: &Packet, frame: Q::Rx) -> Verdict {
         let port = arrived.port;
-        let owner = if arrived.steered.is_none() {
-            self.owner_of(packet)
-        } else {
-            self.worker
-        };
-        if owner != self.worker {
-            return self.steer(owner, port, frame);
+        if self.workers > 1 && arrived.steered.is_none() {
+            let owner = self.owner_of(packet);
+            if owner != self.worker {
+                return self.steer(owner, port, frame);
+            }
         }
         if let PacketKind::Tcp(segment) = &packet.kind {
             let slot = self
@@ -225,6 +267,9 @@ impl<Q: Queue> Work<Q> {
                 return Verdict::Dropped(reason);
             }
             self.counters.partial_checksums += u64::from(segment.partial_checksum);
+            if !slot.is_some_and(SlotRef::is_tcb_v4) {
+                self.records.table.remember(&segment.tuple, arrived.hash);
+            }
             self.segment(slot, port, packet, segment, frame)
         } else if let PacketKind::Fragment(fragment) = &packet.kind {
             self.fragment(port, packet, fragment, frame)
@@ -237,7 +282,7 @@ impl<Q: Queue> Work<Q> {
     /// would free them: it is taken as that one is short of them, not we.
     fn dispatch_steered(
         &mut self,
-        arrived: &Arrived<Q>,
+        arrived: &Arrived,
         packet: &Packet,
         frame: Q::Rx,
         shortage: Shortage,
@@ -269,8 +314,7 @@ impl<Q: Queue> Work<Q> {
     /// Worker 0 answers for the host; TCP belongs to whom `owner(four-tuple)` says, and so do ICMP errors about it (D8).
     pub(super) fn owner_of(&self, packet: &Packet) -> u16 {
         match &packet.kind {
-            PacketKind::Tcp(segment) if self.workers > 1 => self.steering.owner(&segment.tuple),
-            PacketKind::Tcp(_) => self.worker,
+            PacketKind::Tcp(segment) => self.steering.owner(&segment.tuple),
             PacketKind::Icmpv4(Icmpv4Packet {
                 message: Icmpv4Message::Error(error),
                 ..
@@ -278,7 +322,7 @@ impl<Q: Queue> Work<Q> {
             | PacketKind::Icmpv6(Icmpv6Packet {
                 message: Icmpv6Message::Error(error),
                 ..
-            }) if self.workers > 1 => self.steering.owner(&error.tuple),
+            }) => self.steering.owner(&error.tuple),
             PacketKind::Arp(_)
             | PacketKind::Icmpv4(_)
             | PacketKind::Icmpv6(_)
@@ -354,22 +398,66 @@ impl<Q: Queue> Work<Q> {
         if segment.header.options.fast_open.is_some() {
             self.learn_fast_open(slot, segment);
         }
-        self.in_hand = Some(slot);
-        let marked = segment.is_marked();
-        let arrival = self.with_tcb(slot, |tcb, env| {
-            if marked {
-                tcb.segment_arrives_marked(&segment.header, payload, env)
-            } else {
-                tcb.segment_arrives(&segment.header, payload, env)
-            }
-        });
-        let Some(arrival) = arrival else {
-            self.in_hand = None;
+        let Some((conn, mut env)) = self.records.conn_mut(slot).and_then(|conn| {
+            let env = Env {
+                now: self.now,
+                profile: self.profiles.get(conn.profile)?,
+                pools: &mut self.pools,
+                counters: &mut self.counters.tcp,
+            };
+            Some((conn, env))
+        }) else {
             return Verdict::Dropped(DropReason::NoConnection);
         };
-        self.tell(slot, arrival.signals, arrival.ended);
-        self.in_hand = None;
+        let before = conn.tcb.state();
+        let arrival = if segment.is_marked() {
+            conn.tcb
+                .segment_arrives_marked(&segment.header, payload, &mut env)
+        } else {
+            conn.tcb.segment_arrives(&segment.header, payload, &mut env)
+        };
+        let plain = conn.tcb.state() == before
+            && arrival.ended.is_none()
+            && arrival.reply.is_none()
+            && !arrival.signals.contains(Signals::R1_EXCEEDED);
+        if conn.tcb.owes() && !conn.flags.transmit {
+            conn.flags.transmit = true;
+            self.ports[conn.port].transmit.push_back(slot);
+        }
+        if !plain {
+            return self.carry_out(slot, port, packet, segment, before, &arrival);
+        }
+        if !arrival.signals.is_empty() {
+            conn.signals.insert(arrival.signals);
+            if !conn.flags.deliver {
+                conn.flags.deliver = true;
+                self.deliver.push_back(slot);
+            }
+        }
         // Whose owner is to be told something is in hand again in `deliver`, and armed then; a debtor, in `transmit`.
+        if !conn.flags.deliver && !conn.flags.transmit {
+            self.arm(slot);
+        }
+        arrival.verdict.into()
+    }
+
+    /// The same where a segment changed the connection's state, ended it, or is answered at once.
+    #[cold]
+    fn carry_out(
+        &mut self,
+        slot: SlotRef,
+        port: PortNumber,
+        packet: &Packet,
+        segment: &TcpPacket,
+        before: State,
+        arrival: &Arrival,
+    ) -> Verdict {
+        if let Some(after) = self.records.conn(slot).map(|conn| conn.tcb.state())
+            && after != before
+        {
+            self.state_moved(slot, before, after);
+        }
+        self.tell(slot, arrival.signals, arrival.ended);
         let waits = |conn: &Conn<Q>| conn.flags.deliver || conn.flags.transmit;
         if !self.records.conn(slot).is_none_or(waits) {
             self.arm(slot);

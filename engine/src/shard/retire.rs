@@ -6,7 +6,7 @@ use fourtuple_tcp::{Ending, State};
 use super::work::Work;
 use crate::conn_id::SlotRef;
 use crate::error::ConnectionError;
-use crate::records::{List, Owner};
+use crate::records::{Conn, List, Owner};
 
 /// What is left to do with a connection that may be over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +95,12 @@ impl<Q: Queue> Work<Q> {
     /// The TCB goes; in TIME_WAIT a compact record takes its place.
     fn bury(&mut self, slot: SlotRef) {
         let tuple = self.records.tuple(slot);
-        let time_wait = self.with_tcb(slot, |tcb, env| tcb.time_wait(env)).flatten();
+        let waits = |conn: &Conn<Q>| conn.tcb.state() == State::TimeWait;
+        let time_wait = if self.records.conn(slot).is_some_and(waits) {
+            self.with_tcb(slot, |tcb, env| tcb.time_wait(env)).flatten()
+        } else {
+            None
+        };
         self.discard(slot);
         let (Some(tuple), Some(time_wait)) = (tuple, time_wait) else {
             return;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use fourtuple_nic::{Queue, Reta, Toeplitz};
 use fourtuple_tcp::{Ending, Env, Pools, Profile, Signals, State, Tcb};
-use fourtuple_wire::{FourTuple, Instant};
+use fourtuple_wire::{FourTuple, Instant, Received};
 
 use crate::ConnId;
-use crate::buffer::PortBuffers;
+use crate::buffer::{PortBuffers, RxChunk};
 use crate::conn_id::SlotRef;
 use crate::error::ApiMisuse;
 use crate::handoff::{EndpointIndex, Hub};
@@ -21,9 +21,10 @@ use crate::shard::fast_open::Cookies;
 use crate::shard::fragments::Pieces;
 use crate::shard::limits::Limits;
 use crate::shard::listeners::Listeners;
-use crate::shard::ports::Ports;
+use crate::shard::ports::{AttachedPort, Ports};
 use crate::shard::profiles::Profiles;
 use crate::shard::scan::Scans;
+use crate::shard::slot_list::SlotList;
 use crate::stats::Counters;
 use crate::wheel::Wheel;
 
@@ -86,15 +87,15 @@ pub(crate) struct Work<Q: Queue> {
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) counters: Counters,
     /// Connections whose owner is to be told something.
-    pub(crate) deliver: VecDeque<SlotRef>,
+    pub(crate) deliver: SlotList,
     /// Connections whose endpoint took no more: tried again when it does. Each that lives stands here once.
     pub(crate) held_up: VecDeque<(ConnId, EndpointIndex)>,
     /// How many of them are to be tried again now.
     pub(crate) retry: usize,
     /// Connections that may be over.
-    pub(crate) retire: VecDeque<SlotRef>,
+    pub(crate) retire: SlotList,
     /// Connections whose handler found no buffer to send from, with nothing in flight.
-    pub(crate) starved: VecDeque<SlotRef>,
+    pub(crate) starved: SlotList,
     /// When they try again.
     pub(crate) starved_until: Instant,
     /// A connection that several calls are made for: it is armed once, when they are done.
@@ -136,6 +137,16 @@ impl<Q: Queue> Work<Q> {
         slot: SlotRef,
         act: impl FnOnce(&mut Tcb<PortBuffers<Q>>, &mut Env<'_, PortBuffers<Q>>) -> R,
     ) -> Option<R> {
+        self.with_conn(slot, |conn, _, env| act(&mut conn.tcb, env))
+    }
+
+    /// The same for who looks at what is kept beside the TCB, too, or at its port.
+    #[inline(always)]
+    pub(crate) fn with_conn<R>(
+        &mut self,
+        slot: SlotRef,
+        act: impl FnOnce(&mut Conn<Q>, &AttachedPort<Q>, &mut Env<'_, PortBuffers<Q>>) -> R,
+    ) -> Option<R> {
         let conn = self.records.conn_mut(slot)?;
         let profile = self.profiles.get(conn.profile)?;
         let before = conn.tcb.state();
@@ -145,12 +156,13 @@ impl<Q: Queue> Work<Q> {
             pools: &mut self.pools,
             counters: &mut self.counters.tcp,
         };
-        let result = act(&mut conn.tcb, &mut env);
+        let port = &mut self.ports[conn.port];
+        let result = act(conn, port, &mut env);
         let after = conn.tcb.state();
         let owes = conn.tcb.owes();
         if owes && !conn.flags.transmit {
             conn.flags.transmit = true;
-            self.ports[conn.port].transmit.push_back(slot);
+            port.transmit.push_back(slot);
         }
         if before != after {
             self.state_moved(slot, before, after);
@@ -161,9 +173,33 @@ impl<Q: Queue> Work<Q> {
         Some(result)
     }
 
+    /// The next chunk in order of a connection, read and given back at once; `None` when nothing waits, as is found by who asks
+    /// until nothing is left.
+    #[inline]
+    pub(crate) fn take_chunk(&mut self, slot: SlotRef) -> Option<RxChunk<Q::Rx>> {
+        let conn = self.records.conn_mut(slot)?;
+        if !conn.tcb.has_unread() {
+            return None;
+        }
+        let mut env = Env {
+            now: self.now,
+            profile: self.profiles.get(conn.profile)?,
+            pools: &mut self.pools,
+            counters: &mut self.counters.tcp,
+        };
+        let chunk = conn.tcb.receive(&mut env)?;
+        conn.tcb.release(chunk.space(), &mut env);
+        // A larger window may be owed: the state stays, and no deadline comes nearer.
+        if conn.tcb.owes() && !conn.flags.transmit {
+            conn.flags.transmit = true;
+            self.ports[conn.port].transmit.push_back(slot);
+        }
+        Some(chunk)
+    }
+
     /// A connection is in another state than before a call.
     #[cold]
-    fn state_moved(&mut self, slot: SlotRef, before: State, after: State) {
+    pub(crate) fn state_moved(&mut self, slot: SlotRef, before: State, after: State) {
         self.counters.by_state.moved(Some(before), Some(after));
         let Some(conn) = self.records.conn_mut(slot) else {
             return;
@@ -311,7 +347,7 @@ impl<Q: Queue> Work<Q> {
     /// Takes a connection that is over out of everything.
     pub(crate) fn discard(&mut self, slot: SlotRef) {
         self.forget_timer(slot);
-        let Some(mut conn) = self.records.remove_conn(slot) else {
+        let Some(conn) = self.records.conn_mut(slot) else {
             return;
         };
         self.counters.by_state.moved(Some(conn.tcb.state()), None);
@@ -323,9 +359,8 @@ impl<Q: Queue> Work<Q> {
         {
             listener.waiting = listener.waiting.saturating_sub(1);
         }
-        if let Some(id) = conn.listener.filter(|_| conn.tcb.awaits_handshake()) {
-            self.fast_open_ended(id, conn.ended);
-        }
+        let awaited = conn.listener.filter(|_| conn.tcb.awaits_handshake());
+        let ended = conn.ended;
         if let Some(profile) = self.profiles.get(conn.profile) {
             let mut env = Env {
                 now: self.now,
@@ -336,6 +371,10 @@ impl<Q: Queue> Work<Q> {
             conn.tcb.free(&mut env);
         }
         self.profiles.release(conn.profile);
+        self.records.remove_conn(slot);
+        if let Some(id) = awaited {
+            self.fast_open_ended(id, ended);
+        }
     }
 
     /// The application let go of a connection: what is left of it is TCP's, bounded in number and time (D5).
@@ -405,22 +444,18 @@ impl<Q: Queue> Work<Q> {
     /// Makes sure that the wheel looks at a connection no later than its deadline.
     #[inline]
     pub(crate) fn arm(&mut self, slot: SlotRef) {
-        let Some(conn) = self.records.conn_mut(slot) else {
-            return;
-        };
-        let deadline = conn.tcb.deadline(self.now);
-        if deadline == Instant::FAR_FUTURE {
-            return;
+        if let Some(tick) = self
+            .records
+            .conn(slot)
+            .and_then(|conn| conn.tick_to_arm(tick_of(self.now)))
+        {
+            self.enter_wheel(slot, tick);
         }
-        let tick = tick_at_or_after(deadline);
-        if conn.flags.armed && !before(tick, conn.armed) {
-            return;
-        }
-        self.enter_wheel(slot, tick);
     }
 
     /// An entry of the wheel for this tick, unless one stands there that will do.
-    fn enter_wheel(&mut self, slot: SlotRef, tick: u32) {
+    #[inline(never)]
+    pub(crate) fn enter_wheel(&mut self, slot: SlotRef, tick: u32) {
         let Some(conn) = self.records.conn_mut(slot) else {
             return;
         };

@@ -44,6 +44,7 @@ impl<B: Buffers> Tcb<B> {
     /// # Errors
     /// [`SendRefused::Full`] when the queue is charged `send_buffer` bytes or the pool is empty; [`SendRefused::Closed`] after
     /// a close, from either call, and when there is no connection.
+    #[inline(always)]
     pub fn send(&mut self, payload: B::Tx, env: &mut Env<'_, B>) -> Result<(), SendRefused<B::Tx>> {
         use fourtuple_wire::Payload;
         match self.state {
@@ -68,7 +69,7 @@ impl<B: Buffers> Tcb<B> {
             env.counters.pool_empty += 1;
             SendRefused::Full(payload)
         })?;
-        self.consider_text(env);
+        self.consider_queued_text(env);
         Ok(())
     }
 
@@ -76,11 +77,13 @@ impl<B: Buffers> Tcb<B> {
     ///
     /// The queue is charged by what its chunks pin ([`Payload::charge`](fourtuple_wire::Payload::charge)); the last may
     /// exceed the bound by its own charge.
+    #[inline]
     pub fn send_room(&self, profile: &Profile) -> usize {
         profile.send_buffer.saturating_sub(self.queue.charged()) as usize
     }
 
     /// RECEIVE (§3.10.3): the next chunk in order. Its space stays charged to the window until it is released.
+    #[inline]
     pub fn receive(&mut self, env: &mut Env<'_, B>) -> Option<B::Rx> {
         let taken = self.received.take(&mut env.pools.receive);
         self.forget_urgent_behind(env);
@@ -88,6 +91,7 @@ impl<B: Buffers> Tcb<B> {
     }
 
     /// The application gives back the buffer space of a chunk that it took; a window update may be owed.
+    #[inline]
     pub fn release(&mut self, space: usize, env: &mut Env<'_, B>) {
         if self.flags.contains(Flags::ORPHAN) {
             // It was given up with the close.
@@ -103,6 +107,7 @@ impl<B: Buffers> Tcb<B> {
     }
 
     /// Bytes in order that were not taken.
+    #[inline]
     pub fn unread(&self) -> usize {
         self.received.unread() as usize
     }
@@ -132,11 +137,13 @@ impl<B: Buffers> Tcb<B> {
     }
 
     /// There is payload in order that was not taken.
+    #[inline]
     pub fn has_unread(&self) -> bool {
         !self.received.is_empty()
     }
 
     /// The peer's FIN came, and everything before it was taken.
+    #[inline]
     pub fn at_end(&self) -> bool {
         self.flags.contains(Flags::PEER_FIN) && self.received.is_empty()
     }
@@ -149,12 +156,12 @@ impl<B: Buffers> Tcb<B> {
             State::Established => {
                 self.flags.insert(Flags::FIN_QUEUED);
                 self.enter(State::FinWait1, env);
-                self.consider_text(env);
+                self.consider_queued_text(env);
             }
             State::CloseWait => {
                 self.flags.insert(Flags::FIN_QUEUED);
                 self.enter(State::LastAck, env);
-                self.consider_text(env);
+                self.consider_queued_text(env);
             }
             State::Closed
             | State::Listen

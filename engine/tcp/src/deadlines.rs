@@ -21,6 +21,17 @@ impl<B: Buffers> Tcb<B> {
         deadline
     }
 
+    /// The tick of [`deadline`](Self::deadline), in milliseconds on a circle of 32 bits, seen from the tick `now`.
+    #[inline]
+    pub fn deadline_tick(&self, now: u32) -> Option<u32> {
+        let mut left = self.timers.earliest(now);
+        if self.flags.contains(Flags::PACED) {
+            let pace = self.rto.pace_left(now);
+            left = Some(left.map_or(pace, |other| other.min(pace)));
+        }
+        left.map(|left| now.wrapping_add_signed(left))
+    }
+
     /// Does what is due at `env.now`.
     pub fn on_deadline(&mut self, env: &mut Env<'_, B>) -> Arrival {
         let mut arrival = Arrival::new();

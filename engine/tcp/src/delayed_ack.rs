@@ -3,8 +3,6 @@
 //! The debt is counted in sequence space: what lies between the last ACK sent and RCV.NXT. Two full segments owe an ACK at
 //! once; a burst owes one, and one more for each further eight full segments of it (`Tcb::next_ack`).
 
-use std::time::Duration;
-
 use fourtuple_wire::SeqNum;
 
 use crate::profile::millis;
@@ -13,7 +11,7 @@ use crate::timers::Timer;
 use crate::{Buffers, Env, Tcb};
 
 /// RFC 9293 §3.8.6.3, MUST-40: below half a second; a tick of rounding is left.
-const MOST: Duration = Duration::from_millis(498);
+const MOST_MS: u32 = 498;
 
 /// Full segments of a burst that share an ACK.
 // Deviation: SHLD-19 asks for every second one; a burst is one arrival, and its ACKs would leave in one burst too.
@@ -31,11 +29,8 @@ impl<B: Buffers> Tcb<B> {
             self.debts.insert(Debts::ACK);
         } else if !self.timers.is_armed(Timer::DelayedAck) {
             // SHLD-18: a lone segment's ACK waits for company.
-            self.timers.arm(
-                Timer::DelayedAck,
-                millis(env.profile.delayed_ack.min(MOST)),
-                env.tick(),
-            );
+            let wait = millis(env.profile.delayed_ack).min(MOST_MS);
+            self.timers.arm(Timer::DelayedAck, wait, env.tick());
         }
     }
 

@@ -183,15 +183,16 @@ pub(crate) const LEAST_CLAMP: u16 = 88;
 /// Whole milliseconds of a span, cut to [`MAX_SPAN_MS`].
 #[inline]
 pub(crate) const fn millis(span: Duration) -> u32 {
-    let ms = span
-        .as_secs()
-        .saturating_mul(1000)
-        .saturating_add(span.subsec_millis() as u64);
-    if ms > MAX_SPAN_MS as u64 {
-        MAX_SPAN_MS
-    } else {
-        ms as u32
+    // The last whole second that fits: nothing overflows below it.
+    const SECS: u64 = MAX_SPAN_MS as u64 / 1000;
+    if span.as_secs() >= SECS {
+        return if span.as_secs() == SECS && span.subsec_millis() < MAX_SPAN_MS % 1000 {
+            SECS as u32 * 1000 + span.subsec_millis()
+        } else {
+            MAX_SPAN_MS
+        };
     }
+    span.as_secs() as u32 * 1000 + span.subsec_millis()
 }
 
 /// 2³⁰ ms, some twelve days: half of what circular comparison of 32 bits could tell apart.
@@ -234,5 +235,21 @@ mod tests {
     fn spans_are_cut_to_half_the_circle() {
         assert_eq!(millis(Duration::from_micros(1999)), 1);
         assert_eq!(millis(Duration::MAX), MAX_SPAN_MS);
+        let most = u64::from(MAX_SPAN_MS);
+        for ms in [
+            0,
+            999,
+            1000,
+            most - 1824,
+            most - 825,
+            most - 824,
+            most - 1,
+            most,
+            most + 1,
+            most * 9,
+        ] {
+            let expected = ms.min(most) as u32;
+            assert_eq!(millis(Duration::from_millis(ms)), expected, "{ms}");
+        }
     }
 }

@@ -60,11 +60,21 @@ impl<Tx: Payload> SendQueue<Tx> {
         self.charged
     }
 
+    /// What is queued, if it lies in one piece.
+    #[inline]
+    pub(crate) fn only_chunk(&self) -> Option<&[u8]> {
+        match &self.head {
+            Some(head) if self.tail == NIL => head.bytes().get(self.head_offset as usize..),
+            Some(_) => None,
+            None => Some(&[]),
+        }
+    }
+
     /// Appends a chunk.
     ///
     /// # Errors
     /// Gives it back when the pool is empty; never when the queue is.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, payload: Tx, pool: &mut Pool<SendNode<Tx>>) -> Result<(), Tx> {
         let bytes = payload.len() as u32;
         if bytes == 0 {

@@ -228,7 +228,20 @@ bit_set! {
     }
 }
 
+impl Flags {
+    /// Both.
+    pub(crate) const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
 impl Debts {
+    /// `one` is in the set, and nothing but that and perhaps `other`.
+    #[inline]
+    pub(crate) const fn only(self, one: Self, other: Self) -> bool {
+        self.0 & !other.0 == one.0
+    }
+
     /// Nothing is owed.
     #[inline]
     pub(crate) const fn is_empty(self) -> bool {

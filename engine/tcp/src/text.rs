@@ -43,7 +43,7 @@ impl<B: Buffers> Tcb<B> {
 
     /// The FIN waits for its first sending.
     #[inline]
-    fn fin_unsent(&self) -> bool {
+    pub(crate) fn fin_unsent(&self) -> bool {
         self.flags.contains(Flags::FIN_QUEUED) && !self.fin_sent()
     }
 
@@ -62,6 +62,15 @@ impl<B: Buffers> Tcb<B> {
     /// Something changed that lets text go, or keeps it: the debt, or the persist timer.
     #[inline]
     pub(crate) fn consider_text(&mut self, env: &mut Env<'_, B>) {
+        if self.nothing_to_send() && !self.debts.contains(Debts::TAIL_PROBE) {
+            self.debts.remove(Debts::TEXT);
+        } else {
+            self.consider_any_text(env);
+        }
+    }
+
+    /// The same where text is queued: after a segment, and after a call of the application.
+    fn consider_any_text(&mut self, env: &mut Env<'_, B>) {
         if self.debts.contains(Debts::TAIL_PROBE) && self.tail_probe(env.pools).is_none() {
             self.debts.remove(Debts::TAIL_PROBE);
         }
@@ -80,6 +89,18 @@ impl<B: Buffers> Tcb<B> {
             if !self.flags.contains(Flags::PACED) {
                 self.consider_persist(env);
             }
+        }
+    }
+
+    /// Text was queued, or a FIN: as `consider_text`, for what is mostly so.
+    #[inline]
+    pub(crate) fn consider_queued_text(&mut self, env: &mut Env<'_, B>) {
+        if env.profile.header_prediction && self.is_plain() {
+            self.debts.remove(Debts::TAIL_PROBE);
+            self.restart_after_idle(env);
+            self.debts.insert(Debts::TEXT);
+        } else {
+            self.consider_any_text(env);
         }
     }
 

@@ -114,7 +114,7 @@ impl Timers {
 
     /// Ticks until the earliest deadline, negative when it has passed; `None` when none is armed.
     #[inline]
-    fn earliest(&self, now: u32) -> Option<i32> {
+    pub(crate) fn earliest(&self, now: u32) -> Option<i32> {
         let mut earliest = None;
         for timer in Timer::ALL {
             if self.is_armed(timer) {

@@ -12,7 +12,7 @@ use crate::tcb::{Debts, Flags};
 use crate::text::Text;
 use crate::timers::Timer;
 use crate::window::scaled_up;
-use crate::{Buffers, Env, Pools, State, Tcb};
+use crate::{Buffers, Env, PlainSegment, Pools, State, Tcb};
 
 /// A segment to be sent, counted as sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,17 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
+    /// Plain text of `len` octets.
+    fn plain(segment: &PlainSegment, len: u16) -> Self {
+        Self {
+            header: segment.header(),
+            payload_offset: 0,
+            payload_len: len,
+            retransmission: false,
+            ect: segment.ect,
+        }
+    }
+
     /// Without payload, and so without ECT (RFC 3168 §6.1.4).
     const fn bare(header: TcpHeader) -> Self {
         Self {
@@ -47,6 +58,10 @@ impl<B: Buffers> Tcb<B> {
     // RFC 9293 §3.10.7.4, MUST-58: what arrived before has become one debt of an ACK, which text pays as well as a bare one.
     #[inline]
     pub fn poll_transmit(&mut self, env: &mut Env<'_, B>) -> Option<Outgoing> {
+        if let Some(text) = self.plain_text(env.profile) {
+            let len = text.len() as u16;
+            return Some(Outgoing::plain(&self.send_plain(env), len));
+        }
         let outgoing = self.next_owed(env)?;
         env.counters.segments_out += 1;
         env.counters.bytes_out += u64::from(outgoing.payload_len);
@@ -317,13 +332,7 @@ impl<B: Buffers> Tcb<B> {
             }
         }
         self.on_text_sent(text.seq, end, retransmission, env);
-        if !self.timers.is_armed(Timer::Retransmit) {
-            // RFC 6298 §5.1.
-            self.arm_retransmit(env);
-        }
-        if !retransmission {
-            self.restart_probe(env);
-        }
+        self.arm_for_text(retransmission, env);
         self.last_sent = env.tick();
         self.tell_sent(text.len, env);
         if self.debts.contains(Debts::TEXT) && (self.nothing_to_send() || self.next_text(env).is_none()) {
@@ -338,9 +347,24 @@ impl<B: Buffers> Tcb<B> {
         }
     }
 
-    /// New text up to `end` goes out: SND.NXT moves.
+    /// Text goes out: its loss will be seen.
     #[inline]
-    fn sent_new(&mut self, offset: u32, end: SeqNum, env: &mut Env<'_, B>) {
+    pub(crate) fn arm_for_text(&mut self, retransmission: bool, env: &Env<'_, B>) {
+        let armed = self.timers.is_armed(Timer::Retransmit);
+        if !armed && (retransmission || !self.may_probe()) {
+            // RFC 6298 §5.1.
+            self.arm_retransmit(env);
+        } else if !armed {
+            // RFC 8985 §7.2: a probe's time is never behind the timeout's.
+            self.arm_probe(env);
+        } else if !retransmission {
+            self.restart_probe(env);
+        }
+    }
+
+    /// New text up to `end` goes out: SND.NXT moves.
+    #[inline(always)]
+    pub(crate) fn sent_new(&mut self, offset: u32, end: SeqNum, env: &mut Env<'_, B>) {
         if self.snd.flight() == 0 {
             self.progress_at = env.tick();
             // The slot may still be the persist timer's, which looked further ahead.

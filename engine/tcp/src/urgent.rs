@@ -75,6 +75,7 @@ impl<B: Buffers> Tcb<B> {
     }
 
     /// The application has taken something: a pointer behind it must not be taken for one ahead when the circle has turned.
+    #[inline]
     pub(crate) fn forget_urgent_behind(&mut self, env: &mut Env<'_, B>) {
         if self.flags.contains(Flags::URGENT) && self.urgent_ahead(env.pools).is_none() {
             self.flags.remove(Flags::URGENT);

@@ -35,6 +35,7 @@ pub(crate) const fn scaled_up(window: u32, shift: u8) -> u32 {
 impl<B: Buffers> Tcb<B> {
     /// Buffer space that is not charged; until the handshake is done, what a SYN can say of it. It may stay nothing for ever
     /// (RFC 9293 §3.8.6.1, MAY-8).
+    #[inline]
     fn free_space(&self, profile: &Profile) -> u32 {
         if !self.state.is_synchronised() {
             return u32::from(initial_window(profile));
@@ -43,13 +44,14 @@ impl<B: Buffers> Tcb<B> {
     }
 
     /// RFC 9293 §3.8.6.2.2: the step by which a window may grow at least.
+    #[inline]
     fn window_step(&self, profile: &Profile) -> u32 {
         (profile.receive_buffer / 2).min(u32::from(self.rcv.mss)).max(1)
     }
 
     /// The window field of a segment sent now; the right edge advertised moves with it, never back.
     // RFC 9293 §3.8.6, SHLD-14: not shrunk. A field that rounds down would (RFC 7323 §2.4), so the edge that stands is rounded up.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn advertise(&mut self, profile: &Profile) -> u16 {
         let standing = self.rcv.wnd();
         let shift = self.rcv.shift;
@@ -65,6 +67,7 @@ impl<B: Buffers> Tcb<B> {
     }
 
     /// Space was given back: an update is owed when the peer would otherwise stall, or the step is large.
+    #[inline]
     pub(crate) fn consider_window_update(&mut self, env: &Env<'_, B>) {
         if !self.state.takes_text() {
             return;

@@ -29,10 +29,11 @@ pub use address::{
 };
 pub use drop_reason::DropReason;
 pub use emit::{
-    EmitChecksum, Fragments, IpFields, Refusal, build_arp_announcement, build_arp_reply, build_arp_request,
-    build_icmp_error, build_icmpv4_echo_reply, build_icmpv4_port_unreachable, build_icmpv6_echo_reply,
-    build_icmpv6_port_unreachable, build_neighbour_advertisement, build_neighbour_solicitation,
-    build_whole_head, emit_tcp, tcp_frame_header_len,
+    EmitChecksum, Fragments, IpFields, Refusal, STAMPED_HEADERS_LEN, StampedFields, build_arp_announcement,
+    build_arp_reply, build_arp_request, build_icmp_error, build_icmpv4_echo_reply,
+    build_icmpv4_port_unreachable, build_icmpv6_echo_reply, build_icmpv6_port_unreachable,
+    build_neighbour_advertisement, build_neighbour_solicitation, build_whole_head, emit_stamped, emit_tcp,
+    tcp_frame_header_len,
 };
 pub use instant::Instant;
 pub use packet::{
@@ -40,7 +41,7 @@ pub use packet::{
     IcmpError, IcmpErrorKind, Icmpv4Message, Icmpv4Packet, Icmpv6Message, Icmpv6Packet,
     NeighbourAdvertisement, NeighbourSolicitation, Packet, PacketKind, Span, TcpPacket, UdpPacket,
 };
-pub use parse::{ChecksumCheck, Expect, Objection, objection, parse};
+pub use parse::{ChecksumCheck, Expect, Objection, objection, parse, parse_into};
 pub use payload::{Payload, Received};
 pub use seq::SeqNum;
 pub use sum::Sum;

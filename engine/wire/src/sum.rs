@@ -22,6 +22,33 @@ impl Sum {
         Self::default().with(bytes)
     }
 
+    /// The sum over `bytes`, which are copied into `room` on the way; it is as long.
+    #[inline]
+    pub fn of_copy(bytes: &[u8], room: &mut [u8]) -> Self {
+        let (mut total, mut odd) = (0u128, false);
+        let (blocks, rest) = bytes.as_chunks::<32>();
+        let (places, places_behind) = room.as_chunks_mut::<32>();
+        for (block, place) in blocks.iter().zip(places) {
+            for (word, place) in block.as_chunks::<8>().0.iter().zip(place.as_chunks_mut::<8>().0) {
+                total += u128::from(u64::from_ne_bytes(*word));
+                *place = *word;
+            }
+        }
+        let mut behind = 0;
+        if !rest.is_empty() {
+            behind = sum_short(rest);
+            odd = rest.len() % 2 == 1;
+            for (place, octet) in places_behind.iter_mut().zip(rest) {
+                *place = *octet;
+            }
+        }
+        let (low, high) = (total as u64, (total >> 64) as u64);
+        Self {
+            total: fold_once(fold_once(low) + high + behind),
+            odd,
+        }
+    }
+
     /// This sum and `bytes` behind it.
     #[inline]
     #[must_use]
@@ -44,6 +71,12 @@ impl Sum {
         }
         self.odd = rest.len() % 2 == 1;
         self.total = fold_once(self.total + sum_words(rest));
+    }
+
+    /// This sum, of an even number of octets so far, and `bytes` behind it carry a checksum among them, and it is right.
+    #[inline(always)]
+    pub(crate) fn is_right_with(self, bytes: &[u8]) -> bool {
+        fold(self.total + sum_words(bytes)) == 0xffff
     }
 
     /// Adds a sum that was made of the octets behind these.
@@ -104,6 +137,12 @@ impl Sum {
             FourTuple::V4(t) => Self::pseudo_v4(t.local, t.remote, TCP, len),
             FourTuple::V6(t) => Self::pseudo_v6(t.local, t.remote, TCP, len),
         }
+    }
+
+    /// The sum in the machine's own order of octets, below 2⁴⁰.
+    #[inline]
+    pub(crate) const fn unfolded(self) -> u64 {
+        self.total
     }
 
     /// The sum folded to 16 bits, not complemented: 0xffff over anything that carries a right checksum.
@@ -196,10 +235,11 @@ const fn fold_once(total: u64) -> u64 {
     (total & 0xffff_ffff) + (total >> 32)
 }
 
+/// A sum below 2⁴⁸ as one of 16 bits.
 #[inline]
-const fn fold(total: u64) -> u16 {
-    let total = fold_once(fold_once(total));
-    let total = (total & 0xffff) + (total >> 16);
+pub(crate) const fn fold(total: u64) -> u16 {
+    // At most 2³² + 2¹⁶ - 2, then 2¹⁷ - 2, then 2¹⁶ - 1.
+    let total = fold_once(total);
     let total = (total & 0xffff) + (total >> 16);
     let total = (total & 0xffff) + (total >> 16);
     total as u16
@@ -273,6 +313,9 @@ mod tests {
                 from = cut;
             }
             let reference = naive_sum(&[&bytes]);
+            let mut copy = vec![0; bytes.len()];
+            prop_assert_eq!(Sum::of_copy(&bytes, &mut copy).folded(), reference);
+            prop_assert_eq!(&copy, &bytes);
             prop_assert_eq!(added.folded(), reference);
             prop_assert_eq!(joined.folded(), reference);
         }

@@ -215,7 +215,7 @@ impl<B: Buffers> Tcb<B> {
 
 /// The algorithm, or the pacer, is told of everything that leaves.
 #[inline]
-fn wants_every_sending(profile: &Profile) -> bool {
+pub(crate) fn wants_every_sending(profile: &Profile) -> bool {
     profile.congestion == CongestionKind::Bbr || paces(profile)
 }
 

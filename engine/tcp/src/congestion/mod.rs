@@ -22,7 +22,7 @@ mod model;
 mod new_reno;
 mod sample;
 
-pub(crate) use calls::AckTold;
+pub(crate) use calls::{AckTold, wants_every_sending};
 pub use kind::{CongestionKind, UnknownCongestion};
 pub(crate) use model::Model;
 pub(crate) use new_reno::NewReno;

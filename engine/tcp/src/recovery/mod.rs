@@ -21,6 +21,7 @@ pub(crate) mod undo;
 use fourtuple_wire::{Instant, SackBlock, SeqNum, TcpHeader};
 
 use crate::congestion::AckTold;
+use crate::pool::NIL;
 use crate::recovery::frto::Frto;
 use crate::recovery::prr::{Progress, Prr};
 use crate::recovery::rack::{Arrived, Verdict};
@@ -412,6 +413,15 @@ impl<B: Buffers> Tcb<B> {
         if news.acked == 0 && news.sacked == 0 {
             return;
         }
+        // RFC 7661: a window of which not half was used says nothing about the path; and without a model there is nothing that
+        // would be remembered.
+        if self.flight == NIL && self.congestion.window() > news.flight.saturating_mul(2) {
+            return;
+        }
+        self.tell_news_to_model(news, env);
+    }
+
+    fn tell_news_to_model(&mut self, news: &AckNews, env: &mut Env<'_, B>) {
         let now_us = env.now.as_micros();
         let sent_at = news.sent_us.map(|sent_us| {
             let ago = u64::from((now_us as u32).wrapping_sub(sent_us));
@@ -433,6 +443,14 @@ impl<B: Buffers> Tcb<B> {
     /// The scoreboard follows SND.UNA.
     #[inline]
     fn advance_scoreboard(&mut self, header: &TcpHeader, news: &mut AckNews, env: &mut Env<'_, B>) {
+        if self.flight == NIL {
+            news.delivered = news.acked;
+            return;
+        }
+        self.advance_flight(header, news, env);
+    }
+
+    fn advance_flight(&mut self, header: &TcpHeader, news: &mut AckNews, env: &mut Env<'_, B>) {
         let arrived = self.arrived(header, env);
         let Some(flight) = env.pools.flights.piece_mut(self.flight) else {
             news.delivered = news.acked;
@@ -572,6 +590,12 @@ impl<B: Buffers> Tcb<B> {
             // Without room it is looked for again when something is lost.
             let _opened = self.open_flight_up_to(seq, env);
         }
+        if self.flight != NIL {
+            self.note_sending(seq, end, again, env);
+        }
+    }
+
+    fn note_sending(&mut self, seq: SeqNum, end: SeqNum, again: bool, env: &mut Env<'_, B>) {
         let Some(flight) = env.pools.flights.piece_mut(self.flight) else {
             return;
         };

@@ -33,16 +33,21 @@ impl<B: Buffers> Tcb<B> {
     /// RFC 8985 §7.2, TLP_calc_PTO, in milliseconds from now.
     #[inline]
     pub(crate) fn probe_timeout_ms(&self, env: &Env<'_, B>) -> u32 {
+        self.free_probe_timeout_ms().min(self.rest_of_timeout_ms(env))
+    }
+
+    /// The same without the bound of the retransmission timeout.
+    #[inline]
+    pub(crate) fn free_probe_timeout_ms(&self) -> u32 {
         let srtt_us = self.rto.srtt_us();
-        let timeout = if srtt_us == 0 {
+        if srtt_us == 0 {
             UNMEASURED_MS
         } else {
             // A receiver that counts octets delays the ACK of anything below two full segments.
             let lone = self.snd.flight() < 2 * u32::from(self.snd.mss);
             let delay = if lone { MAX_ACK_DELAY_US } else { 0 };
             (2 * srtt_us + delay).div_ceil(1000)
-        };
-        timeout.min(self.rest_of_timeout_ms(env))
+        }
     }
 
     /// The PTO ran out: a probe is owed, and from now on the retransmission timer runs (RFC 8985 §7.3).

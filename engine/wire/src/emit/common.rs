@@ -5,9 +5,12 @@
 
 use super::{EmitChecksum, IpFields};
 use crate::protocol::{ETHER_LEN, IPV4_LEN, TCP_LEN, ether_type, ip};
-use crate::{FourTuple, Link, TcpHeader, TcpOptions, Timestamps, TupleV4};
+use crate::sum::fold as folded;
+use crate::{FourTuple, Link, SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps, TupleV4};
 
-/// Octets of all headers together.
+/// Octets of an Ethernet header without a tag, one of IPv4 and one of TCP with timestamps as its only option.
+pub const STAMPED_HEADERS_LEN: usize = LEN;
+
 const LEN: usize = TCP + SEGMENT;
 /// Octets of the TCP header with timestamps.
 const SEGMENT: usize = TCP_LEN + 12;
@@ -33,13 +36,53 @@ pub(super) fn emit(
     if link.vlan.is_some() || payload_len > usize::from(u16::MAX) - IPV4_LEN - SEGMENT {
         return None;
     }
+    let fields = StampedFields {
+        seq: header.seq,
+        ack: header.ack,
+        flags: header.flags,
+        window: header.window,
+        urgent: header.urgent,
+        timestamps: stamps,
+    };
+    emit_stamped(frame, link, tuple, ip, &fields, payload_len, checksum);
+    Some(LEN)
+}
+
+/// The fields of a header whose only option are timestamps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StampedFields {
+    /// SEG.SEQ.
+    pub seq: SeqNum,
+    /// SEG.ACK.
+    pub ack: SeqNum,
+    /// Control bits.
+    pub flags: TcpFlags,
+    /// The window field.
+    pub window: u16,
+    /// The urgent pointer.
+    pub urgent: u16,
+    /// The option.
+    pub timestamps: Timestamps,
+}
+
+/// Writes the headers of such a segment as [`emit_tcp`](super::emit_tcp) would: with our four-tuple, on a link without a VLAN,
+/// before `payload_len` octets, of which there are no more than fit into a packet.
+#[inline(always)]
+pub fn emit_stamped(
+    frame: &mut [u8; STAMPED_HEADERS_LEN],
+    link: &Link,
+    tuple: &TupleV4,
+    ip: &IpFields,
+    fields: &StampedFields,
+    payload_len: usize,
+    checksum: EmitChecksum,
+) {
     let segment_len = (SEGMENT + payload_len) as u16;
     frame[..6].copy_from_slice(&link.destination);
     frame[6..12].copy_from_slice(&link.source);
     frame[12..14].copy_from_slice(&ether_type::IPV4.to_be_bytes());
     put_ip(frame, tuple, ip, segment_len, checksum);
-    put_tcp(frame, tuple, header, stamps, segment_len, checksum);
-    Some(LEN)
+    put_tcp(frame, tuple, fields, segment_len, checksum);
 }
 
 /// The timestamps, if nothing stands beside them.
@@ -59,58 +102,49 @@ fn put_ip(frame: &mut [u8; LEN], tuple: &TupleV4, ip: &IpFields, segment_len: u1
     let second = u32::from(ip.identification) << 16 | DONT_FRAGMENT;
     let third = u32::from(ip.ttl) << 24 | u32::from(ip::TCP) << 16;
     let [source, destination] = ends(tuple);
-    let sum = [first, second, third, source, destination]
-        .map(u64::from)
-        .iter()
-        .sum();
-    let field = match checksum {
-        EmitChecksum::Software(_) => !folded(sum),
-        EmitChecksum::Hardware => 0,
-    };
     put(frame, IP, first);
     put(frame, IP + 4, second);
-    put(frame, IP + 8, third | u32::from(field));
+    put(frame, IP + 8, third);
     put(frame, IP + 12, source);
     put(frame, IP + 16, destination);
+    if let EmitChecksum::Software(_) = checksum {
+        let sum = summed(&[first, second, third, source, destination]);
+        put_sum(frame, IP + 10, !folded(sum));
+    }
 }
 
 #[inline(always)]
 fn put_tcp(
     frame: &mut [u8; LEN],
     tuple: &TupleV4,
-    header: &TcpHeader,
-    stamps: Timestamps,
+    header: &StampedFields,
     segment_len: u16,
     checksum: EmitChecksum,
 ) {
     let ports = u32::from(tuple.local_port) << 16 | u32::from(tuple.remote_port);
     let control = ((SEGMENT as u32 / 4) << 28) | u32::from(header.flags.0) << 16 | u32::from(header.window);
     let [source, destination] = ends(tuple);
-    let pseudo = u64::from(source) + u64::from(destination) + u64::from(ip::TCP) + u64::from(segment_len);
+    let (seq, ack, urgent) = (header.seq.0, header.ack.0, u32::from(header.urgent));
+    let (value, echo) = (header.timestamps.value, header.timestamps.echo);
+    let pseudo = summed(&[source, destination, u32::from(ip::TCP) + u32::from(segment_len)]);
     let field = match checksum {
         // RFC 9293 §3.1, MUST-2: the sender always makes a checksum.
         EmitChecksum::Software(payload) => {
-            let numbers = [
-                ports,
-                header.seq.0,
-                header.ack.0,
-                control,
-                u32::from(header.urgent),
-            ];
-            let options = [NOP_NOP_TIMESTAMPS, stamps.value, stamps.echo];
-            let sum = |numbers: &[u32]| numbers.iter().copied().map(u64::from).sum::<u64>();
-            !folded(pseudo + sum(&numbers) + sum(&options) + u64::from(payload.folded()))
+            let fixed = summed(&[ports, seq, ack, control, urgent]);
+            let options = summed(&[NOP_NOP_TIMESTAMPS, value, echo]);
+            !folded(pseudo + fixed + options + payload.unfolded())
         }
         EmitChecksum::Hardware => folded(pseudo),
     };
     put(frame, TCP, ports);
-    put(frame, TCP + 4, header.seq.0);
-    put(frame, TCP + 8, header.ack.0);
+    put(frame, TCP + 4, seq);
+    put(frame, TCP + 8, ack);
     put(frame, TCP + 12, control);
-    put(frame, TCP + 16, u32::from(field) << 16 | u32::from(header.urgent));
+    put(frame, TCP + 16, urgent);
+    put_sum(frame, TCP + 16, field);
     put(frame, TCP + 20, NOP_NOP_TIMESTAMPS);
-    put(frame, TCP + 24, stamps.value);
-    put(frame, TCP + 28, stamps.echo);
+    put(frame, TCP + 24, value);
+    put(frame, TCP + 28, echo);
 }
 
 #[inline(always)]
@@ -124,14 +158,17 @@ fn put(frame: &mut [u8; LEN], at: usize, number: u32) {
     frame[at..at + 4].copy_from_slice(&number.to_be_bytes());
 }
 
-/// The ones-complement sum of 32-bit numbers as one of 16 bits (RFC 1071 §2: any width gives the same).
+/// The same for a sum in the machine's own order.
 #[inline(always)]
-const fn folded(sum: u64) -> u16 {
-    let sum = (sum & 0xffff_ffff) + (sum >> 32);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    sum as u16
+fn put_sum(frame: &mut [u8; LEN], at: usize, sum: u16) {
+    frame[at..at + 2].copy_from_slice(&sum.to_ne_bytes());
+}
+
+/// The ones-complement sum of 32-bit numbers as they are written (RFC 1071 §2(B): in any order of octets, and §2(C): of any
+/// width), not folded.
+#[inline(always)]
+fn summed(numbers: &[u32]) -> u64 {
+    numbers.iter().map(|number| u64::from(number.to_be())).sum()
 }
 
 #[cfg(test)]
@@ -140,8 +177,8 @@ mod tests {
 
     use super::super::tcp::emit_any;
     use super::*;
+    use crate::Sum;
     use crate::testing::{OUR_PORT, PEER, PEER_PORT, US};
-    use crate::{SeqNum, Sum, TcpFlags};
 
     proptest! {
         // Fast path = slow path.

@@ -22,7 +22,7 @@ pub(super) fn accept(pseudo: Sum, upper: &[u8], field: u16, check: ChecksumCheck
         // checksum in 2¹⁶ looks like it, and nothing is lost then.
         ChecksumCheck::VerifyOrPartial if pseudo.folded() == field => Some(Accepted::Partial),
         ChecksumCheck::Verify | ChecksumCheck::VerifyOrPartial => {
-            pseudo.with(upper).is_right().then_some(Accepted::Whole)
+            pseudo.is_right_with(upper).then_some(Accepted::Whole)
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The short path: an untagged frame with IPv4 or IPv6 and nothing between IP and TCP, TCP with timestamps or without
-//! options.
+//! The short path: an untagged frame with IPv4 or IPv6 and nothing between IP and TCP, TCP with any options, and mostly with
+//! timestamps or none.
 //!
 //! It reads constant places behind one length check, and answers exactly what the way for every frame would; what is
 //! not of this shape, or is wrong in any way but its TCP checksum, is left to that.
@@ -7,26 +7,36 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::checksum::{self, Accepted};
-use super::{ChecksumCheck, Expect, tcp, tcp_options};
+use super::{ChecksumCheck, Expect, tcp_options};
 use crate::octets::{be16, be32, part};
 use crate::protocol::{ETHER_LEN, IPV4_LEN, IPV6_LEN, TCP_LEN, ether_type, ip, tcp_option};
+use crate::sum::fold;
 use crate::{
-    DropReason, EtherAddr, FourTuple, Packet, PacketKind, Span, Sum, TcpOptions, TcpPacket, TupleV4, TupleV6,
+    DropReason, EtherAddr, FourTuple, Packet, PacketKind, SeqNum, Span, Sum, TcpFlags, TcpHeader, TcpPacket,
+    TupleV4, TupleV6,
 };
 
+/// Reads a frame of this shape into `place`; `false`, and what stands there means nothing, when it is of another.
+///
+/// A place that held a segment before is written over field by field: a packet is too large to be moved about.
 #[inline]
-pub(super) fn parse(frame: &[u8], expect: &Expect) -> Option<Result<Packet, DropReason>> {
-    let ethernet = frame.first_chunk::<ETHER_LEN>()?;
-    match be16(ethernet, 12) {
-        _ if expect.vlan.is_some() => None,
-        ether_type::IPV4 => parse_v4(frame, expect.checksum),
-        ether_type::IPV6 => parse_v6(frame, expect.checksum),
-        _ => None,
+pub(super) fn parse(frame: &[u8], expect: &Expect, place: &mut Result<Packet, DropReason>) -> bool {
+    let Some(ethernet) = frame.first_chunk::<ETHER_LEN>() else {
+        return false;
+    };
+    if expect.vlan.is_some() {
+        return false;
     }
+    let read = match be16(ethernet, 12) {
+        ether_type::IPV4 => parse_v4(frame, expect.checksum, place),
+        ether_type::IPV6 => parse_v6(frame, expect.checksum, place),
+        _ => None,
+    };
+    read.is_some()
 }
 
-#[inline]
-fn parse_v4(frame: &[u8], check: ChecksumCheck) -> Option<Result<Packet, DropReason>> {
+#[inline(always)]
+fn parse_v4(frame: &[u8], check: ChecksumCheck, place: &mut Result<Packet, DropReason>) -> Option<()> {
     const TCP: usize = IP + IPV4_LEN;
     let head = frame.first_chunk::<{ TCP + TCP_LEN }>()?;
     let plain = head[IP] == 0x45 && be16(head, IP + 6) & !DONT_FRAGMENT == 0 && head[IP + 9] == ip::TCP;
@@ -44,33 +54,36 @@ fn parse_v4(frame: &[u8], check: ChecksumCheck) -> Option<Result<Packet, DropRea
         local_port: be16(head, TCP + 2),
         remote_port: be16(head, TCP),
     };
+    if tuple.local_port == 0 || tuple.remote_port == 0 {
+        return None;
+    }
     let pseudo = Sum::pseudo_v4(tuple.remote, tuple.local, ip::TCP, segment.len() as u16);
-    let (ttl, traffic_class) = (head[IP + 8], head[IP + 1]);
-    let ether = (part(head, 6), part(head, 0));
-    parse_segment(
-        segment,
-        TCP,
-        FourTuple::V4(tuple),
-        ether,
-        (ttl, traffic_class),
-        pseudo,
-        check,
-    )
+    let accepted = match accept(pseudo, segment, check)? {
+        Ok(accepted) => accepted,
+        Err(reason) => {
+            *place = Err(reason);
+            return Some(());
+        }
+    };
+    let found = Found {
+        ether_source: part(head, 6),
+        ether_destination: part(head, 0),
+        ttl: head[IP + 8],
+        traffic_class: head[IP + 1],
+        partial_checksum: accepted == Accepted::Partial,
+    };
+    put(segment, TCP, FourTuple::V4(tuple), &found, place)
 }
 
-/// The sum over the header's ten words, added as numbers of 32 bits (RFC 1071 §2(C)), is all ones.
+/// The sum over the header's ten words, added as numbers of 32 bits (RFC 1071 §2(C)) in the machine's own order, is all ones.
 #[inline(always)]
 fn ipv4_header_is_right<const N: usize>(head: &[u8; N]) -> bool {
-    let word = |at: usize| u64::from(be32(head, IP + at));
-    let sum = word(0) + word(4) + word(8) + word(12) + word(16);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    sum == 0xffff
+    let word = |at: usize| u64::from(u32::from_ne_bytes(part(head, IP + at)));
+    fold(word(0) + word(4) + word(8) + word(12) + word(16)) == 0xffff
 }
 
-#[inline]
-fn parse_v6(frame: &[u8], check: ChecksumCheck) -> Option<Result<Packet, DropReason>> {
+#[inline(always)]
+fn parse_v6(frame: &[u8], check: ChecksumCheck, place: &mut Result<Packet, DropReason>) -> Option<()> {
     const TCP: usize = IP + IPV6_LEN;
     let head = frame.first_chunk::<{ TCP + TCP_LEN }>()?;
     let payload_len = usize::from(be16(head, IP + 4));
@@ -84,76 +97,121 @@ fn parse_v6(frame: &[u8], check: ChecksumCheck) -> Option<Result<Packet, DropRea
         local_port: be16(head, TCP + 2),
         remote_port: be16(head, TCP),
     };
+    if tuple.local_port == 0 || tuple.remote_port == 0 {
+        return None;
+    }
     let pseudo = Sum::pseudo_v6(tuple.remote, tuple.local, ip::TCP, segment.len() as u16);
-    let (ttl, traffic_class) = (head[IP + 7], (head[IP] << 4) | (head[IP + 1] >> 4));
-    let ether = (part(head, 6), part(head, 0));
-    parse_segment(
-        segment,
-        TCP,
-        FourTuple::V6(tuple),
-        ether,
-        (ttl, traffic_class),
-        pseudo,
-        check,
-    )
+    let accepted = match accept(pseudo, segment, check)? {
+        Ok(accepted) => accepted,
+        Err(reason) => {
+            *place = Err(reason);
+            return Some(());
+        }
+    };
+    let found = Found {
+        ether_source: part(head, 6),
+        ether_destination: part(head, 0),
+        ttl: head[IP + 7],
+        traffic_class: (head[IP] << 4) | (head[IP + 1] >> 4),
+        partial_checksum: accepted == Accepted::Partial,
+    };
+    put(segment, TCP, FourTuple::V6(tuple), &found, place)
 }
 
-/// The segment that starts at octet `start` of the frame; `ether` is source and destination, `ip` TTL and traffic class.
+/// What stands outside of the segment, or was found out about it.
+struct Found {
+    ether_source: EtherAddr,
+    ether_destination: EtherAddr,
+    ttl: u8,
+    traffic_class: u8,
+    partial_checksum: bool,
+}
+
+/// What its checksum turned out to be, if the segment is of this shape.
 #[inline(always)]
-fn parse_segment(
+fn accept(pseudo: Sum, segment: &[u8], check: ChecksumCheck) -> Option<Result<Accepted, DropReason>> {
+    let header = segment.first_chunk::<TCP_LEN>()?;
+    let header_len = usize::from(header[12] >> 4) * 4;
+    if header_len < TCP_LEN || header_len > segment.len() {
+        return None;
+    }
+    let accepted = checksum::accept(pseudo, segment, be16(header, 16), check);
+    Some(accepted.ok_or(DropReason::BadTcpChecksum))
+}
+
+/// Writes the segment that starts at octet `start` of the frame.
+#[inline(always)]
+fn put(
     segment: &[u8],
     start: usize,
     tuple: FourTuple,
-    ether: (EtherAddr, EtherAddr),
-    ip: (u8, u8),
-    pseudo: Sum,
-    check: ChecksumCheck,
-) -> Option<Result<Packet, DropReason>> {
-    let header = segment.first_chunk::<TCP_LEN>()?;
-    let (header_len, options) = plain_options(header[12], segment)?;
-    if tuple.local_port() == 0 || tuple.remote_port() == 0 {
-        return None;
+    found: &Found,
+    place: &mut Result<Packet, DropReason>,
+) -> Option<()> {
+    if !matches!(
+        place,
+        Ok(Packet {
+            kind: PacketKind::Tcp(_),
+            ..
+        })
+    ) {
+        make_room(tuple, place);
     }
-    let Some(accepted) = checksum::accept(pseudo, segment, be16(header, 16), check) else {
-        return Some(Err(DropReason::BadTcpChecksum));
+    let Ok(packet) = place else { return None };
+    let PacketKind::Tcp(tcp) = &mut packet.kind else {
+        return None;
     };
-    // Made as one: each part by itself would be moved into the next.
-    Some(Ok(Packet {
-        ether_source: ether.0,
-        ether_destination: ether.1,
-        kind: PacketKind::Tcp(TcpPacket {
-            tuple,
-            header: tcp::fields(header, options),
-            payload: Span {
-                start: (start + header_len) as u16,
-                len: (segment.len() - header_len) as u16,
-            },
-            ttl: ip.0,
-            traffic_class: ip.1,
-            partial_checksum: accepted == Accepted::Partial,
-        }),
-    }))
+    let header = segment.first_chunk::<TCP_LEN>()?;
+    let header_len = usize::from(header[12] >> 4) * 4;
+    packet.ether_source = found.ether_source;
+    packet.ether_destination = found.ether_destination;
+    tcp.tuple = tuple;
+    tcp.header.seq = SeqNum(be32(header, 4));
+    tcp.header.ack = SeqNum(be32(header, 8));
+    tcp.header.flags = TcpFlags(header[13]);
+    tcp.header.window = be16(header, 14);
+    tcp.header.urgent = be16(header, 18);
+    let options = &mut tcp.header.options;
+    options.mss = None;
+    options.window_scale = None;
+    options.sack_permitted = false;
+    options.timestamps = None;
+    options.sack.clear();
+    options.fast_open = None;
+    if header_len > TCP_LEN {
+        let list = segment.get(TCP_LEN..header_len)?;
+        match list.first_chunk::<12>() {
+            Some(stamps) if list.len() == 12 && be32(stamps, 0) == NOP_NOP_TIMESTAMPS => {
+                options.timestamps = Some(tcp_options::timestamps(&part(stamps, 4)));
+            }
+            Some(_) | None => tcp_options::read(list, options),
+        }
+    }
+    tcp.payload = Span {
+        start: (start + header_len) as u16,
+        len: (segment.len() - header_len) as u16,
+    };
+    tcp.ttl = found.ttl;
+    tcp.traffic_class = found.traffic_class;
+    tcp.partial_checksum = found.partial_checksum;
+    Some(())
 }
 
-/// Length of a header without options, or with NOP NOP timestamps, and those.
-#[inline(always)]
-fn plain_options(offset: u8, segment: &[u8]) -> Option<(usize, TcpOptions)> {
-    match offset >> 4 {
-        5 => Some((TCP_LEN, TcpOptions::default())),
-        8 => {
-            let head = segment.first_chunk::<{ TCP_LEN + 12 }>()?;
-            if be32(head, TCP_LEN) != NOP_NOP_TIMESTAMPS {
-                return None;
-            }
-            let timestamps = tcp_options::timestamps(&part(head, TCP_LEN + 4));
-            let options = TcpOptions {
-                timestamps: Some(timestamps),
-                ..TcpOptions::default()
-            };
-            Some((TCP_LEN + 12, options))
-        }
-        _ => None,
-    }
+/// A segment stands there from now on, whatever it says.
+#[cold]
+fn make_room(tuple: FourTuple, place: &mut Result<Packet, DropReason>) {
+    *place = Ok(Packet {
+        ether_source: EtherAddr::default(),
+        ether_destination: EtherAddr::default(),
+        kind: PacketKind::Tcp(TcpPacket {
+            tuple,
+            header: TcpHeader::default(),
+            payload: Span::default(),
+            ttl: 0,
+            traffic_class: 0,
+            partial_checksum: false,
+        }),
+    });
 }
 
 /// Where the IP header starts.
@@ -175,13 +233,18 @@ mod tests {
     use crate::testing::{tcp_v4_frame, tcp_v6_frame};
 
     const STAMPS: [u8; 12] = [1, 1, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8];
+    const SYN_OF_LINUX: [u8; 20] = [2, 4, 5, 0xb4, 4, 2, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 3, 3, 7];
 
     #[test]
     fn it_takes_the_frames_it_is_meant_for_and_no_others() {
-        let takes = |frame: &[u8]| super::parse(frame, &Expect::default()).is_some();
+        let takes = |frame: &[u8]| {
+            let mut place = Err(DropReason::Truncated);
+            super::parse(frame, &Expect::default(), &mut place)
+        };
         assert!(takes(&tcp_v4_frame(&[], b"")));
         assert!(takes(&tcp_v4_frame(&STAMPS, b"payload")));
-        assert!(!takes(&tcp_v4_frame(&[2, 4, 5, 0xb4], b"")));
+        assert!(takes(&tcp_v4_frame(&[2, 4, 5, 0xb4], b"")));
+        assert!(!takes(&[&[0; 12][..], &[0x08, 0x06], &[0; 60]].concat()));
         assert!(takes(&tcp_v6_frame(6, &[], b"payload")));
         assert!(!takes(&tcp_v6_frame(60, &[6, 0, 1, 4, 0, 0, 0, 0], b"")));
     }
@@ -190,13 +253,19 @@ mod tests {
         // Fast path = slow path, for frames that are nearly common in every way.
         #[test]
         fn it_answers_as_the_way_for_every_frame_does(
-            (v6, with_options) in any::<(bool, bool)>(),
+            (v6, options) in any::<(bool, u8)>(),
             payload in prop::collection::vec(any::<u8>(), 0..40),
             changes in prop::collection::vec((0..80usize, any::<u8>()), 0..3),
             cut in 0..4usize,
+            before in 0..4u8,
             trusted in any::<bool>(),
         ) {
-            let options: &[u8] = if with_options { &STAMPS } else { &[] };
+            let options: &[u8] = match options % 4 {
+                0 => &[],
+                1 => &STAMPS,
+                2 => &SYN_OF_LINUX,
+                _ => &[1, 1, 5, 10, 0, 0, 0, 1, 0, 0, 0, 9, 1, 1, 1, 3],
+            };
             let mut frame = if v6 {
                 tcp_v6_frame(6, &[], &payload)
             } else {
@@ -210,8 +279,16 @@ mod tests {
             frame.truncate(frame.len() - cut);
             let checksum = if trusted { ChecksumCheck::Trust } else { ChecksumCheck::VerifyOrPartial };
             let expect = Expect { checksum, vlan: None };
-            if let Some(parsed) = super::parse(&frame, &expect) {
-                prop_assert_eq!(parsed, parse_any(&frame, &expect));
+            // Whatever stood in the place before.
+            let before = match before {
+                0 => Err(DropReason::Truncated),
+                1 => parse_any(&tcp_v4_frame(&[2, 4, 5, 0xb4, 4, 2, 5, 10, 1, 2, 3, 4, 5, 6, 7, 8], b"x"), &expect),
+                2 => parse_any(&tcp_v6_frame(6, &[], b"x"), &expect),
+                _ => parse_any(&tcp_v4_frame(&STAMPS, b"x"), &expect),
+            };
+            let mut place = before;
+            if super::parse(&frame, &expect, &mut place) {
+                prop_assert_eq!(place, parse_any(&frame, &expect));
             }
         }
     }

@@ -57,12 +57,23 @@ pub enum ChecksumCheck {
 ///
 /// # Errors
 /// The reason for which the frame has to be dropped.
-#[inline]
 pub fn parse(frame: &[u8], expect: &Expect) -> Result<Packet, DropReason> {
-    match common::parse(frame, expect) {
-        Some(parsed) => parsed,
-        None => parse_any(frame, expect),
+    let mut place = Err(DropReason::Truncated);
+    parse_into(frame, expect, &mut place);
+    place
+}
+
+/// Reads one frame into a place, as [`parse`] would tell it. Who uses a place again for the next segment saves moving it.
+#[inline]
+pub fn parse_into(frame: &[u8], expect: &Expect, place: &mut Result<Packet, DropReason>) {
+    if !common::parse(frame, expect, place) {
+        parse_uncommon(frame, expect, place);
     }
+}
+
+#[inline(never)]
+fn parse_uncommon(frame: &[u8], expect: &Expect, place: &mut Result<Packet, DropReason>) {
+    *place = parse_any(frame, expect);
 }
 
 /// The way for every frame; [`common`] only shortens it.

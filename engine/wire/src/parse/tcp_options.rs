@@ -1,6 +1,6 @@
 //! TCP options as received (RFC 9293 §3.1, RFC 7323, RFC 2018, RFC 7413).
 
-use crate::octets::be32;
+use crate::octets::{be32, part};
 use crate::protocol::tcp_option;
 use crate::{FastOpenCookie, SackBlock, SeqNum, TcpOptions, Timestamps};
 
@@ -8,8 +8,38 @@ use crate::{FastOpenCookie, SackBlock, SeqNum, TcpOptions, Timestamps};
 ///
 /// RFC 9293 §3.1, MUST-4: end of list, no-operation and MSS are the least that is understood.
 /// RFC 9293 §3.1, MUST-5: they are read in every segment, with SYN or without. MUST-64: an option may begin at any octet.
-pub(super) fn parse(mut rest: &[u8]) -> TcpOptions {
+pub(super) fn parse(rest: &[u8]) -> TcpOptions {
     let mut options = TcpOptions::default();
+    read(rest, &mut options);
+    options
+}
+
+/// The same into options that are empty.
+pub(super) fn read(list: &[u8], options: &mut TcpOptions) {
+    match list.first_chunk::<20>() {
+        Some(syn) if list.len() == 20 && is_of_a_syn(syn) => {
+            options.mss = Some((be32(syn, 0) & 0xffff) as u16);
+            options.sack_permitted = true;
+            options.timestamps = Some(timestamps(&part(syn, 8)));
+            options.window_scale = Some(syn[19]);
+        }
+        Some(_) | None => read_each(list, options),
+    }
+}
+
+/// What nearly every SYN has, in the order in which most stacks have it.
+#[inline]
+const fn is_of_a_syn(list: &[u8; 20]) -> bool {
+    const MSS: u32 = u32::from_be_bytes([tcp_option::MSS, 4, 0, 0]);
+    const SACK_AND_STAMPS: u32 =
+        u32::from_be_bytes([tcp_option::SACK_PERMITTED, 2, tcp_option::TIMESTAMPS, 10]);
+    const SCALE: u32 = u32::from_be_bytes([tcp_option::NO_OPERATION, tcp_option::WINDOW_SCALE, 3, 0]);
+    be32(list, 0) & 0xffff_0000 == MSS
+        && be32(list, 4) == SACK_AND_STAMPS
+        && be32(list, 16) & 0xffff_ff00 == SCALE
+}
+
+fn read_each(mut rest: &[u8], options: &mut TcpOptions) {
     while let [kind, behind @ ..] = rest {
         match *kind {
             // What stands behind the end of the list is padding.
@@ -26,12 +56,11 @@ pub(super) fn parse(mut rest: &[u8]) -> TcpOptions {
                 };
                 let body = &rest[2..usize::from(len)];
                 // RFC 9293 §3.1, MUST-6 and MUST-68: an unknown option is skipped by its length.
-                read_one(kind, body, &mut options);
+                read_one(kind, body, options);
                 rest = behind;
             }
         }
     }
-    options
 }
 
 /// One option. A known kind of a length that is not its own is skipped like an unknown one.
@@ -88,6 +117,21 @@ mod tests {
                 .collect(),
             ..TcpOptions::default()
         }
+    }
+
+    #[test]
+    fn what_nearly_every_syn_has_reads_as_any_list_does() {
+        let linux = [2, 4, 5, 0xb4, 4, 2, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 3, 3, 7];
+        for at in 0..linux.len() {
+            for value in 0..=u8::MAX {
+                let mut list = linux;
+                list[at] = value;
+                let mut each = TcpOptions::default();
+                read_each(&list, &mut each);
+                assert_eq!(parse(&list), each, "{list:?}");
+            }
+        }
+        assert!(is_of_a_syn(&linux));
     }
 
     // proves: RFC 9293 MUST-4, MUST-6, MUST-7, MUST-64, MUST-68, RFC 7413 §4.1.1
