@@ -419,7 +419,7 @@ impl<Q: Queue> Work<Q> {
         let plain = conn.tcb.state() == before
             && arrival.ended.is_none()
             && arrival.reply.is_none()
-            && !arrival.signals.contains(Signals::R1_EXCEEDED);
+            && arrival.signals.is_within(Signals::READABLE | Signals::WRITABLE);
         if conn.tcb.owes() && !conn.flags.transmit {
             conn.flags.transmit = true;
             self.ports[conn.port].transmit.push_back(slot);
@@ -441,7 +441,7 @@ impl<Q: Queue> Work<Q> {
         arrival.verdict.into()
     }
 
-    /// The same where a segment changed the connection's state, ended it, or is answered at once.
+    /// The same where a segment changed the connection's state, ended it, is answered at once, or told more than of text and room.
     #[cold]
     fn carry_out(
         &mut self,

@@ -80,6 +80,12 @@ impl Signals {
         self.0 & other.0 != 0
     }
 
+    /// Nothing but what is in `other`.
+    #[inline]
+    pub const fn is_within(self, other: Self) -> bool {
+        self.0 & !other.0 == 0
+    }
+
     /// Adds `other`.
     pub const fn insert(&mut self, other: Self) {
         self.0 |= other.0;
