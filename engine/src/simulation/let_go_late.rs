@@ -35,6 +35,8 @@ impl Handler<MemQueue> for Forgetful {
         connection.shutdown();
     }
 
+    fn on_readable(&mut self, _: &mut Connection<'_, MemQueue>, (): &mut ()) {}
+
     fn on_closed(&mut self, closed: Closed, (): &mut ()) {
         self.told.lock().unwrap().push(closed.outcome);
     }
