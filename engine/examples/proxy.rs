@@ -1,8 +1,7 @@
 //! A TCP proxy on a thread of its own that copies nothing: `proxy IFACE ADDRESS/PREFIX UPSTREAM:PORT`. Needs CAP_NET_RAW.
 //!
 //! A chunk that came from one connection is sent onward to the other as it is: the buffer that the NIC filled is the buffer
-//! that it sends. That holds for connections of the same worker, and so always with one worker; else it is copied once, and
-//! counted.
+//! that it sends. That holds for connections of the same worker, so the one to the upstream is opened beside the client's.
 //!
 //! Back-pressure is one `Option`: what one side does not take now is kept, and until it is gone nothing more is received from
 //! the other side, whose window closes. The end of file goes through as it comes, so each direction ends by itself; a reset,
@@ -15,8 +14,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use fourtuple::{
-    Chunk, Config, Connecting, Endpoint, EndpointLimits, Engine, Interest, Listen, Listener, Stream,
-    StreamError, Token,
+    Chunk, Config, ConnectOptions, Connecting, Endpoint, EndpointLimits, Engine, Interest, Listen, Listener,
+    Stream, StreamError, Token,
 };
 
 /// The listener's; those of pairs count up from the next.
@@ -137,7 +136,11 @@ impl Proxy {
                 Err(StreamError::NotYet) => return Ok(()),
                 Err(why) => return Err(why),
             };
-            let Ok(connecting) = self.endpoint.start_connect(self.upstream) else {
+            let options = ConnectOptions {
+                beside: Some(client.id()),
+                ..ConnectOptions::default()
+            };
+            let Ok(connecting) = self.endpoint.start_connect_with(self.upstream, &options) else {
                 client.abort(); // As many are being opened as may be at a time.
                 continue;
             };
