@@ -21,7 +21,8 @@ def check():
         body.write_bytes(b"".join(pattern_chunks(3_000_000, 5)))
         async_examples.curl(lab, "--http2-prior-knowledge", "--data-binary", f"@{body}", "-o", back, f"{async_examples.URL}/echo")
         expect(body.read_bytes() == back.read_bytes(), "what came back is not what was sent")
-        stage.expect_linux_unharmed(before, lab.linux_counters())
+        # A client that has its answers closes without waiting for GOAWAY.
+        stage.expect_linux_unharmed(before, lab.linux_counters(), but=stage.LEFT_UNREAD)
         load = lab.run("linux", ["h2load", "-n", "20000", "-c", "20", "-m", "20", f"{async_examples.URL}/"], within_s=60).stdout
         expect(re.search(r"requests: 20000 total, .* 20000 succeeded, 0 failed, 0 errored, 0 timeout", load), f"h2load: {load[-600:]}")
         server.expect_running()

@@ -23,7 +23,8 @@ def check():
         # Several requests over one connection.
         said = async_examples.curl(lab, "--cacert", certificate, *[f"https://{ENGINE_V4}/{n}" for n in range(50)])
         expect(said == "".join(f"hello over TLS, /{n}\n" for n in range(50)), "fifty requests")
-        stage.expect_linux_unharmed(before, lab.linux_counters())
+        # curl closes behind its close_notify; the one that answers it meets a socket that is gone.
+        stage.expect_linux_unharmed(before, lab.linux_counters(), but=stage.LEFT_UNREAD)
         distrusts = lab.run("linux", ["curl", "-sS", "-m", "20", f"https://{ENGINE_V4}/"], expect_code=None)
         expect(distrusts.returncode == 60, f"curl without the certificate ended with {distrusts.returncode}, not 60")
         server.expect_running()
