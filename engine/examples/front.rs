@@ -130,9 +130,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         rooms: Arc::clone(&rooms),
     })?;
     let mut handles = HashMap::new();
-    for name in hosts.iter().cloned() {
+    for name in hosts {
         let endpoint = engine.endpoint(&EndpointLimits::default())?;
         handles.insert(name.clone(), endpoint.handle());
+        let name = name.clone();
         std::thread::spawn(move || serve(&endpoint, &name));
     }
     let _ = rooms.set(handles);
