@@ -79,7 +79,8 @@ impl Ledger {
     /// a RST.
     fn lost_nothing(&self, part: Part) -> bool {
         let (mine, others) = (self.side(part), self.other(part));
-        let heard_all = mine.saw_end_of_file || (mine.closed && mine.read == others.written);
+        // Who dawdles may have read everything, and not looked for the end before the RST came.
+        let heard_all = mine.saw_end_of_file || mine.read == others.written;
         let ended_well = matches!(others.stage, Stage::Ended(Ok(())) | Stage::LetGo);
         mine.shut
             && heard_all
@@ -129,6 +130,13 @@ impl Ledger {
         None
     }
 
+    /// An opener whose own host finds no place or no port for it, long after everything that could hold one is over.
+    pub(super) fn cannot_open(&self) -> Option<usize> {
+        self.puts_off
+            .iter()
+            .position(|since| since.is_some_and(|since| self.now > since.max(self.calm_at) + HELD_MOST))
+    }
+
     /// A round that may end in any way, and in which nothing happens: its other side may be dead without a word.
     pub(super) fn is_abandoned(&self, part: Part) -> bool {
         let round = self.round(part);
@@ -164,6 +172,9 @@ impl Ledger {
 fn nanos(profile: &Profile) -> u64 {
     profile.msl.as_nanos() as u64
 }
+
+/// The longest for which a connection may hold its place when all is calm and applications let go: R2, and what closing takes.
+const HELD_MOST: u64 = 300 * SECOND;
 
 /// The longest time between two segments of an opener that asks: the largest `max_rto` of a plan, twice, should one be lost.
 const ASKS_AGAIN: u64 = 20 * SECOND;

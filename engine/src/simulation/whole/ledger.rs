@@ -33,6 +33,8 @@ pub(super) struct Ledger {
     pub(super) bytes: u64,
     pub(super) planned_panics: u64,
     pub(super) opened: u64,
+    /// By place: since when its opener's host has no place or no port for it.
+    pub(super) puts_off: Vec<Option<u64>>,
     /// By host: TIME_WAIT records that went before their time, and time limits that ended something.
     pub(super) evicted: Vec<u64>,
     pub(super) limits_met: Vec<u64>,
@@ -103,6 +105,7 @@ impl Ledger {
     ) -> Self {
         Self {
             rounds: vec![Vec::new(); conversations.len()],
+            puts_off: vec![None; conversations.len()],
             conversations,
             whose: Whose::default(),
             evicted: vec![0; offsets.len()],
@@ -193,10 +196,18 @@ impl Ledger {
     pub(super) fn not_tried(&mut self, part: Part) {
         self.opened -= 1;
         self.rounds[part.place].pop();
+        self.put_off(part.place);
+    }
+
+    /// The opener's host has no place or no port now.
+    pub(super) fn put_off(&mut self, place: usize) {
+        let now = self.now;
+        self.puts_off[place].get_or_insert(now);
     }
 
     /// A side hears that its connection is open.
     pub(super) fn open(&mut self, part: Part) {
+        self.puts_off[part.place] = None;
         self.note(part, || "is open".into());
         let side = &mut self.round_mut(part).sides[part.side];
         let before = std::mem::replace(&mut side.stage, Stage::Open);
@@ -207,10 +218,14 @@ impl Ledger {
     }
 
     pub(super) fn wrote(&mut self, part: Part, count: usize) {
+        if count == 0 {
+            // Nothing happened: who finds no room for ever stands still.
+            return;
+        }
         let side = &mut self.round_mut(part).sides[part.side];
         side.written += count as u64;
         let late = side.shut;
-        if late && count > 0 {
+        if late {
             self.fail(part, || "bytes were taken after the end of writing".into());
         }
     }

@@ -212,7 +212,10 @@ impl OnEndpoint {
                     *due = u64::MAX;
                     opened = true;
                 }
-                Err(_) => *due = now + RETRY,
+                Err(_) => {
+                    ledger.put_off(*place);
+                    *due = now + RETRY;
+                }
             }
         }
         self.to_open.retain(|(_, due)| *due != u64::MAX);

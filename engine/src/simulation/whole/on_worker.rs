@@ -136,6 +136,7 @@ impl OnWorker {
                         return;
                     };
                     let part = ledger.opening(place);
+                    ledger.puts_off[place] = None;
                     ledger.begins(part, ends, iss);
                     if !fresh {
                         ledger.fail(part, || "a new connection has another's state".into());
@@ -149,6 +150,7 @@ impl OnWorker {
                 // Another worker's port, or a four-tuple in TIME_WAIT: any port will do, or a later time.
                 Err(ConnectError::AddressInUse | ConnectError::Limit | ConnectError::NoPortLeft(_)) => {
                     self.to_open[at].1 = now + RETRY;
+                    ledger.put_off(place);
                     if now > ledger.calm_at {
                         ledger.conversations[place].same_port = false;
                     }

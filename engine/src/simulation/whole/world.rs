@@ -251,6 +251,14 @@ impl World {
             {
                 ledger.fail(part, || format!("nothing happens for {} s", PATIENCE / SECOND));
             }
+            if self.steps.is_multiple_of(256)
+                && let Some(place) = ledger.cannot_open()
+            {
+                let number = ledger.conversations[place].number;
+                return Err(format!(
+                    "conversation {number}: there is no place to open it from"
+                ));
+            }
             ledger.planned_panics
         };
         if let Some(journal) = &mut self.journal {
