@@ -34,7 +34,7 @@ impl<Q: Queue> Driver<Q> {
     pub(super) fn new(endpoint: Arc<Endpoint<Q>>) -> std::io::Result<Self> {
         #[allow(
             deprecated,
-            reason = "what takes its place is unsafe because descriptors might be closed early; this one is the endpoint's own"
+            reason = "what takes its place asks the caller to vouch that the descriptor stays open; this one is the endpoint's own"
         )]
         let bell = AsyncFd::with_interest(Bell(endpoint), Interest::READABLE)?;
         Ok(Self { bell })

@@ -176,11 +176,10 @@ impl DpdkQueue {
     /// Hands the frames of one batch, all of which is written, to the driver; returns how many it took. For `tx_burst`, which
     /// holds `&mut self`.
     fn send(&self, batch: &mut [MaybeUninit<*mut rte_mbuf>]) -> usize {
-        let count = batch.len() as u16;
+        let (first, count) = (batch.as_mut_ptr().cast(), batch.len() as u16);
         // SAFETY: the port is started while it has a queue (invariant 5); only this queue sends on this index (invariant 4);
         // `batch` holds live chains of which each is referred to once. The driver owns those that it takes.
-        let taken =
-            unsafe { dpdk_sys::shim_tx_burst(self.id, self.device_queue, batch.as_mut_ptr().cast(), count) };
+        let taken = unsafe { dpdk_sys::shim_tx_burst(self.id, self.device_queue, first, count) };
         usize::from(taken)
     }
 }

@@ -1,0 +1,149 @@
+//! What a shard keeps of one connection: the record of an open one, with its owner and flags, and that of a half-open one.
+
+use fourtuple_nic::Queue;
+use fourtuple_tcp::{Ending, Signals, State, SynRecord, Tcb};
+use fourtuple_wire::EtherAddr;
+
+use crate::buffer::PortBuffers;
+use crate::handoff::EndpointIndex;
+use crate::host::Hop;
+use crate::listener::ListenerId;
+use crate::shard::PortNumber;
+use crate::shard::work::before;
+
+/// Who has a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// Nobody yet: it waits in its listener's accept queue, or its handshake is not done.
+    Queue,
+    /// The handler on this worker.
+    Handler,
+    /// An endpoint.
+    Endpoint(EndpointIndex),
+    /// This endpoint, as soon as it says that it has what the one before knew of it: nobody is told anything until then. Who had it
+    /// before stands in [`Conn::token`].
+    Moving(EndpointIndex),
+    /// Nobody any more: the application let go before TCP was done.
+    Orphan,
+}
+
+/// A connection: its TCB and what the engine keeps with it.
+///
+/// What is not the TCB's lies behind it, in one cache line with the key.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Conn<Q: Queue> {
+    pub(crate) tcb: Tcb<PortBuffers<Q>>,
+    /// Where its next hop stood in the neighbour table when last looked.
+    pub(crate) hop: Option<Hop>,
+    /// The wheel tick that will look at it, if `flags.armed`.
+    pub(crate) armed: u32,
+    /// A later entry that still stands in the wheel.
+    pub(crate) armed_far: u32,
+    /// The endpoint's token of a connect; while it moves, the endpoint that had it. A handler's: when its timer is due, 0 for none.
+    pub(crate) token: u32,
+    /// What the endpoint's payload was charged and it was not yet told to be free again, acknowledged or not. A handler's: the
+    /// place of its timer's entry and one, 0 for none.
+    pub(crate) freed: u32,
+    pub(crate) owner: Owner,
+    pub(crate) listener: Option<ListenerId>,
+    /// Index of its interned options.
+    pub(crate) profile: u16,
+    /// Told by TCP, not yet told to the owner.
+    pub(crate) signals: Signals,
+    pub(crate) flags: ConnFlags,
+    /// Where its local address lives: its frames come and go there.
+    pub(crate) port: PortNumber,
+    /// How TCP ended, once it has.
+    pub(crate) ended: Option<Ending>,
+}
+
+impl<Q: Queue> Conn<Q> {
+    /// The tick at which its handler's timer is due.
+    pub(crate) fn timer(&self) -> Option<u32> {
+        (self.token != 0).then_some(self.token)
+    }
+
+    pub(crate) fn set_timer(&mut self, due: Option<u32>) {
+        self.token = due.map_or(0, |due| due.max(1));
+    }
+
+    /// Where the entry of its handler's timer stands.
+    pub(crate) fn timer_place(&self) -> Option<usize> {
+        (self.freed as usize).checked_sub(1)
+    }
+
+    pub(crate) fn set_timer_place(&mut self, place: Option<usize>) {
+        self.freed = place.map_or(0, |place| place as u32 + 1);
+    }
+
+    /// The tick for which the wheel has to be told of its deadline, if it does not look at it by then.
+    #[inline]
+    pub(crate) fn tick_to_arm(&self, now: u32) -> Option<u32> {
+        let tick = self.tcb.deadline_tick(now)?;
+        let sooner = !self.flags.armed || before(tick, self.armed);
+        sooner.then_some(tick)
+    }
+
+    /// Its handler is to be told that bytes came, perhaps that room was freed that it did not ask for, and nothing else.
+    #[inline]
+    pub(crate) fn is_only_readable(&self) -> bool {
+        let told = self.signals == Signals::READABLE || self.signals == Signals::READABLE | Signals::WRITABLE;
+        told && self.owner == Owner::Handler
+            && self.tcb.state() == State::Established
+            && self.flags.told_open
+            && !self.flags.wants_room
+            && self.tcb.has_unread()
+    }
+
+    /// The peer's FIN came and everything before it was taken.
+    ///
+    /// RFC 9293 §3.10.7.4: who was reset is told so, and not of an end that came before: with what lay unread gone, it would take
+    /// a part for the whole.
+    pub(crate) fn sees_end(&self) -> bool {
+        let orderly = matches!(self.ended, None | Some(Ending::Closed | Ending::TimeWait));
+        orderly && self.tcb.at_end()
+    }
+}
+
+/// Which lists a connection stands on, and what was told.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ConnFlags {
+    pub(crate) transmit: bool,
+    pub(crate) deliver: bool,
+    pub(crate) retire: bool,
+    pub(crate) armed: bool,
+    pub(crate) armed_far: bool,
+    /// The owner knows of it (`on_open`, `Opened`).
+    pub(crate) told_open: bool,
+    pub(crate) told_end_of_file: bool,
+    /// A send found no room: tell when there is some.
+    pub(crate) wants_room: bool,
+    /// Its endpoint took no more: it waits, by its name, until that does, and stands on the list of deliveries again then.
+    pub(crate) held_up: bool,
+    /// It stands on the list of those that found no buffer.
+    pub(crate) starved: bool,
+    /// Told to the owner, or nobody to tell.
+    pub(crate) told_ended: bool,
+    /// The owner called close or abort, or is gone.
+    pub(crate) let_go: bool,
+    /// It is counted among the orphans.
+    pub(crate) orphan: bool,
+    /// The table no longer leads here.
+    pub(crate) unlisted: bool,
+}
+
+/// A half-open connection of the listening side.
+#[derive(Debug)]
+pub(crate) struct HalfOpen {
+    pub(crate) record: SynRecord,
+    pub(crate) listener: ListenerId,
+    /// Where the SYN came in.
+    pub(crate) port: PortNumber,
+    /// It owes a SYN+ACK and stands on the transmit list.
+    pub(crate) transmit: bool,
+    /// The SYN+ACK brings a cookie of TCP Fast Open.
+    pub(crate) fast_open: bool,
+    /// The station that sent the SYN: the SYN+ACK goes back to it until the neighbour is known.
+    pub(crate) ether_source: EtherAddr,
+}
