@@ -159,7 +159,7 @@ fn generate_bindings(cflags: &[String]) {
         .derive_debug(false)
         .generate_comments(false)
         .layout_tests(true)
-        .rust_target(bindgen::RustTarget::stable(88, 0).expect("Rust 1.88 is a released version"))
+        .rust_target(bindgen::RustTarget::stable(89, 0).expect("Rust 1.89 is a released version"))
         .rust_edition(bindgen::RustEdition::Edition2024);
     let bindings = match builder.generate() {
         Ok(bindings) => bindings,

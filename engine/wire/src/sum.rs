@@ -4,6 +4,8 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use fearless_simd::{Level, dispatch};
+
 use crate::FourTuple;
 
 /// A ones-complement sum that is still growing. Slices may have odd lengths; only their sequence matters.
@@ -176,7 +178,7 @@ fn sum_words(bytes: &[u8]) -> u64 {
 }
 
 /// Up to here one addition with carry for each eight octets is shorter than setting vector registers up.
-const SHORT: usize = 192;
+const SHORT: usize = 224;
 
 /// Headers and small payloads, straight where they are needed.
 #[inline]
@@ -198,10 +200,15 @@ fn sum_short(bytes: &[u8]) -> u64 {
     fold_once(low) + high + sum_rest(rest)
 }
 
-/// Full segments.
+/// Full segments, with the widest registers that this processor has.
 #[inline(never)]
 fn sum_long(bytes: &[u8]) -> u64 {
-    // Eight independent lanes let the compiler use vector registers.
+    dispatch!(Level::new(), _registers => sum_lanes(bytes))
+}
+
+/// Eight independent lanes, which the compiler turns into as many registers as there are for them.
+#[inline(always)]
+fn sum_lanes(bytes: &[u8]) -> u64 {
     let (blocks, rest) = bytes.as_chunks::<32>();
     let mut lanes = [0u64; 8];
     for block in blocks {
