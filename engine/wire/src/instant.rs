@@ -54,3 +54,21 @@ impl Add<Duration> for Instant {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_what_they_say_and_nothing_wraps() {
+        let at = Instant::from_millis(7) + Duration::from_nanos(8_009);
+        assert_eq!(
+            (at.as_nanos(), at.as_micros(), at.as_millis()),
+            (7_008_009, 7_008, 7)
+        );
+        assert_eq!(at.since(Instant::from_nanos(9)), Duration::from_nanos(7_008_000));
+        assert_eq!(Instant::ZERO.since(at), Duration::ZERO);
+        assert_eq!(at + Duration::MAX, Instant::FAR_FUTURE);
+        assert_eq!(Instant::from_millis(u64::MAX), Instant::FAR_FUTURE);
+    }
+}

@@ -322,3 +322,25 @@ pub struct AdvertisementFlags {
     /// It replaces what is known.
     pub overrides: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{parse_tcp, tcp_v4_frame};
+
+    // proves: RFC 3168 §5
+    #[test]
+    fn of_the_four_codepoints_one_is_a_mark() {
+        let mut packet = parse_tcp(&tcp_v4_frame(&[], b"x"));
+        for (traffic_class, marked) in [
+            (0, false),
+            (1, false),
+            (2, false),
+            (3, true),
+            (0xfc, false),
+            (0xff, true),
+        ] {
+            packet.traffic_class = traffic_class;
+            assert_eq!(packet.is_marked(), marked, "{traffic_class:#x}");
+        }
+    }
+}

@@ -47,3 +47,43 @@ pub trait Received {
     /// Bytes of buffer memory that it pins: what the receive window is charged (D5).
     fn space(&self) -> usize;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So many bytes of a buffer of so much memory.
+    #[derive(Clone)]
+    struct Slice(Vec<u8>, usize);
+
+    impl Payload for Slice {
+        fn bytes(&self) -> &[u8] {
+            &self.0
+        }
+
+        fn slice(&self, range: Range<usize>) -> Self {
+            Self(self.0[range].to_vec(), self.1)
+        }
+
+        fn space(&self) -> usize {
+            self.1
+        }
+    }
+
+    #[test]
+    fn a_slice_is_charged_its_bytes_and_no_less_than_half_of_what_it_pins() {
+        for (len, space, charge) in [
+            (0, 2048, 0),
+            (1, 2048, 1024),
+            (1023, 2048, 1024),
+            (1025, 2048, 1025),
+            (1460, 2048, 1460),
+            (3, 4, 3),
+        ] {
+            let payload = Slice(vec![7; len], space);
+            assert_eq!((payload.len(), payload.is_empty()), (len, len == 0));
+            assert_eq!(payload.charge(), charge, "{len} of {space}");
+            assert_eq!(payload.slice(0..len / 2).len(), len / 2);
+        }
+    }
+}

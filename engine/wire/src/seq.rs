@@ -94,4 +94,25 @@ mod tests {
             assert!(here.within(here, 1) && !next.within(here, 1) && !here.within(here, 0));
         }
     }
+
+    // proves: RFC 9293 MUST-1
+    #[test]
+    fn of_two_numbers_one_is_before_the_other_and_not_both() {
+        for base in [0, 1, 0x7fff_ffff, 0x8000_0000, u32::MAX - 1, u32::MAX] {
+            for ahead in [1, 2, 0xffff, 0x7fff_ffff] {
+                let (early, mut late) = (SeqNum(base), SeqNum(base));
+                late += ahead;
+                assert_eq!(late, early + ahead);
+                assert_ne!(late, early);
+                let told = [
+                    (early.before(late), late.before(early)),
+                    (late.after(early), early.after(late)),
+                    (early.at_or_before(late), late.at_or_before(early)),
+                    (late.at_or_after(early), early.at_or_after(late)),
+                ];
+                assert_eq!(told, [(true, false); 4], "{base} and {ahead} on");
+                assert_eq!((late.later(early), late.earlier(early)), (late, early));
+            }
+        }
+    }
 }

@@ -323,6 +323,8 @@ mod tests {
             let mut copy = vec![0; bytes.len()];
             prop_assert_eq!(Sum::of_copy(&bytes, &mut copy).folded(), reference);
             prop_assert_eq!(&copy, &bytes);
+            let twice = Sum::of_copy(&bytes, &mut copy).with(&bytes);
+            prop_assert_eq!(twice.folded(), naive_sum(&[&bytes, &bytes]));
             prop_assert_eq!(added.folded(), reference);
             prop_assert_eq!(joined.folded(), reference);
         }

@@ -176,3 +176,64 @@ impl TcpHeader {
             + u32::from(self.flags.contains(TcpFlags::FIN))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_bits_are_a_set() {
+        let syn_ack = TcpFlags::SYN | TcpFlags::ACK;
+        assert_eq!(syn_ack.0, 0x12);
+        assert_eq!(syn_ack | TcpFlags::SYN, syn_ack);
+        let mut grown = TcpFlags::SYN;
+        grown |= TcpFlags::ACK;
+        grown |= TcpFlags::ACK;
+        assert_eq!(grown, syn_ack);
+        for (held, of, all, any) in [
+            (syn_ack, TcpFlags::SYN, true, true),
+            (syn_ack, syn_ack, true, true),
+            (syn_ack, TcpFlags::FIN, false, false),
+            (syn_ack, TcpFlags::FIN | TcpFlags::ACK, false, true),
+            (TcpFlags::ACK, syn_ack, false, true),
+            (TcpFlags::default(), syn_ack, false, false),
+        ] {
+            assert_eq!(
+                (held.contains(of), held.intersects(of)),
+                (all, any),
+                "{held:?} and {of:?}"
+            );
+        }
+    }
+
+    // proves: RFC 9293 §3.3.1 (SEG.LEN counts SYN and FIN)
+    #[test]
+    fn syn_and_fin_have_a_sequence_number_each() {
+        for (flags, len) in [
+            (TcpFlags::ACK, 10),
+            (TcpFlags::SYN, 11),
+            (TcpFlags::FIN | TcpFlags::ACK, 11),
+            (TcpFlags::SYN | TcpFlags::FIN, 12),
+            (TcpFlags::RST | TcpFlags::PSH | TcpFlags::URG, 10),
+        ] {
+            let header = TcpHeader {
+                flags,
+                ..TcpHeader::default()
+            };
+            assert_eq!(header.seq_len(10), len, "{flags:?}");
+        }
+    }
+
+    // proves: RFC 7413 §4.1.1
+    #[test]
+    fn a_cookie_without_octets_is_a_request() {
+        assert!(FastOpenCookie::REQUEST.is_request());
+        assert!(FastOpenCookie::new(&[]).is_some_and(|cookie| cookie.is_request()));
+        let cookie = FastOpenCookie::new(&[1, 2, 3, 4]).unwrap();
+        assert!(!cookie.is_request());
+        assert_eq!(cookie.octets(), [1, 2, 3, 4]);
+        for none in [2, 3, 5, 17, 18] {
+            assert_eq!(FastOpenCookie::new(&vec![0; none]), None, "{none} octets");
+        }
+    }
+}

@@ -224,6 +224,25 @@ mod tests {
     }
 
     #[test]
+    fn any_option_beside_timestamps_is_left_to_the_other_way() {
+        let stamps = TcpOptions {
+            timestamps: Some(Timestamps { value: 7, echo: 8 }),
+            ..TcpOptions::default()
+        };
+        assert_eq!(only_timestamps(&stamps), stamps.timestamps);
+        assert_eq!(only_timestamps(&TcpOptions::default()), None);
+        let mut others = [(); 5].map(|()| stamps.clone());
+        others[0].mss = Some(1460);
+        others[1].window_scale = Some(7);
+        others[2].sack_permitted = true;
+        others[3].fast_open = Some(crate::FastOpenCookie::REQUEST);
+        others[4].sack.push(crate::SackBlock::default());
+        for options in others {
+            assert_eq!(only_timestamps(&options), None, "{options:?}");
+        }
+    }
+
+    #[test]
     fn what_is_too_long_is_left_to_the_other_way() {
         let tuple = FourTuple::V4(TupleV4 {
             local: US,

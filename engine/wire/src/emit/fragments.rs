@@ -170,6 +170,7 @@ mod tests {
     fn pieces_make_the_whole_again() {
         assert_eq!(round_trip(&tcp_v4_frame(&[], &[7; 3000]), 1500), 3);
         assert_eq!(round_trip(&tcp_v6_frame(6, &[], &[7; 3000]), 1280), 3);
+        assert_eq!(round_trip(&tcp_v6_frame(6, &[], &[7; 1300]), 1280), 2);
         assert_eq!(round_trip(&tcp_v4_frame(&[], &[7; 100]), 68), 3);
     }
 

@@ -247,3 +247,89 @@ const V6_UNREACHABLE: u8 = 1;
 const V6_PORT: u8 = 4;
 const V6_TIME_EXCEEDED: u8 = 3;
 const V6_PARAMETER_PROBLEM: u8 = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{PEER, PEER6, US, US6, ipv4, ipv6, naive_sum, pseudo_v6};
+
+    const LINK: Link = Link {
+        source: [2, 0, 0, 0, 0, 0xb],
+        destination: [2, 0, 0, 0, 0, 0xa],
+        vlan: None,
+    };
+    const IP: IpFields = IpFields {
+        ttl: 64,
+        traffic_class: 0,
+        identification: 0,
+    };
+
+    fn told(ends: Ends<IpAddr>, refusal: Refusal, offending: &[u8]) -> Option<Vec<u8>> {
+        let mut frame = vec![0; 1500];
+        let len = build_icmp_error(&mut frame, &LINK, &IP, ends, refusal, offending)?;
+        frame.truncate(len);
+        Some(frame)
+    }
+
+    // proves: RFC 1122 §3.2.2.1, RFC 1812 §4.3.2.3, RFC 792
+    #[test]
+    fn over_ipv4_a_protocol_is_unreachable_and_fragments_come_too_late() {
+        let ends = Ends {
+            source: US.into(),
+            destination: PEER.into(),
+        };
+        let offending = ipv4(&[], 0, 47, &[7; 1000]);
+        for (refusal, kind, code) in [
+            (Refusal::ProtocolUnreachable, 3, 2),
+            (Refusal::ReassemblyTimeout, 11, 1),
+        ] {
+            let frame = told(ends, refusal, &offending).unwrap();
+            let message = &frame[34..];
+            assert_eq!(frame.len() - 14, 576);
+            assert_eq!(message[..2], [kind, code]);
+            assert_eq!(message[4..8], [0; 4]);
+            assert_eq!(message[8..], offending[..576 - 28]);
+            assert_eq!(naive_sum(&[message]), 0xffff);
+        }
+        let problem = Refusal::ParameterProblem { code: 1, pointer: 6 };
+        assert_eq!(told(ends, problem, &offending), None, "IPv6 alone says so");
+    }
+
+    // proves: RFC 4443 §2.4(c), §3.3, §3.4
+    #[test]
+    fn over_ipv6_a_parameter_is_pointed_at_and_fragments_come_too_late() {
+        let ends = Ends {
+            source: US6.into(),
+            destination: PEER6.into(),
+        };
+        let offending = ipv6(PEER6, US6, 47, 64, &[7; 1400]);
+        let problem = Refusal::ParameterProblem {
+            code: 1,
+            pointer: 0x0102_0304,
+        };
+        for (refusal, head, rest) in [
+            (problem, [4, 1], [1, 2, 3, 4]),
+            (Refusal::ReassemblyTimeout, [3, 1], [0; 4]),
+        ] {
+            let frame = told(ends, refusal, &offending).unwrap();
+            let message = &frame[54..];
+            assert_eq!(frame.len() - 14, 1280);
+            assert_eq!((&message[..2], &message[4..8]), (&head[..], &rest[..]));
+            assert_eq!(message[8..], offending[..1280 - 48]);
+            assert_eq!(
+                naive_sum(&[&pseudo_v6(US6, PEER6, 58, message.len()), message]),
+                0xffff
+            );
+        }
+        assert_eq!(
+            told(ends, Refusal::ProtocolUnreachable, &offending),
+            None,
+            "IPv4 alone says so"
+        );
+        let mixed = Ends {
+            source: US.into(),
+            destination: PEER6.into(),
+        };
+        assert_eq!(told(mixed, Refusal::ReassemblyTimeout, &offending), None);
+    }
+}

@@ -245,8 +245,37 @@ mod tests {
         assert!(takes(&tcp_v4_frame(&STAMPS, b"payload")));
         assert!(takes(&tcp_v4_frame(&[2, 4, 5, 0xb4], b"")));
         assert!(!takes(&[&[0; 12][..], &[0x08, 0x06], &[0; 60]].concat()));
+        assert!(takes(&tcp_v6_frame(6, &[], b"")));
         assert!(takes(&tcp_v6_frame(6, &[], b"payload")));
         assert!(!takes(&tcp_v6_frame(60, &[6, 0, 1, 4, 0, 0, 0, 0], b"")));
+    }
+
+    // proves: RFC 1122 §3.2.1.2 (also on the short way)
+    #[test]
+    fn no_octet_of_a_frame_leads_the_two_ways_apart() {
+        const ONE_BLOCK: [u8; 12] = [1, 1, 5, 10, 0, 0, 0, 1, 0, 0, 0, 9];
+        let frames = [
+            tcp_v4_frame(&[], b""),
+            tcp_v4_frame(&STAMPS, b"payload"),
+            tcp_v4_frame(&SYN_OF_LINUX, b""),
+            tcp_v4_frame(&ONE_BLOCK, b"x"),
+            tcp_v6_frame(6, &[], b""),
+            tcp_v6_frame(6, &[], b"payload"),
+        ];
+        for checksum in [ChecksumCheck::Verify, ChecksumCheck::Trust] {
+            let expect = Expect { checksum, vlan: None };
+            for frame in &frames {
+                for (at, value) in (0..frame.len()).flat_map(|at| (0..=u8::MAX).map(move |value| (at, value)))
+                {
+                    let mut changed = frame.clone();
+                    changed[at] = value;
+                    let mut place = Err(DropReason::Truncated);
+                    if super::parse(&changed, &expect, &mut place) {
+                        assert_eq!(place, parse_any(&changed, &expect), "octet {at} is {value:#x}");
+                    }
+                }
+            }
+        }
     }
 
     proptest! {

@@ -100,6 +100,12 @@ mod tests {
             ("another VLAN", tagged(0x8100, 8), Some(7), wrong),
             ("a tag where none is expected", tagged(0x8100, 7), None, wrong),
             (
+                "802.3 where a tag is expected",
+                ether(60, &[0xaa; 60]),
+                Some(7),
+                Err(DropReason::LlcFrame),
+            ),
+            (
                 "two tags, the outer a service tag",
                 tagged(0x88a8, 7),
                 Some(7),

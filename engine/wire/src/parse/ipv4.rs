@@ -191,6 +191,21 @@ mod tests {
         }
     }
 
+    // proves: RFC 791 §3.2 (lengths of packets and fragments)
+    #[test]
+    fn a_packet_may_be_empty_and_a_fragment_may_end_where_packets_end() {
+        let alone = ether(0x0800, &ipv4(&[], 0, 47, b""));
+        assert_eq!(verdict(&alone), Err(DropReason::UnknownProtocol));
+        let ends_at = |end: usize| {
+            // From octet 65504 of the payload on, behind a header of 20.
+            ether(0x0800, &ipv4(&[], 65_504 / 8, 17, &vec![0; end - 65_504 - 20]))
+        };
+        assert_eq!(verdict(&ends_at(65_535)), Ok(()));
+        for end in [65_536, 65_540] {
+            assert_eq!(verdict(&ends_at(end)), Err(DropReason::BadFragment), "{end}");
+        }
+    }
+
     // proves: RFC 1122 §3.2.1.2
     #[test]
     fn every_bit_of_the_header_is_under_its_checksum() {

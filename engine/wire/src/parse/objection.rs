@@ -156,6 +156,15 @@ mod tests {
         }
     }
 
+    // proves: RFC 4443 §2.4(c)
+    #[test]
+    fn the_whole_packet_is_there_to_be_quoted() {
+        let frame = ether(0x86dd, &ipv6(PEER6, US6, 47, 64, &[7; 100]));
+        let objection = objection(&frame, &Expect::default()).unwrap();
+        assert_eq!(objection.ends, ends_of(PEER6, US6));
+        assert_eq!(objection.ip.of(&frame), &frame[14..]);
+    }
+
     // proves: RFC 4443 §3.4, RFC 8200 §4.2, §4.4, §4.5, RFC 5095 §3, RFC 7112 §5
     #[test]
     fn what_is_not_understood_of_ipv6_is_pointed_at() {
@@ -216,6 +225,88 @@ mod tests {
                 44,
                 [&[6, 0, 0, 1, 0, 0, 0, 1][..], &[0; 16]].concat(),
                 problem(3, 0),
+            ),
+            (
+                "a fragment that ends with the longest packet",
+                44,
+                [&[6, 0, 0xff, 0xf8, 0, 0, 0, 1][..], &[0; 7]].concat(),
+                None,
+            ),
+            (
+                "one that ends an octet later",
+                44,
+                [&[6, 0, 0xff, 0xf8, 0, 0, 0, 1][..], &[0; 8]].concat(),
+                problem(0, 42),
+            ),
+            (
+                "one that ends later for what stands before it",
+                60,
+                [
+                    &[44, 0, 1, 4, 0, 0, 0, 0][..],
+                    &[6, 0, 0xff, 0xf8, 0, 0, 0, 1],
+                    &[0; 7],
+                ]
+                .concat(),
+                problem(0, 50),
+            ),
+            (
+                "a first without all of its TCP options",
+                44,
+                [&[6, 0, 0, 1, 0, 0, 0, 1][..], &[0; 12], &[0xa0], &[0; 11]].concat(),
+                problem(3, 0),
+            ),
+            (
+                "a first with a whole TCP header",
+                44,
+                [&[6, 0, 0, 1, 0, 0, 0, 1][..], &[0; 12], &[0x50], &[0; 11]].concat(),
+                None,
+            ),
+            (
+                "a first with a UDP header",
+                44,
+                [&[17, 0, 0, 1, 0, 0, 0, 1][..], &[0; 8]].concat(),
+                None,
+            ),
+            (
+                "a first that ends before its UDP header",
+                44,
+                [&[60, 0, 0, 1, 0, 0, 0, 1][..], &[17, 0, 1, 4, 0, 0, 0, 0]].concat(),
+                problem(3, 0),
+            ),
+            (
+                "a first that ends within its options",
+                44,
+                [&[60, 0, 0, 1, 0, 0, 0, 1][..], &[17, 1, 1, 4, 0, 0, 0, 0]].concat(),
+                problem(3, 0),
+            ),
+            (
+                "a first with an option that is told when the others are there",
+                44,
+                [&[60, 0, 0, 1, 0, 0, 0, 1][..], &[17, 0, 0x9e, 4, 0, 0, 0, 0]].concat(),
+                None,
+            ),
+            (
+                "an error behind a long header with an unknown option",
+                60,
+                [&[58, 1, 0x9e, 12][..], &[200; 12], &[1; 8]].concat(),
+                None,
+            ),
+            (
+                "an echo behind one",
+                60,
+                [&[58, 1, 0x9e, 12][..], &[1; 12], &[128; 8]].concat(),
+                problem(2, 42),
+            ),
+            (
+                "an error in an atomic fragment, its reserved octet set",
+                44,
+                [
+                    &[60, 0xff, 0, 0, 0, 0, 0, 1][..],
+                    &[58, 0, 0x9e, 4, 0, 0, 0, 0],
+                    &[1; 8],
+                ]
+                .concat(),
+                None,
             ),
             (
                 "an error with an unknown option",
