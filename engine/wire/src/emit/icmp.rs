@@ -271,7 +271,7 @@ mod tests {
         Some(frame)
     }
 
-    // proves: RFC 1122 §3.2.2.1, RFC 1812 §4.3.2.3, RFC 792
+    // proves: RFC 1122 §3.2.2.1
     #[test]
     fn over_ipv4_a_protocol_is_unreachable_and_fragments_come_too_late() {
         let ends = Ends {

@@ -191,7 +191,7 @@ mod tests {
         }
     }
 
-    // proves: RFC 791 §3.2 (lengths of packets and fragments)
+    // RFC 791 §3.1, §3.2: no packet is longer than its length field can say, and none has to carry anything.
     #[test]
     fn a_packet_may_be_empty_and_a_fragment_may_end_where_packets_end() {
         let alone = ether(0x0800, &ipv4(&[], 0, 47, b""));
