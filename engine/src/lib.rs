@@ -111,6 +111,9 @@ mod pages {
     struct BackPressure;
     #[doc = include_str!("../../docs/threads-and-ownership.md")]
     struct ThreadsAndOwnership;
+    #[cfg(feature = "async")]
+    #[doc = include_str!("../../docs/embedding-async.md")]
+    struct EmbeddingAsync;
 }
 
 /// What the fuzz target calls.

@@ -5,73 +5,58 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use fourtuple_nic::Queue;
+use fourtuple_tcp::Status;
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
-use tokio::task::coop::poll_proceed;
 
-use super::reading::{Link, Reading};
+use super::reading::Reading;
+use super::stream::AsyncStream;
+use super::writing::Writing;
+use crate::ConnId;
 use crate::attach::PortQueue;
-use crate::handoff::{Chunk, StreamError};
+use crate::handoff::Chunk;
+use crate::options::ConnectionOption;
 
-/// What is received on a connection: [`AsyncStream::into_split`](crate::AsyncStream::into_split).
+/// What is received on a connection: [`AsyncStream::into_split`], or lent by [`AsyncStream::halves`].
 ///
-/// The connection is closed when both halves are dropped: with a RST when bytes were not read, else with a FIN.
+/// Its calls are those of [`AsyncStream`]. The connection is closed when both halves are dropped: with a RST when bytes were not
+/// read, else with a FIN.
+///
+/// ```no_run
+/// # async fn both(stream: fourtuple::AsyncStream) -> std::io::Result<()> {
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// let (mut reader, mut writer) = stream.into_split();
+/// let counting = tokio::spawn(async move { tokio::io::copy(&mut reader, &mut tokio::io::sink()).await });
+/// writer.write_all(b"GET / HTTP/1.0\r\n\r\n").await?;
+/// println!("{} bytes", counting.await??);
+/// # Ok(()) }
+/// ```
 pub struct AsyncReadHalf<Q: Queue = PortQueue>(pub(super) Reading<Q>);
 
-/// What is sent on a connection: [`AsyncStream::into_split`](crate::AsyncStream::into_split).
+/// What is sent on a connection: [`AsyncStream::into_split`], or lent by [`AsyncStream::halves`].
 ///
-/// Dropping it sends a FIN behind all that was written, as `poll_shutdown` does.
-pub struct AsyncWriteHalf<Q: Queue = PortQueue>(pub(super) Writing<Q>);
-
-/// The sending side of a connection.
-pub(super) struct Writing<Q: Queue> {
-    pub(super) link: Arc<Link<Q>>,
-}
-
-impl<Q: Queue> Writing<Q> {
-    fn poll(
-        &self,
-        cx: &mut Context<'_>,
-        call: impl FnOnce(&Link<Q>, &mut Context<'_>) -> Poll<Result<usize, StreamError>>,
-    ) -> Poll<io::Result<usize>> {
-        let coop = ready!(poll_proceed(cx));
-        let sent = ready!(call(&self.link, cx));
-        coop.made_progress();
-        Poll::Ready(sent.map_err(io::Error::from))
-    }
-
-    pub(super) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll(cx, |link, cx| link.stream.poll_send(cx, bytes))
-    }
-
-    pub(super) fn poll_write_vectored(
-        &self,
-        cx: &mut Context<'_>,
-        parts: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.poll(cx, |link, cx| link.stream.poll_send_parts(cx, parts))
-    }
-
-    pub(super) fn shutdown(&self) {
-        self.link.stream.shutdown();
-    }
-
-    pub(super) fn poll_send_chunk(
-        &self,
-        cx: &mut Context<'_>,
-        chunk: &mut Option<Chunk<Q>>,
-    ) -> Poll<io::Result<()>> {
-        let coop = ready!(poll_proceed(cx));
-        let sent = ready!(self.link.stream.poll_send_chunk(cx, chunk));
-        coop.made_progress();
-        Poll::Ready(sent.map_err(io::Error::from))
-    }
+/// Its calls are those of [`AsyncStream`]. Dropping it behind `into_split` sends a FIN behind all that was written, as `shutdown` does.
+///
+/// ```no_run
+/// # async fn answer(mut stream: fourtuple::AsyncStream, head: &[u8]) -> std::io::Result<()> {
+/// use tokio::io::AsyncWriteExt;
+/// let (reader, writer) = stream.halves();
+/// writer.write_all(head).await?;
+/// if let Some(first) = reader.recv_chunk().await? {
+///     writer.send_chunk(first).await?;
+/// }
+/// # Ok(()) }
+/// ```
+pub struct AsyncWriteHalf<Q: Queue = PortQueue> {
+    pub(super) writing: Writing<Q>,
+    /// It is not a part of a stream: its end is the end of what is sent.
+    pub(super) apart: bool,
 }
 
 impl<Q: Queue> AsyncReadHalf<Q> {
-    /// The next received bytes, lent without a copy; `None` is the end of file. Cancel-safe.
+    /// As [`AsyncStream::recv_chunk`].
     ///
     /// # Errors
     /// A reset is an error and never the end of file.
@@ -79,32 +64,206 @@ impl<Q: Queue> AsyncReadHalf<Q> {
         std::future::poll_fn(|cx| self.0.poll_chunk(cx)).await
     }
 
+    /// As [`AsyncStream::peek`].
+    ///
+    /// # Errors
+    /// As a read.
+    pub async fn peek(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.peek_until(1, into).await
+    }
+
+    /// As [`AsyncStream::peek_until`].
+    ///
+    /// # Errors
+    /// As a read.
+    pub async fn peek_until(&mut self, least: usize, into: &mut [u8]) -> io::Result<usize> {
+        std::future::poll_fn(|cx| self.0.poll_peek(cx, least, into)).await
+    }
+
+    /// As [`AsyncStream::readable`].
+    ///
+    /// # Errors
+    /// Why nothing will ever be there.
+    pub async fn readable(&mut self) -> io::Result<()> {
+        std::future::poll_fn(|cx| self.0.poll_readable(cx)).await
+    }
+
+    /// As [`AsyncStream::try_read`].
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] when nothing is there; else as a read.
+    pub fn try_read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.0.read_now(into)
+    }
+
+    /// As [`AsyncStream::urgent`].
+    ///
+    /// # Errors
+    /// Why nothing will ever come.
+    pub async fn urgent(&mut self) -> io::Result<Option<u64>> {
+        std::future::poll_fn(|cx| self.0.poll_urgent(cx)).await
+    }
+
+    /// As [`AsyncStream::urgent_ahead`].
+    pub fn urgent_ahead(&self) -> Option<u64> {
+        self.0.urgent_ahead()
+    }
+
+    /// As [`AsyncStream::info`].
+    ///
+    /// # Errors
+    /// Why the connection has ended.
+    pub async fn info(&mut self) -> io::Result<Status> {
+        self.0.link.info().await
+    }
+
+    /// As [`AsyncStream::set`].
+    ///
+    /// # Errors
+    /// The same.
+    pub fn set(&self, option: ConnectionOption) -> io::Result<()> {
+        self.0.link.set(option)
+    }
+
+    /// The stream again, of both its halves.
+    ///
+    /// ```no_run
+    /// # fn whole(stream: fourtuple::AsyncStream) -> fourtuple::AsyncStream {
+    /// let (reader, writer) = stream.into_split();
+    /// reader.reunite(writer).expect("they are of one stream")
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Both halves, when they are of different connections.
+    pub fn reunite(self, mut writer: AsyncWriteHalf<Q>) -> Result<AsyncStream<Q>, (Self, AsyncWriteHalf<Q>)> {
+        if !Arc::ptr_eq(&self.0.link, &writer.writing.link) {
+            return Err((self, writer));
+        }
+        writer.apart = false;
+        Ok(AsyncStream { reader: self, writer })
+    }
+
+    /// The connection's name.
+    pub fn id(&self) -> ConnId {
+        self.0.link.id()
+    }
+
     /// The peer's address and port.
     pub fn peer(&self) -> SocketAddr {
-        self.0.link.stream.peer()
+        self.0.link.peer()
+    }
+
+    /// Our address and port.
+    pub fn local(&self) -> SocketAddr {
+        self.0.link.local()
     }
 }
 
 impl<Q: Queue> AsyncWriteHalf<Q> {
-    /// Sends received bytes without a copy when their connection lives on the same worker and endpoint, as in a proxy or an
-    /// echo; else they are copied. Not cancel-safe: what a dropped call had not sent is lost.
+    /// As [`AsyncStream::send_chunk`].
     ///
     /// # Errors
     /// As a write.
     pub async fn send_chunk(&mut self, chunk: Chunk<Q>) -> io::Result<()> {
         let mut unsent = Some(chunk);
-        std::future::poll_fn(|cx| self.0.poll_send_chunk(cx, &mut unsent)).await
+        std::future::poll_fn(|cx| self.poll_send_chunk(cx, &mut unsent)).await
+    }
+
+    /// As [`AsyncStream::poll_send_chunk`].
+    ///
+    /// # Errors
+    /// As a write.
+    pub fn poll_send_chunk(
+        &mut self,
+        cx: &mut Context<'_>,
+        chunk: &mut Option<Chunk<Q>>,
+    ) -> Poll<io::Result<()>> {
+        self.writing.poll_send_chunk(cx, chunk)
+    }
+
+    /// As [`AsyncStream::write_urgent`].
+    ///
+    /// # Errors
+    /// As a write.
+    pub async fn write_urgent(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        std::future::poll_fn(|cx| self.writing.poll_write_urgent(cx, bytes)).await
+    }
+
+    /// As [`AsyncStream::writable`].
+    ///
+    /// # Errors
+    /// Why there will never be room.
+    pub async fn writable(&mut self) -> io::Result<()> {
+        std::future::poll_fn(|cx| self.writing.poll_writable(cx)).await
+    }
+
+    /// As [`AsyncStream::try_write`].
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] when there is no room; else as a write.
+    pub fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.try_write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    /// As [`AsyncStream::try_write_vectored`].
+    ///
+    /// # Errors
+    /// As [`try_write`](Self::try_write).
+    pub fn try_write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.writing.write_now(parts)
+    }
+
+    /// As [`AsyncStream::flushed`].
+    ///
+    /// # Errors
+    /// Why it will never be.
+    pub async fn flushed(&mut self) -> io::Result<()> {
+        std::future::poll_fn(|cx| self.writing.poll_flushed(cx)).await
+    }
+
+    /// As [`AsyncStream::set`].
+    ///
+    /// # Errors
+    /// The same.
+    pub fn set(&self, option: ConnectionOption) -> io::Result<()> {
+        self.writing.link.set(option)
+    }
+
+    /// As [`AsyncStream::set_marks`].
+    pub fn set_marks(&self, low: u32, high: u32) {
+        self.writing.link.stream.set_marks(low, high);
+    }
+
+    /// As [`AsyncStream::info`].
+    ///
+    /// # Errors
+    /// Why the connection has ended.
+    pub async fn info(&mut self) -> io::Result<Status> {
+        self.writing.link.info().await
+    }
+
+    /// The connection's name.
+    pub fn id(&self) -> ConnId {
+        self.writing.link.id()
     }
 
     /// The peer's address and port.
     pub fn peer(&self) -> SocketAddr {
-        self.0.link.stream.peer()
+        self.writing.link.peer()
+    }
+
+    /// Our address and port.
+    pub fn local(&self) -> SocketAddr {
+        self.writing.link.local()
     }
 }
 
 impl<Q: Queue> Drop for AsyncWriteHalf<Q> {
     fn drop(&mut self) {
-        self.0.shutdown();
+        if self.apart {
+            self.writing.shutdown();
+        }
     }
 }
 
@@ -127,7 +286,7 @@ impl<Q: Queue> AsyncBufRead for AsyncReadHalf<Q> {
 
 impl<Q: Queue> AsyncWrite for AsyncWriteHalf<Q> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.poll_write(cx, bytes)
+        self.writing.poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -135,7 +294,7 @@ impl<Q: Queue> AsyncWrite for AsyncWriteHalf<Q> {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.0.poll_write_vectored(cx, parts)
+        self.writing.poll_write_vectored(cx, parts)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -149,7 +308,7 @@ impl<Q: Queue> AsyncWrite for AsyncWriteHalf<Q> {
 
     /// A FIN behind all that was written. Receiving goes on.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.shutdown();
+        self.writing.shutdown();
         Poll::Ready(Ok(()))
     }
 }
@@ -163,7 +322,7 @@ impl<Q: Queue> fmt::Debug for AsyncReadHalf<Q> {
 impl<Q: Queue> fmt::Debug for AsyncWriteHalf<Q> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("AsyncWriteHalf")
-            .field(&self.0.link.stream)
+            .field(&self.writing.link.stream)
             .finish()
     }
 }

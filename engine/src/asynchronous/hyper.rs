@@ -17,9 +17,8 @@ impl<Q: Queue> Read for AsyncStream<Q> {
         mut buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let room = buf.remaining();
-        self.get_mut()
-            .reading()
-            .poll_read(cx, room, |bytes| buf.put_slice(bytes))
+        let reading = &mut self.get_mut().reader.0;
+        reading.poll_read(cx, room, |bytes| buf.put_slice(bytes))
     }
 }
 

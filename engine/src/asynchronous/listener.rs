@@ -1,20 +1,31 @@
 //! Accepting connections as a task.
 
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use fourtuple_nic::Queue;
 
 use super::endpoint::Held;
 use super::stream::AsyncStream;
+use super::waiting::Waiting;
 use crate::attach::PortQueue;
-use crate::handoff::Listener;
+use crate::handoff::{Listener, Stream};
 
 /// A listener as one endpoint accepts from it: [`AsyncEndpoint::listener`](crate::AsyncEndpoint::listener).
 ///
 /// Several tasks may accept at a time.
+///
+/// ```no_run
+/// # async fn greet(listener: fourtuple::AsyncListener) -> std::io::Result<()> {
+/// use tokio::io::AsyncWriteExt;
+/// loop {
+///     let (mut stream, peer) = listener.accept().await?;
+///     tokio::spawn(async move { stream.write_all(format!("hello, {peer}\n").as_bytes()).await });
+/// }
+/// # }
+/// ```
 pub struct AsyncListener<Q: Queue = PortQueue> {
     held: Arc<Held<Q>>,
     listener: Listener,
@@ -30,10 +41,30 @@ impl<Q: Queue> AsyncListener<Q> {
     /// # Errors
     /// [`io::ErrorKind::NotConnected`] when the engine or the endpoint's runtime has gone: nothing comes any more.
     pub async fn accept(&self) -> io::Result<(AsyncStream<Q>, SocketAddr)> {
-        let accepted = poll_fn(|cx| self.listener.poll_accept(self.held.endpoint(), cx)).await;
-        let stream = AsyncStream::new(accepted?, Arc::clone(&self.held));
+        let (listener, endpoint) = (&self.listener, self.held.endpoint());
+        let accepted = Waiting::new(
+            |ticket, cx| listener.poll_accept_as(endpoint, ticket, cx),
+            |ticket| listener.forget_accept(endpoint, ticket),
+        )
+        .await?;
+        Ok(self.accepted(accepted))
+    }
+
+    /// The next connection, and its peer; the task is woken when there is one.
+    ///
+    /// # Errors
+    /// As [`accept`](Self::accept).
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(AsyncStream<Q>, SocketAddr)>> {
+        let accepted = self.listener.poll_accept(self.held.endpoint(), cx);
+        accepted
+            .map_ok(|stream| self.accepted(stream))
+            .map_err(io::Error::from)
+    }
+
+    fn accepted(&self, stream: Stream<Q>) -> (AsyncStream<Q>, SocketAddr) {
+        let stream = AsyncStream::new(stream, Arc::clone(&self.held));
         let peer = stream.peer();
-        Ok((stream, peer))
+        (stream, peer)
     }
 
     /// The TCP port.

@@ -18,9 +18,10 @@
 //! |---|---|
 //! | endpoint | what applications begin with; how the driver learns that nobody is left |
 //! | driver | the task that moves messages |
-//! | listener | accepting |
-//! | reading, stream, halves | bytes in; both directions; each by itself |
-//! | hyper, futures | the traits of hyper 1 and of `futures-io` (features) |
+//! | listener, waiting | accepting; a future that is one of several which wait for the same |
+//! | link, reading, writing | a connection; bytes in; bytes out |
+//! | halves, stream | each direction by itself; both |
+//! | hyper, futures | the traits of hyper 1, of `futures-io` and of `futures-core` (features) |
 
 mod driver;
 mod endpoint;
@@ -29,9 +30,12 @@ mod futures;
 mod halves;
 #[cfg(feature = "async-hyper")]
 mod hyper;
+mod link;
 mod listener;
 mod reading;
 mod stream;
+mod waiting;
+mod writing;
 
 pub use endpoint::AsyncEndpoint;
 pub use halves::{AsyncReadHalf, AsyncWriteHalf};

@@ -7,15 +7,8 @@ use std::task::{Context, Poll, ready};
 use fourtuple_nic::Queue;
 use tokio::task::coop::poll_proceed;
 
-use super::endpoint::Held;
-use crate::handoff::{Chunk, Stream};
-
-/// A connection, and what has to live as long; both halves hold it.
-pub(super) struct Link<Q: Queue> {
-    /// Dropped first: it closes the connection, and the endpoint has to be there.
-    pub(super) stream: Stream<Q>,
-    pub(super) _held: Arc<Held<Q>>,
-}
+use super::link::Link;
+use crate::handoff::Chunk;
 
 /// The receiving side of a connection.
 pub(super) struct Reading<Q: Queue> {
@@ -82,6 +75,79 @@ impl<Q: Queue> Reading<Q> {
         let chunk = ready!(self.link.stream.poll_recv(cx));
         coop.made_progress();
         Poll::Ready(chunk.map_err(io::Error::from))
+    }
+}
+
+impl<Q: Queue> Reading<Q> {
+    /// A read would not wait.
+    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.current.is_some() {
+            return Poll::Ready(Ok(()));
+        }
+        let coop = ready!(poll_proceed(cx));
+        let readable = ready!(self.link.stream.poll_readable(cx));
+        coop.made_progress();
+        Poll::Ready(readable.map_err(io::Error::from))
+    }
+
+    /// Copies what is there without waiting.
+    pub(super) fn read_now(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match &self.current {
+            Some(chunk) => {
+                let count = chunk.len().min(into.len());
+                into[..count].copy_from_slice(&chunk[..count]);
+                self.consume(count);
+                Ok(count)
+            }
+            None => Ok(self.link.stream.read_now(into)?),
+        }
+    }
+
+    /// Copies what is there and leaves it there, once it is `least` bytes, or fills `into`, or no more can come.
+    pub(super) fn poll_peek(
+        &self,
+        cx: &mut Context<'_>,
+        least: usize,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let least = least.min(into.len());
+        let lent = self.current.as_deref().unwrap_or_default();
+        let held = lent.len().min(into.len());
+        into[..held].copy_from_slice(&lent[..held]);
+        if held == into.len() {
+            return Poll::Ready(Ok(held));
+        }
+        let coop = ready!(poll_proceed(cx));
+        let more = self
+            .link
+            .stream
+            .poll_peek(cx, least.saturating_sub(held), &mut into[held..]);
+        let count = match more {
+            // What was lent before is enough, whatever became of the connection.
+            Poll::Pending | Poll::Ready(Err(_)) if held >= least && held > 0 => Ok(held),
+            Poll::Pending => return Poll::Pending,
+            // An end with some of it is told with what there is.
+            Poll::Ready(Err(_)) if held > 0 => Ok(held),
+            Poll::Ready(more) => more.map(|more| held + more).map_err(io::Error::from),
+        };
+        coop.made_progress();
+        Poll::Ready(count)
+    }
+
+    pub(super) fn urgent_ahead(&self) -> Option<u64> {
+        self.link.stream.urgent_ahead_behind(self.held())
+    }
+
+    pub(super) fn poll_urgent(&self, cx: &mut Context<'_>) -> Poll<io::Result<Option<u64>>> {
+        let coop = ready!(poll_proceed(cx));
+        let ahead = ready!(self.link.stream.poll_urgent(cx, self.held()));
+        coop.made_progress();
+        Poll::Ready(ahead.map_err(io::Error::from))
+    }
+
+    /// Bytes that were lent and are not consumed.
+    fn held(&self) -> usize {
+        self.current.as_ref().map_or(0, |chunk| chunk.len())
     }
 }
 

@@ -1,4 +1,4 @@
-//! A connection as tasks read and write it.
+//! A connection as tasks read and write it: both halves in one.
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -8,13 +8,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use fourtuple_nic::Queue;
+use fourtuple_tcp::Status;
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 
 use super::endpoint::Held;
-use super::halves::{AsyncReadHalf, AsyncWriteHalf, Writing};
-use super::reading::{Link, Reading};
+use super::halves::{AsyncReadHalf, AsyncWriteHalf};
+use super::link::Link;
+use super::reading::Reading;
+use super::writing::Writing;
 use crate::ConnId;
 use crate::attach::PortQueue;
+use crate::handler::Trouble;
 use crate::handoff::{Chunk, Stream};
 use crate::options::ConnectionOption;
 
@@ -34,95 +38,316 @@ use crate::options::ConnectionOption;
 /// ```
 pub struct AsyncStream<Q: Queue = PortQueue> {
     /// Dropped first: bytes that it was lent and did not read are told of before the connection is closed.
-    reading: Reading<Q>,
-    writing: Writing<Q>,
+    pub(super) reader: AsyncReadHalf<Q>,
+    pub(super) writer: AsyncWriteHalf<Q>,
 }
 
 impl<Q: Queue> AsyncStream<Q> {
     pub(super) fn new(stream: Stream<Q>, held: Arc<Held<Q>>) -> Self {
         let link = Arc::new(Link { stream, _held: held });
         Self {
-            reading: Reading::new(Arc::clone(&link)),
-            writing: Writing { link },
+            reader: AsyncReadHalf(Reading::new(Arc::clone(&link))),
+            writer: AsyncWriteHalf {
+                writing: Writing { link },
+                apart: false,
+            },
         }
     }
 
-    /// Gives each direction into hands of its own.
+    /// Gives each direction into hands of its own, for two tasks; [`AsyncReadHalf::reunite`] takes it back.
     pub fn into_split(self) -> (AsyncReadHalf<Q>, AsyncWriteHalf<Q>) {
-        (AsyncReadHalf(self.reading), AsyncWriteHalf(self.writing))
+        let Self { reader, mut writer } = self;
+        writer.apart = true;
+        (reader, writer)
+    }
+
+    /// Lends each direction by itself, for one task that does both at a time. Nothing is allocated, and nothing happens at their end.
+    ///
+    /// ```no_run
+    /// # async fn ask(mut stream: fourtuple::AsyncStream, question: &[u8]) -> std::io::Result<Vec<u8>> {
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    /// let (reader, writer) = stream.halves();
+    /// let mut answer = Vec::new();
+    /// tokio::try_join!(reader.read_to_end(&mut answer), async {
+    ///     writer.write_all(question).await?;
+    ///     writer.shutdown().await
+    /// })?;
+    /// # Ok(answer) }
+    /// ```
+    pub fn halves(&mut self) -> (&mut AsyncReadHalf<Q>, &mut AsyncWriteHalf<Q>) {
+        (&mut self.reader, &mut self.writer)
     }
 
     /// The next received bytes, lent without a copy; `None` is the end of file. Cancel-safe.
     ///
+    /// ```no_run
+    /// # async fn count(mut stream: fourtuple::AsyncStream) -> std::io::Result<usize> {
+    /// let mut count = 0;
+    /// while let Some(chunk) = stream.recv_chunk().await? {
+    ///     count += chunk.len();
+    /// } // each goes home here
+    /// # Ok(count) }
+    /// ```
+    ///
     /// # Errors
     /// A reset is an error and never the end of file.
     pub async fn recv_chunk(&mut self) -> io::Result<Option<Chunk<Q>>> {
-        std::future::poll_fn(|cx| self.reading.poll_chunk(cx)).await
+        self.reader.recv_chunk().await
     }
 
     /// Sends received bytes without a copy when their connection lives on the same worker and endpoint, as in a proxy or an
-    /// echo; else they are copied. Not cancel-safe: what a dropped call had not sent is lost.
+    /// echo; else they are copied. Not cancel-safe: what a dropped call had not sent is lost
+    /// ([`poll_send_chunk`](Self::poll_send_chunk) keeps it).
+    ///
+    /// ```no_run
+    /// # async fn echo(mut stream: fourtuple::AsyncStream) -> std::io::Result<()> {
+    /// while let Some(chunk) = stream.recv_chunk().await? {
+    ///     stream.send_chunk(chunk).await?;
+    /// }
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As a write.
     pub async fn send_chunk(&mut self, chunk: Chunk<Q>) -> io::Result<()> {
-        let mut unsent = Some(chunk);
-        std::future::poll_fn(|cx| self.writing.poll_send_chunk(cx, &mut unsent)).await
+        self.writer.send_chunk(chunk).await
+    }
+
+    /// Sends a chunk as [`send_chunk`](Self::send_chunk) does: takes it out of `chunk` when all of it was taken, and leaves what is left
+    /// there until then, also when the future around it is dropped.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # async fn patient(stream: &mut fourtuple::AsyncStream, chunk: fourtuple::Chunk) -> std::io::Result<()> {
+    /// let mut unsent = Some(chunk);
+    /// let sending = std::future::poll_fn(|cx| stream.poll_send_chunk(cx, &mut unsent));
+    /// if tokio::time::timeout(Duration::from_secs(1), sending).await.is_err() {
+    ///     println!("{} bytes are left", unsent.map_or(0, |chunk| chunk.len()));
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As a write.
+    pub fn poll_send_chunk(
+        &mut self,
+        cx: &mut Context<'_>,
+        chunk: &mut Option<Chunk<Q>>,
+    ) -> Poll<io::Result<()>> {
+        self.writer.poll_send_chunk(cx, chunk)
+    }
+
+    /// Copies received bytes and leaves them to be read; waits for the first. 0 is the end of file. Cancel-safe.
+    ///
+    /// # Errors
+    /// As a read.
+    pub async fn peek(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.reader.peek(into).await
+    }
+
+    /// Copies received bytes and leaves them to be read; waits until there are `least` of them, or `into` is full, or no more will
+    /// come. Cancel-safe.
+    ///
+    /// A peer that sends crumbs may fill its window before they are `least`: each segment pins a buffer of the receive window. Give it
+    /// a limit with `tokio::time::timeout`.
+    ///
+    /// ```no_run
+    /// # async fn is_http2(stream: &mut fourtuple::AsyncStream) -> std::io::Result<bool> {
+    /// const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    /// let mut start = [0; PREFACE.len()];
+    /// let count = stream.peek_until(PREFACE.len(), &mut start).await?;
+    /// Ok(&start[..count] == PREFACE)
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As a read, when nothing is there.
+    pub async fn peek_until(&mut self, least: usize, into: &mut [u8]) -> io::Result<usize> {
+        self.reader.peek_until(least, into).await
+    }
+
+    /// A read would not wait: bytes are there, or the end of file. Cancel-safe.
+    ///
+    /// # Errors
+    /// Why nothing will ever be there: the connection's end, when all that came before was read.
+    pub async fn readable(&mut self) -> io::Result<()> {
+        self.reader.readable().await
+    }
+
+    /// A write would take something at once. Cancel-safe. Other connections share the worker's buffers: a [`try_write`](Self::try_write)
+    /// may still find none.
+    ///
+    /// ```no_run
+    /// # async fn nudge(stream: &mut fourtuple::AsyncStream, bytes: &[u8]) -> std::io::Result<usize> {
+    /// loop {
+    ///     stream.writable().await?;
+    ///     match stream.try_write(bytes) {
+    ///         Err(why) if why.kind() == std::io::ErrorKind::WouldBlock => {}
+    ///         done => return done,
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Why there will never be room: the connection's end, or our own `shutdown`.
+    pub async fn writable(&mut self) -> io::Result<()> {
+        self.writer.writable().await
+    }
+
+    /// Copies received bytes that are there already; 0 is the end of file.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] when nothing is there; else as a read.
+    pub fn try_read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.reader.try_read(into)
+    }
+
+    /// Sends what can be sent at once; how many bytes that were.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] when there is no room; else as a write.
+    pub fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.try_write(bytes)
+    }
+
+    /// The same of several parts, as if they stood behind one another.
+    ///
+    /// # Errors
+    /// As [`try_write`](Self::try_write).
+    pub fn try_write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.writer.try_write_vectored(parts)
+    }
+
+    /// Everything that was written has been acknowledged by the peer's TCP. Cancel-safe.
+    ///
+    /// # Errors
+    /// Why it will never be.
+    pub async fn flushed(&mut self) -> io::Result<()> {
+        self.writer.flushed().await
+    }
+
+    /// Writes bytes as a write does and announces those that were taken, with all before them, as urgent (RFC 9293 §3.8.5; `MSG_OOB`
+    /// of the socket interface). They go in line. Cancel-safe: a dropped call has written nothing.
+    ///
+    /// ```no_run
+    /// # async fn interrupt(telnet: &mut fourtuple::AsyncStream) -> std::io::Result<()> {
+    /// telnet.write_urgent(&[255, 242]).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As a write.
+    pub async fn write_urgent(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.write_urgent(bytes).await
+    }
+
+    /// Waits until the peer announces something as urgent that is not read yet, which may be before it comes; how many bytes it is to
+    /// its end. `None`: the peer closed, and announces nothing more. Cancel-safe.
+    ///
+    /// ```no_run
+    /// # async fn skip(stream: &mut fourtuple::AsyncStream) -> std::io::Result<()> {
+    /// use tokio::io::AsyncReadExt;
+    /// while let Some(ahead) = stream.urgent().await? {
+    ///     tokio::io::copy(&mut (&mut *stream).take(ahead), &mut tokio::io::sink()).await?;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Why nothing will ever come.
+    pub async fn urgent(&mut self) -> io::Result<Option<u64>> {
+        self.reader.urgent().await
+    }
+
+    /// Bytes from here to the end of what the peer announced as urgent, read in line as all are; `None` when none are ahead.
+    pub fn urgent_ahead(&self) -> Option<u64> {
+        self.reader.urgent_ahead()
+    }
+
+    /// What may be wrong and ends nothing, since this was last asked (RFC 9293 §3.9.1.8): told once until the peer acknowledges
+    /// something.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.writer.writing.link.stream.trouble()
+    }
+
+    /// What TCP knows of this connection, as its worker sees it now: state, round-trip times, windows, queues, what was negotiated
+    /// ([`Status`] says in which units). It costs the worker a message. Cancel-safe.
+    ///
+    /// ```no_run
+    /// # async fn show(stream: &mut fourtuple::AsyncStream) -> std::io::Result<()> {
+    /// let info = stream.info().await?;
+    /// println!("{} {:?} cwnd {} mss {}", info.congestion, info.srtt, info.cwnd, info.mss);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Why the connection has ended.
+    pub async fn info(&mut self) -> io::Result<Status> {
+        self.writer.info().await
     }
 
     /// Changes an option of this connection, behind all that was written.
+    ///
+    /// ```no_run
+    /// # fn quick(stream: &fourtuple::AsyncStream) -> std::io::Result<()> {
+    /// stream.set(fourtuple::ConnectionOption::NoDelay(true))
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] when the worker has as many commands to take as there may be: try again later.
     /// [`io::ErrorKind::NotConnected`] when the connection has ended.
     pub fn set(&self, option: ConnectionOption) -> io::Result<()> {
-        let stream = &self.writing.link.stream;
-        Ok(stream.set(option, std::time::Duration::ZERO)?)
+        self.writer.set(option)
+    }
+
+    /// Bounds what may be queued for sending, acknowledged or not: writes find no room beyond `high` bytes of buffer space, and who
+    /// waits for room is told when no more than `low` are queued. See [`Stream::set_marks`].
+    pub fn set_marks(&self, low: u32, high: u32) {
+        self.writer.set_marks(low, high);
+    }
+
+    /// Closes the connection with a RST; what was written and not acknowledged may be lost.
+    pub fn abort(self) {
+        self.writer.writing.link.stream.abort_now();
     }
 
     /// The connection's name.
     pub fn id(&self) -> ConnId {
-        self.writing.link.stream.id()
+        self.writer.id()
     }
 
     /// The peer's address and port.
     pub fn peer(&self) -> SocketAddr {
-        self.writing.link.stream.peer()
+        self.writer.peer()
     }
 
     /// Our address and port.
     pub fn local(&self) -> SocketAddr {
-        self.writing.link.stream.local()
-    }
-
-    #[cfg(any(feature = "async-hyper", feature = "async-futures-io"))]
-    pub(super) fn reading(&mut self) -> &mut Reading<Q> {
-        &mut self.reading
+        self.writer.local()
     }
 }
 
 impl<Q: Queue> AsyncRead for AsyncStream<Q> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let room = buf.remaining();
-        self.get_mut()
-            .reading
-            .poll_read(cx, room, |bytes| buf.put_slice(bytes))
+        Pin::new(&mut self.get_mut().reader).poll_read(cx, buf)
     }
 }
 
 impl<Q: Queue> AsyncBufRead for AsyncStream<Q> {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
-        self.get_mut().reading.poll_fill(cx)
+        self.get_mut().reader.0.poll_fill(cx)
     }
 
     fn consume(self: Pin<&mut Self>, count: usize) {
-        self.get_mut().reading.consume(count);
+        self.get_mut().reader.0.consume(count);
     }
 }
 
 impl<Q: Queue> AsyncWrite for AsyncStream<Q> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.writing.poll_write(cx, bytes)
+        self.writer.writing.poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -130,7 +355,7 @@ impl<Q: Queue> AsyncWrite for AsyncStream<Q> {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.writing.poll_write_vectored(cx, parts)
+        self.writer.writing.poll_write_vectored(cx, parts)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -144,7 +369,7 @@ impl<Q: Queue> AsyncWrite for AsyncStream<Q> {
 
     /// A FIN behind all that was written. Receiving goes on.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.writing.shutdown();
+        self.writer.writing.shutdown();
         Poll::Ready(Ok(()))
     }
 }
@@ -152,7 +377,7 @@ impl<Q: Queue> AsyncWrite for AsyncStream<Q> {
 impl<Q: Queue> fmt::Debug for AsyncStream<Q> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("AsyncStream")
-            .field(&self.writing.link.stream)
+            .field(&self.writer.writing.link.stream)
             .finish()
     }
 }

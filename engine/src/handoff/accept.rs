@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use fourtuple_nic::Queue;
@@ -14,7 +14,7 @@ use fourtuple_wire::FourTuple;
 use super::core::EndpointCore;
 use super::endpoint::{Endpoint, settled};
 use super::protocol::Command;
-use super::readiness::{Interest, News, READABLE, Readiness, Source, Token, Watch};
+use super::readiness::{Interest, News, READABLE, Readiness, Source, Token, Waiters, Watch};
 use super::rings::Order;
 use super::stream::{Stream, StreamError};
 use crate::ConnId;
@@ -135,7 +135,7 @@ impl Listener {
             core.accepting(self);
             match core.accept(self.id) {
                 Err(StreamError::NotYet) => {
-                    core.accepting(self).wait(cx.waker());
+                    core.accepting(self).tasks.wait(cx.waker());
                     core.post_credits();
                     Poll::Pending
                 }
@@ -159,8 +159,7 @@ pub(super) struct Accepting {
     /// By worker: connections in `ready`.
     came: Vec<u32>,
     pub(super) watch: Watch,
-    /// Tasks that wait, each once.
-    tasks: Vec<Waker>,
+    pub(super) tasks: Waiters,
 }
 
 impl Accepting {
@@ -173,20 +172,13 @@ impl Accepting {
             posted: vec![0; workers],
             came: vec![0; workers],
             watch: Watch::default(),
-            tasks: Vec::new(),
-        }
-    }
-
-    /// A task waits for a connection.
-    fn wait(&mut self, waker: &Waker) {
-        if !self.tasks.iter().any(|task| task.will_wake(waker)) {
-            self.tasks.push(waker.clone());
+            tasks: Waiters::default(),
         }
     }
 
     /// Something happened that who waits is to know. All tasks are woken: one that gave up would keep it from the others.
     pub(super) fn tell(&mut self, readiness: &mut Readiness, news: News) {
-        readiness.wake_later(self.tasks.drain(..));
+        readiness.wake_later(self.tasks.take());
         readiness.tell(Source::Listener(self.listener), &mut self.watch, news);
     }
 
@@ -207,7 +199,7 @@ impl Accepting {
 }
 
 impl<Q: Queue> EndpointCore<Q> {
-    fn accepting(&mut self, listener: &Listener) -> &mut Accepting {
+    pub(super) fn accepting(&mut self, listener: &Listener) -> &mut Accepting {
         let at = self
             .accepting
             .iter()
@@ -254,7 +246,7 @@ impl<Q: Queue> EndpointCore<Q> {
         }
     }
 
-    fn accept(&mut self, listener: ListenerId) -> Result<(ConnId, FourTuple), StreamError> {
+    pub(super) fn accept(&mut self, listener: ListenerId) -> Result<(ConnId, FourTuple), StreamError> {
         let at = self
             .accepting
             .iter()

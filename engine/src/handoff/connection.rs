@@ -171,10 +171,12 @@ impl<Q: Queue> Connection<Q> {
         News::of(readable, writable, ended)
     }
 
-    /// Bytes up to the last urgent one that are not read, or not even here.
-    pub(super) fn urgent_ahead(&self) -> Option<u64> {
+    /// Bytes up to the last urgent one that are not read, or not even here; of those handed out, `held` are not read either.
+    pub(super) fn urgent_ahead(&self, held: u64) -> Option<u64> {
         let unread: u64 = self.unread.iter().map(|piece| piece.bytes().len() as u64).sum();
-        let ahead = self.urgent_end.saturating_sub(self.delivered - unread);
+        let ahead = self
+            .urgent_end
+            .saturating_sub((self.delivered - unread).saturating_sub(held));
         (ahead > 0).then_some(ahead)
     }
 }

@@ -362,6 +362,7 @@ impl<Q: Queue> EndpointCore<Q> {
             Event::Urgent(id, ahead) => {
                 if let Some(connection) = self.connections.get_mut(&id) {
                     connection.urgent_end = connection.delivered + u64::from(ahead);
+                    self.readiness.wake_reader(&mut connection.watch);
                 }
             }
             Event::Trouble(id, trouble) => {

@@ -399,7 +399,7 @@ impl<Q: Queue> EndpointCore<Q> {
         self.start_connect_with(remote, None)
     }
 
-    fn start_connect_with(
+    pub(super) fn start_connect_with(
         &mut self,
         remote: SocketAddr,
         options: Option<&ConnectOptions>,

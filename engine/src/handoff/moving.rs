@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use fourtuple_nic::Queue;
@@ -19,7 +19,7 @@ use super::core::EndpointCore;
 use super::endpoint::{Endpoint, settled};
 use super::handle::{Arrival, EndpointHandle};
 use super::protocol::Command;
-use super::readiness::{Interest, News, READABLE, Source, Token, Watch};
+use super::readiness::{Interest, News, READABLE, Source, Token, Waiters, Watch};
 use super::rings::{Order, Return};
 use super::stream::{Stream, StreamError};
 use crate::ConnId;
@@ -110,7 +110,7 @@ impl<Q: Queue> Endpoint<Q> {
     pub fn poll_handed(&self, cx: &mut Context<'_>) -> Poll<Result<Handed<Q>, StreamError>> {
         let taken = self.shared.with(|core| match core.take_handed() {
             Err(StreamError::NotYet) => {
-                core.handed.wait(cx.waker());
+                core.handed.tasks.wait(cx.waker());
                 Poll::Pending
             }
             settled => Poll::Ready(settled),
@@ -130,7 +130,7 @@ impl<Q: Queue> Endpoint<Q> {
         });
     }
 
-    fn handed(&self, (id, tuple, mark): (ConnId, FourTuple, u64)) -> Handed<Q> {
+    pub(super) fn handed(&self, (id, tuple, mark): (ConnId, FourTuple, u64)) -> Handed<Q> {
         let stream = Stream::new(Arc::clone(&self.shared), id, tuple);
         Handed { stream, mark }
     }
@@ -167,16 +167,7 @@ impl<Q: Queue> Stream<Q> {
 pub(super) struct HandedOver {
     pub(super) queue: VecDeque<(ConnId, u64)>,
     pub(super) watch: Watch,
-    /// Tasks that wait, each once.
-    tasks: Vec<Waker>,
-}
-
-impl HandedOver {
-    fn wait(&mut self, waker: &Waker) {
-        if !self.tasks.iter().any(|task| task.will_wake(waker)) {
-            self.tasks.push(waker.clone());
-        }
-    }
+    pub(super) tasks: Waiters,
 }
 
 impl<Q: Queue> EndpointCore<Q> {
@@ -191,11 +182,11 @@ impl<Q: Queue> EndpointCore<Q> {
     }
 
     pub(super) fn tell_handed(&mut self, news: News) {
-        self.readiness.wake_later(self.handed.tasks.drain(..));
+        self.readiness.wake_later(self.handed.tasks.take());
         self.readiness.tell(Source::Handed, &mut self.handed.watch, news);
     }
 
-    fn take_handed(&mut self) -> Result<(ConnId, FourTuple, u64), StreamError> {
+    pub(super) fn take_handed(&mut self) -> Result<(ConnId, FourTuple, u64), StreamError> {
         while let Some((id, mark)) = self.handed.queue.pop_front() {
             self.presence.handed.fetch_sub(1, Ordering::Relaxed);
             if let Some(connection) = self.connections.get(&id) {

@@ -176,6 +176,61 @@ fn keep(place: &mut Option<Waker>, waker: &Waker) {
     }
 }
 
+/// Tasks that wait for one thing that any of them may get.
+#[derive(Debug, Default)]
+pub(super) struct Waiters {
+    list: Vec<(u64, Waker)>,
+    last: u64,
+}
+
+/// Waiters that nobody forgets share this one.
+const NAMELESS: u64 = 0;
+
+impl Waiters {
+    /// A task waits until it is woken; the same task waits once.
+    pub(super) fn wait(&mut self, waker: &Waker) {
+        if !self.list.iter().any(|(_, task)| task.will_wake(waker)) {
+            self.list.push((NAMELESS, waker.clone()));
+        }
+    }
+
+    /// A future waits until it is woken, or [forgotten](Self::forget) by its ticket. Gives the waker that it waited with before, to
+    /// be dropped without the lock: it may be the last of a task that owns streams.
+    #[cfg(feature = "async")]
+    #[must_use]
+    pub(super) fn wait_as(&mut self, ticket: &mut Option<u64>, waker: &Waker) -> Option<Waker> {
+        let ticket = *ticket.get_or_insert_with(|| {
+            self.last += 1;
+            self.last
+        });
+        match self.list.iter_mut().find(|(waits, _)| *waits == ticket) {
+            Some((_, task)) if task.will_wake(waker) => None,
+            Some((_, task)) => Some(std::mem::replace(task, waker.clone())),
+            None => {
+                self.list.push((ticket, waker.clone()));
+                None
+            }
+        }
+    }
+
+    /// A future was dropped: nothing of it stays here. Gives its waker, to be dropped without the lock.
+    #[cfg(feature = "async")]
+    #[must_use]
+    pub(super) fn forget(&mut self, ticket: u64) -> Option<Waker> {
+        let at = self.list.iter().position(|(waits, _)| *waits == ticket)?;
+        Some(self.list.swap_remove(at).1)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// All of them are to be woken.
+    pub(super) fn take(&mut self) -> impl Iterator<Item = Waker> {
+        self.list.drain(..).map(|(_, waker)| waker)
+    }
+}
+
 /// Tasks that are woken before the lock is taken again for the others.
 pub(super) const WAKERS: usize = 16;
 
@@ -275,6 +330,11 @@ impl Readiness {
 
     pub(super) fn tell_stepped(&mut self) {
         self.wakers.append(&mut self.after_step);
+    }
+
+    /// A task that waits to read is to look again, though nothing came that it could read.
+    pub(super) fn wake_reader(&mut self, watch: &mut Watch) {
+        self.wakers.extend(watch.reader.take());
     }
 
     pub(super) fn wake_later(&mut self, wakers: impl IntoIterator<Item = Waker>) {

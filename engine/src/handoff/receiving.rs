@@ -104,8 +104,33 @@ impl<Q: Queue> EndpointCore<Q> {
         }
     }
 
+    /// Copies what is there and leaves it there; `NotYet` while that is less than `least` and more may come.
+    #[cfg(feature = "async")]
+    pub(super) fn peek(&self, id: ConnId, least: usize, into: &mut [u8]) -> Result<usize, StreamError> {
+        if !self.may_read(id)? {
+            return Ok(0);
+        }
+        let Some(connection) = self.connections.get(&id) else {
+            return Ok(0);
+        };
+        let mut count = 0;
+        for piece in &connection.unread {
+            let room = &mut into[count..];
+            let bytes = piece.bytes();
+            let fits = bytes.len().min(room.len());
+            room[..fits].copy_from_slice(&bytes[..fits]);
+            count += fits;
+        }
+        let over = connection.peer_closed || connection.ended.is_some() || self.has_stopped(id);
+        if count < least && !over {
+            Err(StreamError::NotYet)
+        } else {
+            Ok(count)
+        }
+    }
+
     /// `Ok(false)`: the end of file.
-    fn may_read(&self, id: ConnId) -> Result<bool, StreamError> {
+    pub(super) fn may_read(&self, id: ConnId) -> Result<bool, StreamError> {
         let Some(connection) = self.connections.get(&id) else {
             return Err(StreamError::Misuse(ApiMisuse::Stopped));
         };

@@ -304,6 +304,14 @@ impl<Q: Queue> EndpointEnd<Q> {
         blank
     }
 
+    /// There is a blank buffer; else as [`blank`](Self::blank).
+    #[cfg(feature = "async")]
+    pub(super) fn has_blank(&mut self) -> bool {
+        let has = !self.blanks.is_empty();
+        self.starved_of_blanks |= !has;
+        has
+    }
+
     /// Something was taken out of the worker's rings: wakes it, the next time it is woken, if it waits for room in them.
     pub(super) fn popped(&mut self) {
         // Pairs with the fence of `Sleeper::prepare`, which stands between asking for this and looking at the rings once more:

@@ -58,7 +58,7 @@ impl<Q: Queue> EndpointCore<Q> {
 
     /// Bytes up to the last urgent one that are not read.
     pub(super) fn urgent_ahead(&mut self, id: ConnId) -> Option<u64> {
-        self.connections.get(&id)?.urgent_ahead()
+        self.connections.get(&id)?.urgent_ahead(0)
     }
 
     /// What was told to be wrong since this was last asked.
@@ -354,6 +354,30 @@ impl<Q: Queue> EndpointCore<Q> {
                 connection.looking = told;
             }
         }
+        Err(StreamError::NotYet)
+    }
+
+    /// A send would take something now.
+    #[cfg(feature = "async")]
+    pub(super) fn may_send_now(&mut self, id: ConnId) -> Result<(), StreamError> {
+        self.may_send(id)?;
+        let credit = self
+            .connections
+            .get(&id)
+            .map_or(0, |connection| connection.credit);
+        let Some(end) = self.end_of(id) else {
+            return Err(StreamError::Misuse(ApiMisuse::Stopped));
+        };
+        let lack = if credit <= 0 {
+            Lack::Credit
+        } else if !end.has_room() {
+            Lack::Room
+        } else if !end.has_blank() {
+            Lack::Blanks
+        } else {
+            return Ok(());
+        };
+        self.note_lack(id, lack);
         Err(StreamError::NotYet)
     }
 

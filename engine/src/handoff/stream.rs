@@ -298,15 +298,7 @@ impl<Q: Queue> Stream<Q> {
         waits: Waits,
         call: impl FnOnce(&mut EndpointCore<Q>) -> Result<R, StreamError>,
     ) -> Poll<Result<R, StreamError>> {
-        let called = |core: &mut EndpointCore<Q>| {
-            let result = call(core);
-            // Who steps would tell what was read; while that one sleeps, nobody else does, and the window would stay closed.
-            if self.shared.sleeper().is_sleeping() {
-                core.tell_released();
-            }
-            result
-        };
-        self.shared.with(|core| match called(core) {
+        self.shared.with(|core| match self.called(core, call) {
             Err(StreamError::NotYet) => {
                 // It is there, or the call would have said so.
                 if let Some(connection) = core.connections.get_mut(&self.id) {
@@ -319,6 +311,20 @@ impl<Q: Queue> Stream<Q> {
             }
             settled => Poll::Ready(settled),
         })
+    }
+
+    /// A call of who does not step.
+    pub(super) fn called<R>(
+        &self,
+        core: &mut EndpointCore<Q>,
+        call: impl FnOnce(&mut EndpointCore<Q>) -> R,
+    ) -> R {
+        let result = call(core);
+        // Who steps would tell what was read; while that one sleeps, nobody else does, and the window would stay closed.
+        if self.shared.sleeper().is_sleeping() {
+            core.tell_released();
+        }
+        result
     }
 
     /// Sends bytes as [`send`](Self::send) does and announces those that were taken, with all before them, as urgent (RFC 9293

@@ -3,6 +3,7 @@
 //! Nothing here is timed. What waits for a state waits as long as it takes; nextest ends what hangs.
 
 mod backpressure;
+mod calls;
 mod cancelling;
 mod echoing;
 mod engines;

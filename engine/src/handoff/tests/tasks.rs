@@ -179,3 +179,34 @@ fn the_driver_ends_with_the_last_handle_and_the_endpoint_leaves() {
     assert_eq!(house.workers[0].detached.len(), 1);
     house.check_pools(0);
 }
+
+#[test]
+fn futures_that_were_dropped_leave_no_waker_behind() {
+    struct Counting;
+    impl std::task::Wake for Counting {
+        fn wake(self: std::sync::Arc<Self>) {}
+    }
+    let mut house = House::new(1);
+    let endpoint = house.endpoint(&LIMITS);
+    runtime().block_on(async {
+        let endpoint = AsyncEndpoint::new(endpoint).unwrap();
+        let listener = endpoint.listener(web());
+        let task = std::sync::Arc::new(Counting);
+        let waker = std::task::Waker::from(std::sync::Arc::clone(&task));
+        let mut cx = std::task::Context::from_waker(&waker);
+        {
+            let (mut accepting, mut other) = (
+                std::pin::pin!(listener.accept()),
+                std::pin::pin!(listener.accept()),
+            );
+            let mut taking = std::pin::pin!(endpoint.take_handed());
+            assert!(accepting.as_mut().poll(&mut cx).is_pending());
+            assert!(accepting.as_mut().poll(&mut cx).is_pending());
+            assert!(other.as_mut().poll(&mut cx).is_pending());
+            assert!(taking.as_mut().poll(&mut cx).is_pending());
+            // Ours, the waker's, and one for each future that waits.
+            assert_eq!(std::sync::Arc::strong_count(&task), 5);
+        }
+        assert_eq!(std::sync::Arc::strong_count(&task), 2);
+    });
+}
