@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fourtuple_nic::RSS_KEY_LEN;
+use fourtuple_nic::{RETA_SIZE, RSS_KEY_LEN, Toeplitz};
 use fourtuple_tcp::{Seeds, isn, period};
 use fourtuple_wire::{FastOpenCookie, FourTuple, Instant};
 use rustix::rand::{GetRandomFlags, getrandom};
@@ -61,6 +61,12 @@ impl std::fmt::Debug for HandedDown {
 /// A cookie of TCP Fast Open is of one day.
 const FAST_OPEN_KEY_S: u64 = 86_400;
 
+/// RFC 6335 §6.
+const DYNAMIC_PORTS: (u16, u16) = (49_152, 65_535);
+
+/// How often keys are drawn until every worker can be reached: a quarter of them does at worst, so that nobody ever draws so many.
+const KEYS_DRAWN: u64 = 500;
+
 /// Keys of two words each, beside that of RSS.
 const KEYS: usize = 6;
 
@@ -68,30 +74,36 @@ const KEYS: usize = 6;
 const OCTETS: usize = RSS_KEY_LEN + KEYS * 16;
 
 impl Secrets {
-    /// Fresh ones from the operating system.
+    /// Fresh ones from the operating system, for connections that are opened from the dynamic range.
     ///
     /// # Errors
     /// [`StartError::System`] when the system has no randomness to give.
     pub fn fresh() -> Result<Self, StartError> {
-        let mut octets = [0u8; OCTETS];
-        let mut filled = 0;
-        while filled < octets.len() {
-            filled += getrandom(&mut octets[filled..], GetRandomFlags::empty()).map_err(|error| {
-                StartError::System {
-                    what: "random numbers",
-                    reason: error.to_string(),
-                }
-            })?;
+        Self::fresh_for(DYNAMIC_PORTS)
+    }
+
+    /// Fresh ones, with which every worker finds ports in this range.
+    pub(crate) fn fresh_for(ephemeral_ports: (u16, u16)) -> Result<Self, StartError> {
+        let mut octets = random_octets()?;
+        let bits = free_bits(ephemeral_ports);
+        for _ in 0..KEYS_DRAWN {
+            if reaches_all_workers(&octets, bits) {
+                break;
+            }
+            octets = random_octets()?;
         }
         Ok(Self::from_octets(&octets))
     }
 
-    /// The same ones for every run of a test.
+    /// The same ones for every run of a test, for the ports of the dynamic range.
     pub fn from_seed(seed: u64) -> Self {
-        let mut octets = [0u8; OCTETS];
-        for (at, chunk) in octets.chunks_mut(8).enumerate() {
-            let tuple = hash_octets((seed, 0x5eed), at as u64).to_le_bytes();
-            chunk.copy_from_slice(&tuple[..chunk.len()]);
+        let bits = free_bits(DYNAMIC_PORTS);
+        let mut octets = octets_of(seed, 0);
+        for drawn in 1..KEYS_DRAWN {
+            if reaches_all_workers(&octets, bits) {
+                break;
+            }
+            octets = octets_of(seed, drawn);
         }
         Self::from_octets(&octets)
     }
@@ -207,13 +219,62 @@ impl Secrets {
     }
 }
 
+fn random_octets() -> Result<[u8; OCTETS], StartError> {
+    let mut octets = [0u8; OCTETS];
+    let mut filled = 0;
+    while filled < octets.len() {
+        filled += getrandom(&mut octets[filled..], GetRandomFlags::empty()).map_err(|error| {
+            StartError::System {
+                what: "random numbers",
+                reason: error.to_string(),
+            }
+        })?;
+    }
+    Ok(octets)
+}
+
+/// The `drawn`th octets of a seed.
+fn octets_of(seed: u64, drawn: u64) -> [u8; OCTETS] {
+    let mut octets = [0u8; OCTETS];
+    for (at, chunk) in octets.chunks_mut(8).enumerate() {
+        let word = hash_octets((seed, 0x5eed), drawn << 32 | at as u64).to_le_bytes();
+        chunk.copy_from_slice(&word[..chunk.len()]);
+    }
+    octets
+}
+
+/// Whether each worker finds a port from which it reaches any remote. One key in 128 leaves entries of the redirection table
+/// out of the reach of 14 bits, and one in 8,000 a worker out of two: that worker could open nothing, to whomever.
+fn reaches_all_workers(octets: &[u8; OCTETS], bits: u32) -> bool {
+    let mut rss = [0u8; RSS_KEY_LEN];
+    rss.copy_from_slice(&octets[..RSS_KEY_LEN]);
+    Toeplitz::new(rss).port_reaches_all(bits)
+}
+
+/// Low bits of a port that take all values somewhere in a range, whatever stands above them: of the largest aligned block. In a
+/// range with less than an entry's worth of ports nothing is sure; the key is then as for one of just so many.
+fn free_bits((first, last): (u16, u16)) -> u32 {
+    let (first, behind) = (u32::from(first), u32::from(last) + 1);
+    let holds_block = |bits: &u32| first.next_multiple_of(1 << bits) + (1 << bits) <= behind;
+    (RETA_SIZE.ilog2()..=16)
+        .rev()
+        .find(holds_block)
+        .unwrap_or(RETA_SIZE.ilog2())
+}
+
 fn hash_octets(keys: (u64, u64), n: u64) -> u64 {
     siphasher::sip::SipHasher13::new_with_keys(keys.0, keys.1).hash(&n.to_le_bytes())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::net::IpAddr;
+
+    use fourtuple_nic::Reta;
+
     use super::*;
+    use crate::shard::Steering;
 
     fn tuple() -> FourTuple {
         FourTuple::new("10.0.0.1:80".parse().unwrap(), "10.0.0.2:1024".parse().unwrap()).unwrap()
@@ -270,6 +331,85 @@ mod tests {
         assert!(other("10.0.0.1:81", "10.0.0.2:9"), "whatever the ports");
         assert!(!other("10.0.0.1:80", "10.0.0.3:1024") && !other("10.0.0.3:80", "10.0.0.2:1024"));
         assert!(!secrets.is_fast_open_cookie(&tuple(), &FastOpenCookie::REQUEST, at(7)));
+    }
+
+    /// How many of so many workers find one of these ports with which a four-tuple is theirs.
+    fn workers_with_a_port(rss: [u8; RSS_KEY_LEN], ports: (u16, u16), workers: u16, remote: &str) -> usize {
+        let steering = Steering {
+            toeplitz: Toeplitz::new(rss),
+            reta: Reta::round_robin(workers),
+        };
+        let remote: SocketAddr = remote.parse().unwrap();
+        let local: IpAddr = if remote.is_ipv4() { "10.0.0.1" } else { "fd00::1" }
+            .parse()
+            .unwrap();
+        let owners: BTreeSet<u16> = (ports.0..=ports.1)
+            .map(|port| {
+                let local = SocketAddr::new(local, port);
+                steering.owner(&FourTuple::new(local, remote).unwrap())
+            })
+            .collect();
+        owners.len()
+    }
+
+    #[test]
+    fn a_key_that_leaves_a_worker_no_port_is_not_taken() {
+        // Simulated world 42440: its third host has two workers, of which one could open nothing over IPv4.
+        let seed = 42_440 ^ 3 << 32;
+        let octets = octets_of(seed, 0);
+        let mut bad = [0; RSS_KEY_LEN];
+        bad.copy_from_slice(&octets[..RSS_KEY_LEN]);
+        for remote in ["10.0.0.2:7", "10.0.0.3:8080"] {
+            assert_eq!(workers_with_a_port(bad, DYNAMIC_PORTS, 2, remote), 1, "{remote}");
+            let taken = Secrets::from_seed(seed).rss;
+            assert_eq!(
+                workers_with_a_port(taken, DYNAMIC_PORTS, 2, remote),
+                2,
+                "{remote}"
+            );
+        }
+        assert!(!reaches_all_workers(&octets, 14));
+    }
+
+    #[test]
+    fn every_worker_has_ports_for_any_remote_in_any_range() {
+        let ranges = [DYNAMIC_PORTS, (1_024, 65_535), (30_001, 30_255), (1, 65_535)];
+        for draw in 0..16 {
+            let ports = ranges[draw % ranges.len()];
+            let rss = Secrets::fresh_for(ports).unwrap().rss;
+            for workers in [3, 128] {
+                for remote in [
+                    "10.0.0.2:7",
+                    "192.0.2.200:65535",
+                    "[fd00::2]:7",
+                    "[2001:db8::9]:443",
+                ] {
+                    assert_eq!(
+                        workers_with_a_port(rss, ports, workers, remote),
+                        usize::from(workers),
+                        "{ports:?} {workers} {remote} {rss:?}"
+                    );
+                }
+            }
+        }
+        for seed in 0..300 {
+            let octets = Secrets::from_seed(seed).rss;
+            assert!(Toeplitz::new(octets).port_reaches_all(14), "{seed}");
+        }
+    }
+
+    #[test]
+    fn the_bits_that_are_free_in_a_range() {
+        for (range, bits) in [
+            (DYNAMIC_PORTS, 14),
+            ((1_024, 65_535), 15),
+            ((1, 65_535), 15),
+            ((30_001, 30_255), 7),
+            ((128, 255), 7),
+            ((100, 200), 7),
+        ] {
+            assert_eq!(free_bits(range), bits, "{range:?}");
+        }
     }
 
     #[test]

@@ -12,6 +12,9 @@ pub const RSS_KEY_LEN: usize = 40;
 /// Entries of the redirection table.
 pub const RETA_SIZE: usize = 128;
 
+/// Bits of a hash that choose an entry of the redirection table.
+const INDEX_BITS: u32 = RETA_SIZE.ilog2();
+
 const MAX_INPUT: usize = RSS_KEY_LEN - 4;
 
 /// The Toeplitz hash, by one table of 256 words for each input byte (36 kB, built once).
@@ -62,12 +65,42 @@ impl Toeplitz {
             ^ self.run(34, &dst_port.to_be_bytes())
     }
 
+    /// Whether the lowest `bits` bits of the receiver's port lead to every entry of the redirection table, in both families and
+    /// whatever else stands in the four-tuple.
+    ///
+    /// The hash is linear over GF(2): the rest of the four-tuple shifts all hashes that the port's bits make by the same word.
+    /// So they reach every entry wherever they begin, or miss some from wherever they begin; it is a question of rank.
+    pub fn port_reaches_all(&self, bits: u32) -> bool {
+        let ports = || (0..bits.min(16)).map(|bit| 1u16 << bit);
+        let v4 = ports().map(|port| self.hash_v4([0; 4], [0; 4], 0, port));
+        let v6 = ports().map(|port| self.hash_v6([0; 16], [0; 16], 0, port));
+        index_rank(v4) == INDEX_BITS && index_rank(v6) == INDEX_BITS
+    }
+
     fn run(&self, from: usize, input: &[u8]) -> u32 {
         self.tables[from..]
             .iter()
             .zip(input)
             .fold(0, |hash, (table, &byte)| hash ^ table[byte as usize])
     }
+}
+
+/// Rank over GF(2) of the parts of hashes that choose an entry of the redirection table.
+fn index_rank(hashes: impl Iterator<Item = u32>) -> u32 {
+    // Each with another highest bit.
+    let mut basis = [0u32; INDEX_BITS as usize];
+    for hash in hashes {
+        let mut rest = hash % RETA_SIZE as u32;
+        while let Some(bit) = rest.checked_ilog2() {
+            let other = &mut basis[bit as usize];
+            if *other == 0 {
+                *other = rest;
+                break;
+            }
+            rest ^= *other;
+        }
+    }
+    basis.iter().map(|word| u32::from(*word != 0)).sum()
 }
 
 /// The 32 bits of the key that begin at bit `at`.
@@ -135,6 +168,47 @@ mod tests {
             .unwrap()
             .octets();
         assert_eq!(toeplitz.hash_v6(src, dst, 2794, 1766), 0x4020_7d3d);
+    }
+
+    /// From a port of each value of the low bits: which entries are reached, counted one by one.
+    fn entries_reached(toeplitz: &Toeplitz, v6: bool, bits: u32) -> usize {
+        let reached: std::collections::BTreeSet<u32> = (0..1u16 << bits)
+            .map(|port| {
+                let port = 49_152 + port;
+                let hash = if v6 {
+                    toeplitz.hash_v6([9; 16], [7; 16], 80, port)
+                } else {
+                    toeplitz.hash_v4([10, 0, 0, 2], [10, 0, 0, 1], 80, port)
+                };
+                hash % RETA_SIZE as u32
+            })
+            .collect();
+        reached.len()
+    }
+
+    #[test]
+    fn the_rank_tells_whether_every_entry_is_reached() {
+        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut counts = [0; 2];
+        for _ in 0..200 {
+            let key = std::array::from_fn(|_| {
+                random ^= random << 13;
+                random ^= random >> 7;
+                random ^= random << 17;
+                (random >> 32) as u8
+            });
+            let toeplitz = Toeplitz::new(key);
+            for bits in [7, 9] {
+                let all = [false, true].map(|v6| entries_reached(&toeplitz, v6, bits) == RETA_SIZE);
+                assert_eq!(
+                    toeplitz.port_reaches_all(bits),
+                    all[0] && all[1],
+                    "{bits} bits, {key:?}"
+                );
+                counts[usize::from(all[0] && all[1])] += 1;
+            }
+        }
+        assert!(counts[0] > 20 && counts[1] > 20, "{counts:?}");
     }
 
     #[test]

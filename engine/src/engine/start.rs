@@ -95,7 +95,7 @@ impl<Q: Queue> Engine<Q> {
         mut make: impl FnMut(u16) -> H,
         cores: Vec<Option<usize>>,
     ) -> Result<Self, StartError> {
-        let mut secrets = Secrets::fresh()?;
+        let mut secrets = Secrets::fresh_for(config.ephemeral_ports)?;
         secrets.count_from_boot(Instant::from_nanos(attachment.clock.now_ns()));
         if let Some(file) = &config.secrets {
             secrets.keep_in(file);
