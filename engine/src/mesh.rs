@@ -24,10 +24,10 @@ pub(crate) enum MeshMessage<Q: Queue> {
     Frame(PortNumber, Q::Rx, Shortage),
     /// A fragment of a packet that the receiver owns, all of which is there; the last one comes as [`Frame`](Self::Frame).
     Piece(PortNumber, Q::Rx),
-    /// Worker 0 learned where a neighbour is on the link of this port.
+    /// Worker 0 learned where a neighbour is on the link of this port; or, to worker 0, this worker shook hands with it there.
     Neighbour(PortNumber, IpAddr, EtherAddr),
-    /// Please find out where this neighbour is (to worker 0).
-    Resolve(PortNumber, IpAddr),
+    /// Please find out where this neighbour is, or whether it is still at this station (to worker 0).
+    Resolve(PortNumber, IpAddr, Option<EtherAddr>),
     /// Please give some of your spare backlog of this listener.
     WantShare(ListenerId),
     /// Here is so much of it.

@@ -18,7 +18,7 @@ use fourtuple_wire::{Instant, Received};
 use ipnet::IpNet;
 
 use crate::handler::Handler;
-use crate::host::{Addresses, Host, Rates};
+use crate::host::{Addresses, Host, Learned, Origin, Rates};
 use crate::idle::Sleeper;
 use crate::listener::{Listen, ListenerId};
 use crate::mesh::Mesh;
@@ -216,7 +216,12 @@ impl<H: Handler<MemQueue>> Stepped<H> {
         let ether = self.station.promises().mac.0;
         for port in self.shard.work.ports.iter_mut() {
             for gateway in &self.gateways {
-                port.neighbours.replicate(*gateway, ether, now);
+                let learned = Learned {
+                    ip: *gateway,
+                    ether,
+                    origin: Origin::Request,
+                };
+                port.neighbours.learn(&learned, now);
             }
         }
     }

@@ -3,17 +3,18 @@
 //! ```text
 //!             resolve                      reply, request
 //!   (none) ───────────► Pending (1 s × 3) ───────────────► Reachable ◄──┐
-//!                          │       ▲                          │ used after 20 min, or doubted
-//!                          ▼       └── 3 × no answer ──── Probing ──────┘ reply
-//!                    Failed (3 s)                      (still used; asked in unicast)
+//!                          │       ▲                          │ used after 20 min, doubted, or claimed by another
+//!                          ▼       └──── no answer ────── Probing ──────┘ reply
+//!                    Failed (3 s)                      (still used; asked in unicast, 1 s × 3; when claimed, 200 ms × 2)
 //! ```
 //!
 //! Worker 0 keeps the table that asks the link; the other workers keep tables of the same kind whose solicitations are
-//! messages to worker 0, and whose answers come back through [`Neighbours::replicate`].
+//! messages to worker 0, and whose answers come back through [`Neighbours::replicate`]. They are told of what somebody here
+//! wanted, never of strangers that only asked. So worker 0 hears of every neighbour that is in use, and keeps it from strangers.
 //!
 //! What it believes: a reply while it asks; a request that was addressed to us from the link, unless it contradicts an
-//! entry that is known: then, as with announcements and unsolicited replies, the station that is known is *asked* whether it
-//! is still there, and only its silence lets another take its place.
+//! entry that is known: then, as with announcements and unsolicited replies, the station that is known is *asked* at once whether
+//! it is still there, at most once a second, and only its silence lets another take its place: all are asked then.
 //!
 //! Bounds: the capacity given at start, [`waiting`](super::waiting) frames. When it is full the entry that was unused for
 //! longest goes; requests of strangers can't push out what is in use. Nothing is allocated after the start.
@@ -100,6 +101,8 @@ struct Entry {
     state: EntryState,
     /// When it was last resolved, or made.
     used_at: Instant,
+    /// Claims of others have it asked no earlier.
+    ask_again_at: Instant,
     /// It was resolved at least once.
     wanted: bool,
     generation: u32,
@@ -107,10 +110,33 @@ struct Entry {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum EntryState {
-    Pending { asked: u8 },
-    Reachable { ether: EtherAddr, confirmed_at: Instant },
-    Probing { ether: EtherAddr, asked: u8 },
-    Failed { until: Instant },
+    Pending {
+        asked: u8,
+    },
+    Reachable {
+        ether: EtherAddr,
+        confirmed_at: Instant,
+    },
+    /// `claimed`: by another station, so that its silence is believed soon.
+    Probing {
+        ether: EtherAddr,
+        asked: u8,
+        claimed: bool,
+    },
+    Failed {
+        until: Instant,
+    },
+}
+
+impl EntryState {
+    /// Nobody else says to be there.
+    fn probing(ether: EtherAddr) -> Self {
+        Self::Probing {
+            ether,
+            asked: 0,
+            claimed: false,
+        }
+    }
 }
 
 impl<W> Neighbours<W> {
@@ -121,6 +147,7 @@ impl<W> Neighbours<W> {
             ip: IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
             state: EntryState::Failed { until: Instant::ZERO },
             used_at: Instant::ZERO,
+            ask_again_at: Instant::ZERO,
             wanted: false,
             generation: 0,
         };
@@ -244,6 +271,9 @@ impl<W> Neighbours<W> {
             EntryState::Failed { .. } => (origin == Origin::Request, false),
             EntryState::Probing { ether: known, .. } => {
                 let same = known == ether;
+                if !same {
+                    self.on_claim(place, known, now);
+                }
                 // Deviation: RFC 4861 §7.2.5 and RFC 826 believe a reply of another station at once: two packets, a claim and a
                 // reply, would take a neighbour's traffic. Only the one that is known can confirm; when it is silent all are asked.
                 let believed = match origin {
@@ -255,7 +285,7 @@ impl<W> Neighbours<W> {
             EntryState::Reachable { ether: known, .. } => {
                 let same = known == ether;
                 if !same {
-                    self.on_doubt(ip, now);
+                    self.on_claim(place, known, now);
                 }
                 // A request refreshes, and is no news.
                 if same && origin == Origin::Request {
@@ -276,10 +306,30 @@ impl<W> Neighbours<W> {
         believed
     }
 
-    /// Takes over what worker 0 knows.
+    /// Somebody here speaks to `ip`, or did.
+    pub(crate) fn is_wanted(&self, ip: IpAddr) -> bool {
+        self.place_of(ip).is_some_and(|place| self.entry(place).wanted)
+    }
+
+    /// Takes over what worker 0 knows, if this worker asked for it.
     pub(crate) fn replicate(&mut self, ip: IpAddr, ether: EtherAddr, now: Instant) {
-        if let Some(place) = self.place_of(ip).or_else(|| self.add(ip, false, now)) {
+        if let Some(place) = self.place_of(ip) {
             self.set_known(place, ether, now);
+        }
+    }
+
+    /// Another worker knows `ip` at this station, and would like to hear that it is still there.
+    ///
+    /// What was known here is asked, as with any doubt. What was lost here, or came from a stranger since, is what the other
+    /// worker knows: it had it from here, when it was asked for.
+    pub(crate) fn on_word(&mut self, ip: IpAddr, ether: EtherAddr, now: Instant) {
+        match self.place_of(ip) {
+            Some(place) if self.entry(place).wanted => self.on_doubt(ip, now),
+            known => {
+                if let Some(place) = known.or_else(|| self.add(ip, true, now)) {
+                    self.ask(place, EntryState::probing(ether), now);
+                }
+            }
         }
     }
 
@@ -290,7 +340,26 @@ impl<W> Neighbours<W> {
             && let EntryState::Reachable { ether, confirmed_at } = self.entry(place).state
         {
             let due = now.max(confirmed_at + ASK_INTERVAL);
-            self.ask(place, EntryState::Probing { ether, asked: 0 }, due);
+            self.ask(place, EntryState::probing(ether), due);
+        }
+    }
+
+    /// Another station says to be the one that is known: who is spoken to is asked now, but at most once a second, whoever claims
+    /// what; others are asked when somebody speaks to them.
+    fn on_claim(&mut self, place: u16, known: EtherAddr, now: Instant) {
+        let entry = self.entry(place);
+        if !matches!(entry.state, EntryState::Probing { claimed: true, .. }) {
+            let due = if entry.wanted {
+                now.max(entry.ask_again_at)
+            } else {
+                Instant::FAR_FUTURE
+            };
+            let probing = EntryState::Probing {
+                ether: known,
+                asked: 0,
+                claimed: true,
+            };
+            self.ask(place, probing, due);
         }
     }
 
@@ -353,15 +422,25 @@ impl<W> Neighbours<W> {
                 );
                 None
             }
-            EntryState::Probing { ether, asked } if asked < ASK_TIMES => {
-                self.ask(
-                    place,
-                    EntryState::Probing {
-                        ether,
-                        asked: asked + 1,
-                    },
-                    now + ASK_INTERVAL,
-                );
+            EntryState::Probing {
+                ether,
+                asked,
+                claimed,
+            } if asked < if claimed { CLAIMED_ASK_TIMES } else { ASK_TIMES } => {
+                let probing = EntryState::Probing {
+                    ether,
+                    asked: asked + 1,
+                    claimed,
+                };
+                // Deviation: RFC 1122 §2.3.2.1 recommends one a second, RFC 4861 §10 a second between two: a station that is claimed
+                // is asked twice in one.
+                let interval = if claimed {
+                    CLAIMED_ASK_INTERVAL
+                } else {
+                    ASK_INTERVAL
+                };
+                self.ask(place, probing, now + interval);
+                self.entries[usize::from(place)].ask_again_at = now + ASK_INTERVAL;
                 Some(Solicit {
                     ip,
                     station: Some(ether),
@@ -387,11 +466,18 @@ impl<W> Neighbours<W> {
         match entry.state {
             EntryState::Reachable { ether, confirmed_at } => {
                 if now.since(confirmed_at) >= REACHABLE_FOR {
-                    self.ask(place, EntryState::Probing { ether, asked: 0 }, now);
+                    self.ask(place, EntryState::probing(ether), now);
                 }
                 Some(ether)
             }
-            EntryState::Probing { ether, .. } => Some(ether),
+            EntryState::Probing { ether, .. } => {
+                // It was claimed before anybody spoke to it.
+                if self.due[usize::from(place)] == Instant::FAR_FUTURE {
+                    let state = entry.state;
+                    self.ask(place, state, now);
+                }
+                Some(ether)
+            }
             EntryState::Pending { .. } | EntryState::Failed { .. } => None,
         }
     }
@@ -427,6 +513,7 @@ impl<W> Neighbours<W> {
             ip,
             state,
             used_at: now,
+            ask_again_at: now,
             wanted,
             generation,
         };
@@ -446,9 +533,9 @@ impl<W> Neighbours<W> {
     /// Makes the place free that was unused for longest.
     ///
     /// For one of our own frames: any that is neither being asked for nor in use this very second. For a stranger's request:
-    /// only what nobody here wanted, or wanted long ago.
+    /// only what nobody wanted, or wanted long ago: for longer than after which another worker that uses it asks again.
     fn evict(&mut self, wanted: bool, now: Instant) -> Option<u16> {
-        let must_rest = if wanted { IDLE_AFTER } else { REACHABLE_FOR };
+        let must_rest = if wanted { IDLE_AFTER } else { REACHABLE_FOR * 2 };
         let evictable = |entry: &Entry| match entry.state {
             EntryState::Pending { .. } => false,
             EntryState::Failed { .. } => wanted || entry.used_at + must_rest <= now,
@@ -515,6 +602,10 @@ pub(super) const REACHABLE_FOR: Duration = Duration::from_secs(20 * 60);
 pub(super) const ASK_INTERVAL: Duration = Duration::from_secs(1);
 /// RFC 4861 §10: MAX_MULTICAST_SOLICIT and MAX_UNICAST_SOLICIT.
 pub(super) const ASK_TIMES: u8 = 3;
+/// What a station has for its answer when another claims its address, and how often it is asked: a frame or an answer may be lost,
+/// and a busy host takes its time. A neighbour that moved is found in 400 ms; who would silence one has to do so for as long.
+pub(super) const CLAIMED_ASK_INTERVAL: Duration = Duration::from_millis(200);
+pub(super) const CLAIMED_ASK_TIMES: u8 = 2;
 /// How long a failure is remembered: as long as finding out takes, so that a dead hop costs one question in two seconds.
 pub(super) const FAILED_FOR: Duration = Duration::from_secs(3);
 /// An entry that was not used for this long may give way to another one that is needed.

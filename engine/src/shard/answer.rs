@@ -91,11 +91,7 @@ impl<Q: Queue> Work<Q> {
             && self.ports[port].neighbours.learn(&learned, self.now)
         {
             self.send_resolved(port);
-            for other in 1..self.workers {
-                let _full = self
-                    .mesh
-                    .try_say(other, MeshMessage::Neighbour(port, learned.ip, learned.ether));
-            }
+            self.tell_of_neighbour(port, &learned);
         }
         match answer.icmp_error {
             Some(error) => self.path_error(&error),
@@ -103,9 +99,31 @@ impl<Q: Queue> Work<Q> {
         }
     }
 
-    /// Worker 0 learned where a neighbour is.
-    pub(crate) fn learn_neighbour(&mut self, port: PortNumber, ip: IpAddr, ether: EtherAddr) {
-        self.ports[port].neighbours.replicate(ip, ether, self.now);
+    /// Tells the other workers where a neighbour is that somebody here speaks to.
+    fn tell_of_neighbour(&mut self, port: PortNumber, learned: &Learned) {
+        if self.ports[port].neighbours.is_wanted(learned.ip) {
+            for other in 1..self.workers {
+                let _full = self
+                    .mesh
+                    .try_say(other, MeshMessage::Neighbour(port, learned.ip, learned.ether));
+            }
+        }
+    }
+
+    /// Worker 0 learned where a neighbour is; or worker 0 hears with whom another worker shook hands, and says where it knows it.
+    pub(crate) fn learn_neighbour(&mut self, from: u16, port: PortNumber, ip: IpAddr, ether: EtherAddr) {
+        let neighbours = &mut self.ports[port].neighbours;
+        if self.worker == 0 {
+            let learned = Learned {
+                ip,
+                ether,
+                origin: Origin::Request,
+            };
+            neighbours.learn(&learned, self.now);
+            self.resolve_for(from, port, ip, None);
+        } else {
+            neighbours.replicate(ip, ether, self.now);
+        }
         self.send_resolved(port);
     }
 
@@ -134,8 +152,24 @@ impl<Q: Queue> Work<Q> {
         };
         if attached.neighbours.learn(&learned, now) {
             self.send_resolved(port);
+            // Worker 0 may know better; and it keeps who is spoken to from strangers.
+            if self.worker != 0 {
+                let _full = self.mesh.try_say(0, MeshMessage::Neighbour(port, remote, ether));
+            }
         }
         self.ports[port].neighbours.hop_of(remote)
+    }
+
+    /// A neighbour is at this station, as if it had asked for us.
+    #[cfg(test)]
+    pub(crate) fn introduce(&mut self, port: PortNumber, ip: IpAddr, ether: EtherAddr) {
+        let learned = Learned {
+            ip,
+            ether,
+            origin: Origin::Request,
+        };
+        self.ports[port].neighbours.learn(&learned, self.now);
+        self.send_resolved(port);
     }
 
     /// Frames whose next hop became known leave.
@@ -149,9 +183,19 @@ impl<Q: Queue> Work<Q> {
         }
     }
 
-    /// Another worker waits for a neighbour: tell it, or find out.
-    pub(crate) fn resolve_for(&mut self, worker: u16, port: PortNumber, ip: IpAddr) {
-        if let Resolution::Known(ether, _) = self.ports[port].neighbours.resolve(ip, self.now) {
+    /// Another worker waits for a neighbour, or doubts that it is still at this station: tell it, or find out.
+    pub(crate) fn resolve_for(
+        &mut self,
+        worker: u16,
+        port: PortNumber,
+        ip: IpAddr,
+        station: Option<EtherAddr>,
+    ) {
+        let neighbours = &mut self.ports[port].neighbours;
+        if let Some(ether) = station {
+            neighbours.on_word(ip, ether, self.now);
+        }
+        if let Resolution::Known(ether, _) = neighbours.resolve(ip, self.now) {
             let _full = self.mesh.try_say(worker, MeshMessage::Neighbour(port, ip, ether));
         }
     }
@@ -182,7 +226,9 @@ impl<Q: Queue> Work<Q> {
         while let Some(solicit) = self.ports[port].neighbours.poll(now) {
             self.busy = true;
             if self.worker != 0 {
-                let _full = self.mesh.try_say(0, MeshMessage::Resolve(port, solicit.ip));
+                let _full = self
+                    .mesh
+                    .try_say(0, MeshMessage::Resolve(port, solicit.ip, solicit.station));
             } else if let Some(len) = self.ports[port].host.build_solicit(&solicit, &mut room) {
                 self.send_bytes(port, &room[..len]);
             }

@@ -177,8 +177,8 @@ fn hear_other_workers<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
                 burst.frames.push(frame);
             }
             MeshMessage::Piece(port, frame) => work.keep_piece(port, frame),
-            MeshMessage::Neighbour(port, ip, ether) => work.learn_neighbour(port, ip, ether),
-            MeshMessage::Resolve(port, ip) => work.resolve_for(from, port, ip),
+            MeshMessage::Neighbour(port, ip, ether) => work.learn_neighbour(from, port, ip, ether),
+            MeshMessage::Resolve(port, ip, station) => work.resolve_for(from, port, ip, station),
             MeshMessage::WantShare(listener) => work.give_share(from, listener),
             MeshMessage::Share(listener, count) => work.take_share(listener, count),
         }

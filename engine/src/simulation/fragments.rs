@@ -4,22 +4,22 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use fourtuple_nic::Queue;
-use fourtuple_nic_mem::MemQueue;
+use fourtuple_nic_mem::{MemQueue, WireConditions};
 use fourtuple_wire::{
     EmitChecksum, Expect, FourTuple, Fragments, Icmpv6Message, IpFields, Link, Packet, PacketKind, SeqNum,
     Sum, TcpFlags, TcpHeader, emit_tcp, parse, tcp_frame_header_len,
 };
 
-use super::handlers::{Echo, pattern};
+use super::handlers::{Client, Echo, Errand, pattern};
 use super::{Plan, World};
-use crate::handler::NoHandler;
+use crate::handler::{Handler, NoHandler};
 use crate::host::{Added, Reassembler};
 use crate::listener::Listen;
 use crate::shard::PortNumber;
 
 /// A server, and a peer that writes frames.
-struct Peer {
-    world: World<Echo, NoHandler>,
+struct Peer<C: Handler<MemQueue> = NoHandler> {
+    world: World<Echo, C>,
     /// What came back, put together.
     heard: Vec<Vec<u8>>,
     pieces: Reassembler<Vec<u8>>,
@@ -30,7 +30,15 @@ struct Peer {
 
 impl Peer {
     fn new(plan: &Plan) -> Self {
-        let mut world = World::new(plan, |_| Echo::default(), |_| NoHandler);
+        Self::with(plan, NoHandler)
+    }
+}
+
+impl<C: Handler<MemQueue>> Peer<C> {
+    /// With an application of its own beside what it writes.
+    fn with(plan: &Plan, client: C) -> Self {
+        let mut client = Some(client);
+        let mut world = World::new(plan, |_| Echo::default(), |_| client.take().unwrap());
         let mut listen = Listen::on(7);
         listen.profile.nodelay = true;
         world.server.listen(0, &listen);
@@ -46,7 +54,7 @@ impl Peer {
             for remote in ["10.0.0.2", "fd00::2"] {
                 shard
                     .work
-                    .learn_neighbour(PortNumber::FIRST, remote.parse().unwrap(), station);
+                    .introduce(PortNumber::FIRST, remote.parse().unwrap(), station);
             }
         }
         peer
@@ -424,6 +432,70 @@ fn overlaps_and_floods_hurt_nobody_else() {
     peer.world.clock.advance(Duration::from_secs(61));
     peer.listen();
     peer.world.server.assert_as_at_start();
+}
+
+/// The same IPv4 packet from another source.
+fn from_source(frame: &[u8], source: [u8; 4]) -> Vec<u8> {
+    let mut frame = frame.to_vec();
+    frame[26..30].copy_from_slice(&source);
+    frame[24..26].fill(0);
+    let sum = Sum::of(&frame[14..34]).checksum();
+    frame[24..26].copy_from_slice(&sum.to_be_bytes());
+    frame
+}
+
+#[test]
+fn a_flood_of_first_fragments_from_everywhere_costs_no_connection_and_no_honest_packet() {
+    let (client, outcome) = Client::new(vec![Errand {
+        remote: "10.0.0.1:7".parse().unwrap(),
+        connections: 40,
+        bytes: 200_000,
+    }]);
+    let plan = Plan {
+        conditions: WireConditions {
+            delay: Duration::from_millis(1),
+            ..WireConditions::default()
+        },
+        ..two_workers()
+    };
+    let mut peer = Peer::with(&plan, client);
+    let datagram = peer.udp(false, 2_000);
+    let beginning = peer.cut(&datagram, 1500).swap_remove(0);
+    let request = peer.icmp(false, 8, 3_000);
+    let (mut strangers, mut sent) = (0u32, 0u64);
+    let done = |outcome: &std::sync::Mutex<super::handlers::Outcome>| {
+        let outcome = outcome.lock().unwrap();
+        outcome.finished + outcome.failed.len() as u32 == 40
+    };
+    // Only three SYNs wait for the link's answer; the others come again after a second.
+    peer.world
+        .run_until(Duration::from_secs(5), |_| outcome.lock().unwrap().opened == 40);
+    assert!(!done(&outcome), "most have only begun");
+    while !done(&outcome) {
+        for _ in 0..40 {
+            strangers += 1;
+            let [_, high, middle, low] = strangers.to_be_bytes();
+            let frame = from_source(&beginning, [198 + high, middle, low, 1]);
+            peer.say(&frame);
+        }
+        // Fewer than are answered a second.
+        peer.say_cut(&request, 1500, sent.is_multiple_of(2));
+        sent += 1;
+        peer.world.run_for(Duration::from_micros(20));
+        assert!(sent < 1_000, "{:?}", outcome.lock().unwrap());
+        assert!(peer.counted(|counters| counters.fragments_held) <= 128);
+    }
+    peer.world.run_for(Duration::from_millis(10));
+    let failed = std::mem::take(&mut outcome.lock().unwrap().failed);
+    assert!(failed.is_empty(), "{failed:?}");
+    let answered = peer.counted(|counters| counters.echo_answers);
+    assert!(sent > 10, "{sent} honest packets among {strangers}");
+    assert_eq!(answered, sent, "of {strangers} packets that were begun");
+    assert!(peer.counted(|counters| counters.reassembly_evicted) > u64::from(strangers / 2));
+    peer.hold_accounts();
+    peer.world.run_for(Duration::from_secs(61));
+    assert_eq!(peer.counted(|counters| counters.fragments_held), 0);
+    peer.world.assert_as_at_start();
 }
 
 // proves: RFC 1122 §3.2.2.1, RFC 4443 §3.4, RFC 5095 §3

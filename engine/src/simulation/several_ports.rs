@@ -208,7 +208,7 @@ fn an_address_of_the_other_port_is_not_ours_here() {
     let nets: Vec<ipnet::IpNet> = ["10.1.0.2/24"].map(|net| net.parse().unwrap()).to_vec();
     let port = &mut astray.ports[PortNumber::FIRST];
     port.host.addresses = crate::host::Addresses::new(port.queue.promises().mac.0, &nets, &gateway);
-    astray.learn_neighbour(PortNumber::FIRST, gateway[0], station);
+    astray.introduce(PortNumber::FIRST, gateway[0], station);
     links.run_until(Duration::from_secs(5), |_| finished(&outcomes[0]) == 1);
     links.run_for(Duration::from_secs(5));
     assert_eq!(outcomes[1].lock().unwrap().opened, 0);
@@ -265,7 +265,7 @@ fn debtors_of_a_port_that_stands_still_cost_the_other_nothing() {
     let (end, station) = ("10.0.0.2".parse().unwrap(), [2, 0, 0, 0, 0, 0x0b]);
     links.middle.shards[0]
         .work
-        .learn_neighbour(PortNumber::FIRST, end, station);
+        .introduce(PortNumber::FIRST, end, station);
     links.run_until(Duration::from_secs(2), |_| outcome.lock().unwrap().finished == 50);
     let work = &links.middle.shards[0].work;
     assert!(

@@ -208,10 +208,10 @@ fn the_station_that_is_known_confirms_itself() {
 }
 
 #[test]
-fn a_station_that_took_over_is_found_though_nobody_believes_it() {
+fn a_station_that_is_doubted_is_asked_three_times_and_then_all_are() {
     let mut table = table(8);
     let hop = known(&mut table, ip(1), A, at(0));
-    assert!(!table.learn(&told(ip(1), B, Origin::Announcement), at(2_000)));
+    table.on_doubt(ip(1), at(2_000));
     for second in 0..3 {
         assert_eq!(
             table.poll(at(2_000 + second * 1000)),
@@ -237,6 +237,80 @@ fn a_station_that_took_over_is_found_though_nobody_believes_it() {
     assert_eq!(table.ether(hop, at(5_000)), None);
     assert!(table.learn(&told(ip(1), B, Origin::Reply), at(5_001)));
     assert_eq!(table.ether(hop, at(5_001)), Some(B), "the hop is the same");
+}
+
+/// One address of each family.
+fn both_families() -> [IpAddr; 2] {
+    [ip(1), IpAddr::V6(Ipv6Addr::new(0xfd99, 0, 0, 0, 0, 0, 0, 1))]
+}
+
+#[test]
+fn a_station_that_took_over_is_found_in_less_than_half_a_second_though_nobody_believes_it() {
+    for (ip, origin) in both_families()
+        .into_iter()
+        .flat_map(|ip| [Origin::Announcement, Origin::Request].map(|origin| (ip, origin)))
+    {
+        let mut table = table(8);
+        let hop = known(&mut table, ip, A, at(0));
+        // A moment ago it was there, and shook hands: that puts nothing off.
+        assert!(!table.learn(&told(ip, A, Origin::Request), at(1_999)));
+        assert!(!table.learn(&told(ip, B, origin), at(2_000)));
+        let ask = |station| Some(Solicit { ip, station });
+        assert_eq!(table.poll(at(2_000)), ask(Some(A)));
+        assert!(!table.learn(&told(ip, B, origin), at(2_100)), "claimed again");
+        assert_eq!(table.poll(at(2_199)), None);
+        assert_eq!(table.poll(at(2_200)), ask(Some(A)), "the first may be lost");
+        assert_eq!(table.ether(hop, at(2_399)), Some(A), "used while it is asked");
+        assert_eq!(table.poll(at(2_399)), None);
+        assert_eq!(table.poll(at(2_400)), ask(None), "A is silent: all are asked");
+        assert_eq!(table.ether(hop, at(2_400)), None);
+        assert!(
+            !table.learn(&told(ip, B, Origin::Announcement), at(2_400)),
+            "no answer"
+        );
+        assert!(table.learn(&told(ip, B, Origin::Reply), at(2_401)));
+        assert_eq!(table.ether(hop, at(2_401)), Some(B), "the hop is the same");
+        // The old one is back, and has lost: the new one is asked, and answers.
+        assert!(!table.learn(&told(ip, A, Origin::Reply), at(2_500)));
+        assert_eq!(table.poll(at(3_199)), None);
+        assert_eq!(table.poll(at(3_200)), ask(Some(B)));
+        assert!(table.learn(&told(ip, B, Origin::Reply), at(3_201)));
+    }
+}
+
+#[test]
+fn a_station_that_answers_in_time_stays_whoever_claims_its_address() {
+    for ip in both_families() {
+        for answered_at in [2_001, 2_199, 2_399] {
+            let mut table = table(8);
+            let hop = known(&mut table, ip, A, at(0));
+            assert!(!table.learn(&told(ip, B, Origin::Announcement), at(2_000)));
+            while table.poll(at(answered_at)).is_some() {}
+            assert!(!table.learn(&told(ip, B, Origin::Reply), at(answered_at)));
+            assert!(table.learn(&told(ip, A, Origin::Reply), at(answered_at)));
+            assert!(!table.learn(&told(ip, B, Origin::Reply), at(answered_at)));
+            assert_eq!(table.ether(hop, at(2_500)), Some(A));
+            assert_eq!(table.poll(at(2_900)), None, "not asked again in the same second");
+            assert_eq!(table.ether(hop, at(2_900)), Some(A));
+        }
+    }
+}
+
+#[test]
+fn a_claim_makes_a_doubt_urgent() {
+    let mut table = table(8);
+    known(&mut table, ip(1), A, at(0));
+    table.on_doubt(ip(1), at(2_000));
+    assert!(table.poll(at(2_000)).is_some());
+    assert!(!table.learn(&told(ip(1), B, Origin::Announcement), at(2_100)));
+    let asked: Vec<u64> = (2_100..5_000)
+        .filter(|millis| table.poll(at(*millis)).is_some())
+        .collect();
+    assert_eq!(
+        asked[..3],
+        [3_000, 3_200, 3_400],
+        "{asked:?}: still not twice in the same second"
+    );
 }
 
 #[test]
@@ -337,7 +411,10 @@ fn requests_of_strangers_push_out_only_each_other() {
     known(&mut table, ip(1), A, at(0));
     assert!(!table.learn(&told(ip(2), B, Origin::Request), at(10_000)));
     assert!(
-        table.learn(&told(ip(2), B, Origin::Request), Instant::ZERO + REACHABLE_FOR),
+        table.learn(
+            &told(ip(2), B, Origin::Request),
+            Instant::ZERO + REACHABLE_FOR * 2
+        ),
         "nobody wanted 1 for long"
     );
 }
@@ -358,7 +435,87 @@ fn another_workers_table_takes_over_what_worker_0_learned() {
     replica.replicate(ip(1), A, at(1));
     assert_eq!(replica.poll_ready(), Some((A, 5)));
     replica.replicate(ip(2), B, at(1));
-    assert_eq!(ether_of(replica.resolve(ip(2), at(1))), Some(B));
+    assert_eq!(replica.len(), 1, "nobody asked for 2 here");
+}
+
+#[test]
+fn worker_0_hears_of_what_others_use_and_keeps_it_from_strangers() {
+    let (mut zero, mut replica) = (table(4), table(4));
+    assert!(zero.learn(&told(ip(1), A, Origin::Request), at(0)));
+    assert!(!zero.is_wanted(ip(1)), "told to nobody");
+    assert_eq!(replica.resolve(ip(1), at(2)), Resolution::Pending);
+    let question = replica.poll(at(2)).expect("a question to worker 0");
+    assert_eq!(ether_of(zero.resolve(question.ip, at(2))), Some(A));
+    assert!(zero.is_wanted(ip(1)));
+    for last in 2..=250 {
+        zero.learn(&told(ip(last), B, Origin::Request), at(1_000 + u64::from(last)));
+    }
+    assert!(
+        !zero.learn(&told(ip(1), B, Origin::Request), at(2_000)),
+        "it is known still"
+    );
+}
+
+#[test]
+fn strangers_that_contradict_each_other_have_nobody_asked_before_one_is_spoken_to() {
+    let mut table = table(4);
+    assert!(table.learn(&told(ip(1), A, Origin::Request), at(0)));
+    for millis in 1..3_000 {
+        assert!(!table.learn(&told(ip(1), B, Origin::Request), at(millis)));
+        assert_eq!(table.poll(at(millis)), None);
+    }
+    assert_eq!(ether_of(table.resolve(ip(1), at(3_000))), Some(A));
+    let asked = table.poll(at(3_000)).map(|solicit| (solicit.ip, solicit.station));
+    assert_eq!(asked, Some((ip(1), Some(A))));
+}
+
+#[test]
+fn the_doubts_of_other_workers_reach_the_link() {
+    let mut zero = table(4);
+    known(&mut zero, ip(1), A, at(0));
+    zero.on_word(ip(1), A, at(2_000));
+    let asked = Some(Solicit {
+        ip: ip(1),
+        station: Some(A),
+    });
+    assert_eq!(zero.poll(at(2_000)), asked);
+    assert_eq!(
+        ether_of(zero.resolve(ip(1), at(2_001))),
+        Some(A),
+        "believed until it is silent"
+    );
+}
+
+#[test]
+fn what_worker_0_lost_another_worker_knows_better_than_a_stranger() {
+    let asked = Some(Solicit {
+        ip: ip(1),
+        station: Some(A),
+    });
+    for stranger in [false, true] {
+        let mut zero = table(4);
+        if stranger {
+            assert!(zero.learn(&told(ip(1), B, Origin::Request), at(0)));
+        }
+        zero.on_word(ip(1), A, at(10));
+        assert_eq!(ether_of(zero.resolve(ip(1), at(10))), Some(A), "{stranger}");
+        assert_eq!(zero.poll(at(10)), asked, "{stranger}");
+        assert!(!zero.learn(&told(ip(1), B, Origin::Reply), at(11)), "{stranger}");
+        assert!(zero.learn(&told(ip(1), A, Origin::Reply), at(12)), "{stranger}");
+    }
+    // What was asked for here is not given up for another worker's word.
+    let mut zero = table(4);
+    known(&mut zero, ip(1), B, at(0));
+    zero.on_word(ip(1), A, at(2_000));
+    assert_eq!(ether_of(zero.resolve(ip(1), at(2_000))), Some(B));
+    assert_eq!(zero.poll(at(2_000)).and_then(|solicit| solicit.station), Some(B));
+    zero.resolve(ip(3), at(2_000));
+    zero.on_word(ip(3), A, at(2_000));
+    assert_eq!(
+        zero.resolve(ip(3), at(2_000)),
+        Resolution::Pending,
+        "everybody is being asked"
+    );
 }
 
 #[derive(Clone, Debug)]
@@ -367,6 +524,7 @@ enum Step {
     Wait(u8),
     Learn(u8, EtherAddr, Origin),
     Replicate(u8),
+    Word(u8, EtherAddr),
     Doubt(u8),
     Pass(u64),
     Poll,
@@ -381,6 +539,7 @@ fn step() -> impl Strategy<Value = Step> {
         any::<u8>().prop_map(Step::Wait),
         (any::<u8>(), prop::sample::select(vec![A, B]), origin).prop_map(|(n, e, o)| Step::Learn(n, e, o)),
         any::<u8>().prop_map(Step::Replicate),
+        (any::<u8>(), prop::sample::select(vec![A, B])).prop_map(|(n, e)| Step::Word(n, e)),
         any::<u8>().prop_map(Step::Doubt),
         (0u64..2_000).prop_map(Step::Pass),
         Just(Step::Pass(REACHABLE_FOR.as_millis() as u64)),
@@ -423,6 +582,7 @@ proptest! {
                     }
                 }
                 Step::Replicate(n) => table.replicate(any_ip(n), A, now),
+                Step::Word(n, ether) => table.on_word(any_ip(n), ether, now),
                 Step::Doubt(n) => table.on_doubt(any_ip(n), now),
                 Step::Pass(millis) => now = now + Duration::from_millis(millis),
                 Step::Poll => {

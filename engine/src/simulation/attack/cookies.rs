@@ -132,7 +132,7 @@ impl<H: Handler<MemQueue>> Arena<H> {
         let station = queue.promises().mac.0;
         for shard in &mut self.world.server.shards {
             let ip = "fd00::2".parse().unwrap();
-            shard.work.learn_neighbour(PortNumber::FIRST, ip, station);
+            shard.work.introduce(PortNumber::FIRST, ip, station);
         }
     }
 }

@@ -6,6 +6,7 @@ mod cookies;
 mod endpoints;
 mod fast_open;
 mod listeners;
+mod neighbour;
 mod path;
 mod telling;
 
@@ -68,7 +69,7 @@ impl<H: Handler<MemQueue>> Arena<H> {
         for shard in &mut arena.world.server.shards {
             shard
                 .work
-                .learn_neighbour(PortNumber::FIRST, "10.0.0.2".parse().unwrap(), station);
+                .introduce(PortNumber::FIRST, "10.0.0.2".parse().unwrap(), station);
         }
         arena
     }
