@@ -47,3 +47,20 @@ impl<B: Buffers> Tcb<B> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // proves: RFC 5961 §7
+    #[test]
+    fn two_answers_of_a_record_are_half_a_second_apart() {
+        let mut last = LastAnswer::default();
+        let mut at = |ms| last.try_answer(Instant::from_millis(ms));
+        assert!(at(0), "the first, at the very start of the clock");
+        assert!(!at(8) && !at(496) && at(512));
+        assert!(!at(512) && !at(520) && !at(1008));
+        // Sixty-three steps of eight milliseconds.
+        assert!(!at(512 + 62 * 8 + 7) && at(512 + 63 * 8));
+    }
+}

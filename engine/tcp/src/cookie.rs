@@ -294,6 +294,30 @@ mod tests {
         }
     }
 
+    /// Were a number hashed for both tags, or for two periods or sizes, one cookie would tell of another.
+    #[test]
+    fn no_number_is_hashed_for_two_purposes() {
+        let seen = std::cell::RefCell::new(std::collections::HashMap::new());
+        for (mss, period, irs) in SIZES
+            .iter()
+            .flat_map(|size| (0..9).map(move |period| (size - 40, period)))
+            .flat_map(|(mss, period)| [0, 1, 8, u32::MAX].map(|irs| (mss, period, irs)))
+        {
+            let of_segment = std::cell::Cell::new(false);
+            let note = |number: u64| {
+                let purpose = (mss, period, of_segment.replace(true).then_some(irs));
+                assert_eq!(
+                    *seen.borrow_mut().entry(number).or_insert(purpose),
+                    purpose,
+                    "{number:#x}"
+                );
+                number
+            };
+            make_cookie(mss, SeqNum(irs), Family::V4, period, note).unwrap();
+        }
+        assert_eq!(seen.borrow().len(), 8 * 9 * (1 + 4));
+    }
+
     /// One bit off is never ours: all but the MSS's are covered by a tag, and the tags cover the MSS.
     #[test]
     fn every_bit_of_a_cookie_counts() {

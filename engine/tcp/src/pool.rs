@@ -119,6 +119,16 @@ mod tests {
     }
 
     #[test]
+    fn half_of_an_odd_number_is_the_larger_half() {
+        let mut pool = Pool::new(3);
+        pool.insert(1).unwrap();
+        assert!(!pool.is_half_full());
+        pool.insert(2).unwrap();
+        assert!(pool.is_half_full());
+        assert!(pool.reserved_bytes() >= 3 * size_of::<u32>());
+    }
+
+    #[test]
     fn no_index_panics() {
         let mut pool = Pool::<u8>::new(0);
         assert_eq!(pool.insert(1), Err(1));

@@ -147,4 +147,22 @@ mod tests {
         signals.remove(Signals::READABLE);
         assert_eq!(signals, Signals::URGENT);
     }
+
+    #[test]
+    fn sets_are_told_apart_by_what_is_in_them() {
+        let (one, other) = (Signals::READABLE, Signals::WRITABLE);
+        let both = one | other;
+        assert_eq!(both | one, both);
+        for (set, of, all, any, within) in [
+            (both, one, true, true, false),
+            (one, both, false, true, true),
+            (both, both, true, true, true),
+            (one, other, false, false, false),
+            (Signals::default(), one, false, false, true),
+        ] {
+            let told = (set.contains(of), set.intersects(of), set.is_within(of));
+            assert_eq!(told, (all, any, within), "{set:?} and {of:?}");
+            assert_eq!(set.is_empty(), set == Signals::default());
+        }
+    }
 }

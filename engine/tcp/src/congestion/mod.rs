@@ -226,6 +226,12 @@ mod tests {
         assert_eq!(rate(&hot), Some(200_000));
         hot.threshold = 15_000;
         assert_eq!(rate(&hot), Some(120_000));
+        hot.threshold = 20_000;
+        assert_eq!(
+            rate(&hot),
+            Some(120_000),
+            "it doubles below half of the threshold only"
+        );
         assert_eq!(hot.pacing_rate(None, CongestionKind::Cubic, 0), None);
     }
 

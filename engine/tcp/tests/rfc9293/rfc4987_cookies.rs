@@ -256,3 +256,36 @@ fn a_peer_of_tiny_segments_gets_no_cookie() {
     let made = record.into_cookie(Family::V4, &setup.profile, time(setup.start), hash);
     assert_eq!(made, None);
 }
+
+#[test]
+fn what_both_offered_comes_back_at_any_moment_of_the_clock() {
+    for start in 0..64 {
+        for (shift, sack) in [(0, false), (3, true), (14, true), (7, false)] {
+            let mut syn = full_syn().window_scale(shift);
+            syn.sack_permitted = sack;
+            let mut setup = setup(syn);
+            setup.start = Instant::from_millis(u64::from(u32::MAX) - 107 + start);
+            let end = accepted(&setup, &ack_of(&cookie(&setup)), b"", setup.start).expect("our cookie");
+            let status = end.tcb.status(&setup.profile, setup.start);
+            assert_eq!(
+                (status.sack, status.timestamps, status.send_window),
+                (sack, true, 501 << shift),
+                "{start} {shift} {sack}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_echo_is_believed_as_long_as_a_cookie_lives_and_its_marks_take_off_it() {
+    let mut setup = setup(full_syn());
+    setup.start = Instant::from_millis(128_000_000);
+    let mut ack = ack_of(&cookie(&setup));
+    let clock = (setup.start.as_millis() as u32).wrapping_add(OFFSET);
+    for (age, believed) in [(0, true), (128_063, true), (128_064, false), (1_000_000, false)] {
+        ack.options.timestamps.as_mut().unwrap().echo = clock.wrapping_sub(age);
+        let end = accepted(&setup, &ack, b"", setup.start).expect("our cookie");
+        let status = end.tcb.status(&setup.profile, setup.start);
+        assert_eq!(status.timestamps, believed, "{age} ms");
+    }
+}

@@ -40,6 +40,7 @@ fn send_is_refused_when_pool_or_buffer_is_full_and_nothing_is_lost() {
     end.write(b"a");
     end.write(b"b");
     assert_eq!(end.try_write(b"c"), Err(SendRefused::Full(())));
+    assert_eq!(end.counters.pool_empty, 1);
     expect!(end, seg(ACK).seq(1).text(b"ab"));
     send!(end, seg(ACK).seq(1).ack(3)).verdict.unwrap();
     assert_eq!(end.try_write(b"c"), Ok(()));
@@ -116,6 +117,55 @@ fn abort_is_believed_by_a_peer_whose_window_is_closed() {
     assert!(!end.drain().is_empty());
     end.abort();
     expect!(end, seg(RST | ACK).seq(4).ack(1));
+}
+
+// RFC 9293 §3.10.5: <SEQ=SND.NXT><CTL=RST>; the SYN was acknowledged by whoever waits for ours, though it has no room.
+#[test]
+fn abort_in_syn_received_resets_behind_our_syn_whatever_the_window() {
+    let mut end = Setup::default().window(0).syn_received();
+    end.abort();
+    expect!(end, seg(RST | ACK).seq(1).ack(1));
+}
+
+#[test]
+fn what_a_connection_holds_is_told() {
+    let mut end = Setup::default().established();
+    end.space = Some(2048);
+    send!(end, seg(ACK).seq(1).ack(1).octets(10)).verdict.unwrap();
+    send!(end, seg(ACK).seq(11).ack(1).octets(5)).verdict.unwrap();
+    assert_eq!((end.tcb.unread(), end.tcb.pinned()), (15, 4096));
+    let peeked: Vec<u8> = end.tcb.peek(&end.pools).flatten().copied().collect();
+    end.write(&[7; 100]);
+    assert_eq!((end.tcb.queued_bytes(), end.tcb.queued_charge()), (100, 100));
+    assert_eq!(end.tcb.pinned(), 4096 + 200);
+    assert_eq!(peeked, end.read());
+    assert_eq!((end.tcb.unread(), end.tcb.pinned()), (0, 200));
+    assert_eq!(end.tcb.peek(&end.pools).count(), 0);
+}
+
+/// Where buffers are scarce, who reads and asks for nothing may always have what is next.
+#[test]
+fn a_share_is_for_who_holds_less_and_for_what_is_next_of_who_holds_nothing() {
+    let mut end = Setup::default().established();
+    end.space = Some(2048);
+    let (before, next, beyond) = (end.irs, end.irs + 1, end.irs + 2);
+    let has = |end: &End, share| [before, next, beyond].map(|seq| end.tcb.has_share(seq, share));
+    assert_eq!((has(&end, 0), has(&end, 1)), ([true, true, false], [true; 3]));
+    end.write(&[7; 100]);
+    assert_eq!(
+        (has(&end, 200), has(&end, 201)),
+        ([false; 3], [true; 3]),
+        "something is unacknowledged"
+    );
+    end.drain();
+    send!(end, seg(ACK).seq(1).ack(101)).verdict.unwrap();
+    assert_eq!(has(&end, 0), [true, true, false]);
+    send!(end, seg(ACK).seq(1).ack(101).octets(10)).verdict.unwrap();
+    assert_eq!(
+        (has(&end, 2048), has(&end, 2049)),
+        ([false; 3], [true; 3]),
+        "something is unread"
+    );
 }
 
 #[test]

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use fourtuple_tcp::{Ending, KeepAlive};
+use fourtuple_tcp::{Ending, KeepAlive, State};
 use fourtuple_wire::Instant;
 
-use crate::support::{ACK, End, RST, Setup, seg};
+use crate::support::{ACK, End, FIN, RST, Setup, seg};
 use crate::{expect, expect_nothing, send};
 
 const KEEPALIVE: KeepAlive = KeepAlive {
@@ -70,4 +70,21 @@ fn a_probe_of_the_peer_is_answered() {
     let mut end = Setup::default().established();
     assert!(send!(end, seg(ACK).seq(0).ack(1)).verdict.is_err());
     expect!(end, seg(ACK).seq(1).ack(1));
+}
+
+// proves: RFC 9293 MAY-5
+#[test]
+fn a_half_closed_connection_is_probed_and_not_ended() {
+    let mut end = setup().established();
+    end.shutdown();
+    expect!(end, seg(ACK | FIN).seq(1).ack(1));
+    send!(end, seg(ACK).seq(1).ack(2)).verdict.unwrap();
+    assert_eq!(end.state(), State::FinWait2);
+    for _ in 0..3 {
+        assert_eq!(end.fire().ended, None);
+        expect!(end, seg(ACK).seq(1).ack(1));
+        send!(end, seg(ACK).seq(1).ack(2)).verdict.unwrap();
+    }
+    assert_eq!(end.state(), State::FinWait2);
+    assert_eq!(end.counters.fin_wait_2_timeouts, 0);
 }

@@ -132,6 +132,12 @@ mod tests {
             }
         }
         assert!(is_of_a_syn(&linux));
+        // A list that only begins so is read to its end.
+        let longer = [&linux[..], &[34, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 1]].concat();
+        let mut each = TcpOptions::default();
+        read_each(&longer, &mut each);
+        assert!(each.fast_open.is_some() && each.window_scale == Some(7));
+        assert_eq!(parse(&longer), each);
     }
 
     // proves: RFC 9293 MUST-4, MUST-6, MUST-7, MUST-64, MUST-68, RFC 7413 §4.1.1
