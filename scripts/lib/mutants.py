@@ -23,7 +23,7 @@ SWITCH = """
 pub mod mutants {
     use std::io::Write;
     static ASKED: std::sync::OnceLock<(u32, Option<std::fs::File>)> = std::sync::OnceLock::new();
-    thread_local! { static SEEN: std::cell::RefCell<std::collections::HashSet<u32>> = std::cell::RefCell::default(); }
+    thread_local! { static SEEN: std::cell::RefCell<Vec<bool>> = std::cell::RefCell::default(); }
     pub const fn on(number: u32) -> bool {
         core::intrinsics::const_eval_select((number,), never, asked)
     }
@@ -38,14 +38,19 @@ pub mod mutants {
             (number.unwrap_or(u32::MAX), trace)
         });
         if let Some(mut file) = trace.as_ref() {
-            let fresh = SEEN.try_with(|seen| seen.borrow_mut().insert(number)).unwrap_or(true);
-            if fresh {
+            if SEEN.try_with(|seen| is_fresh(&mut seen.borrow_mut(), number as usize)).unwrap_or(true) {
                 let thread = std::thread::current();
                 let line = format!("{}\\t{number}\\n", thread.name().unwrap_or("-"));
                 file.write_all(line.as_bytes()).expect("a trace");
             }
         }
         *asked == number
+    }
+    fn is_fresh(seen: &mut Vec<bool>, number: usize) -> bool {
+        if seen.len() <= number {
+            seen.resize(number + 1, false);
+        }
+        !std::mem::replace(&mut seen[number], true)
     }
 }
 """
