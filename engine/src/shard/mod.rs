@@ -29,6 +29,7 @@ pub(crate) mod slot_list;
 pub mod staged;
 mod states;
 mod timers;
+mod train;
 mod transmit;
 pub(crate) mod work;
 

@@ -15,6 +15,7 @@ use fourtuple_wire::{
 use super::fast_open::option_of_syn;
 use super::limits::{COPY_UP_TO, SEGMENTS_A_CONNECTION};
 use super::ports::PortNumber;
+use super::train::{Left, leave};
 use super::work::{Work, tick_of};
 use crate::buffer::PortBuffers;
 use crate::conn_id::{SlotKind, SlotRef};
@@ -190,11 +191,10 @@ impl<Q: Queue> Work<Q> {
                 Some(hop) => hop,
                 None => *hop.insert(self.next_hop(slot, port, &tuple)),
             };
-            match self.next_segment(slot, port, &tuple, hop, frame) {
-                Some(more) => owes = more,
+            match self.next_segments(slot, port, &tuple, hop, frame, SEGMENTS_A_CONNECTION - sent) {
+                Some((more, count)) => (owes, sent) = (more, sent + count),
                 None => break Paid::All,
             }
-            sent += 1;
         };
         let Some(conn) = self.records.conn_mut(slot) else {
             return Paid::All;
@@ -210,16 +210,18 @@ impl<Q: Queue> Work<Q> {
         paid
     }
 
-    /// Builds the next segment of a connection into `frame`, and tells whether it owes more; `None` when it owes nothing.
+    /// Builds the next segment of a connection into `frame`, and others behind it where they are alike; of at most `most` tells
+    /// whether the connection owes more, and how many went. `None` when it owes nothing.
     #[inline]
-    fn next_segment(
+    fn next_segments(
         &mut self,
         slot: SlotRef,
         port: PortNumber,
         tuple: &FourTuple,
         hop: NextHop,
         frame: Q::Tx,
-    ) -> Option<bool> {
+        most: usize,
+    ) -> Option<(bool, usize)> {
         let conn = self.records.conn_mut(slot)?;
         let profile = self.profiles.get(conn.profile)?;
         let mut env = Env {
@@ -247,7 +249,6 @@ impl<Q: Queue> Work<Q> {
             outgoing.header.options.fast_open = option;
             self.counters.fast_opens_sent += u64::from(outgoing.payload_len > 0);
         }
-        let owes = conn.tcb.owes();
         // RFC 9293 §3.9.1.1, MUST-45: both addresses are the four-tuple's, from the first segment to the last. §3.9.1.9, SHLD-22:
         // the code point is what was set.
         let ip = IpFields {
@@ -263,23 +264,44 @@ impl<Q: Queue> Work<Q> {
             hardware: attached.queue.promises().tx_checksum,
         };
         self.counters.resets_sent += u64::from(outgoing.header.flags.contains(TcpFlags::RST));
-        let (mut built, mut copied) = frame_of.segment(frame, &outgoing, &conn.tcb, &self.pools, COPY_UP_TO);
-        if built.is_none()
-            && let Some(frame) = attached.queue.tx_frame()
-        {
-            // More pieces than a frame may have, or no buffers for them: sent again it would fail again.
-            (built, copied) = frame_of.segment(frame, &outgoing, &conn.tcb, &self.pools, usize::MAX);
-        }
-        self.counters.tx_copied_bytes += copied as u64;
+        let mut left = Left::default();
+        let built = frame_of.outgoing(
+            frame,
+            &outgoing,
+            &conn.tcb,
+            env.pools,
+            &mut attached.queue,
+            &mut left,
+        );
         match (built, hop) {
-            (None, _) => self.counters.tx_deferred += 1,
-            (Some(frame), NextHop::Known(_)) => self.put(port, frame),
+            (None, _) => {}
+            (Some(frame), NextHop::Known(_)) => {
+                left.count(&frame);
+                attached.tx.push(frame);
+                let cars = conn.tcb.train_behind(&outgoing, (most - 1) as u32, &env);
+                if cars > 0 {
+                    leave(
+                        &mut conn.tcb,
+                        attached,
+                        &frame_of,
+                        outgoing,
+                        cars,
+                        &mut env,
+                        &mut left,
+                    );
+                }
+            }
             (Some(frame), NextHop::Wait(ip)) => {
                 // What may not wait is lost as on any link; TCP sends it again.
                 let _given_up = attached.neighbours.try_wait(ip, frame);
             }
         }
-        Some(owes)
+        let owes = conn.tcb.owes();
+        self.counters.tx_packets += left.frames;
+        self.counters.tx_bytes += left.bytes;
+        self.counters.tx_copied_bytes += left.copied;
+        self.counters.tx_deferred += left.deferred;
+        Some((owes, 1 + left.cars))
     }
 
     /// A half-open connection owes a SYN+ACK.
@@ -435,7 +457,7 @@ impl NextHop {
 }
 
 /// What all frames of a connection have in common.
-struct FrameOf<'a> {
+pub(super) struct FrameOf<'a> {
     link: Link,
     tuple: &'a FourTuple,
     ip: IpFields,
@@ -444,6 +466,29 @@ struct FrameOf<'a> {
 }
 
 impl FrameOf<'_> {
+    /// The frame of a segment, if there is room for it.
+    #[inline]
+    pub(super) fn outgoing<Q: Queue>(
+        &self,
+        frame: Q::Tx,
+        outgoing: &Outgoing,
+        tcb: &Tcb<PortBuffers<Q>>,
+        pools: &Pools<PortBuffers<Q>>,
+        queue: &mut Q,
+        left: &mut Left,
+    ) -> Option<Q::Tx> {
+        let (mut built, mut copied) = self.segment(frame, outgoing, tcb, pools, COPY_UP_TO);
+        if built.is_none()
+            && let Some(frame) = queue.tx_frame()
+        {
+            // More pieces than a frame may have, or no buffers for them: sent again it would fail again.
+            (built, copied) = self.segment(frame, outgoing, tcb, pools, usize::MAX);
+        }
+        left.copied += copied as u64;
+        left.deferred += u64::from(built.is_none());
+        built
+    }
+
     /// The frame of a segment with its payload, and how many payload bytes were copied, which all are when they are not more
     /// than `copy_up_to`; no frame when there was no room for it.
     fn segment<Q: Queue>(
@@ -456,33 +501,27 @@ impl FrameOf<'_> {
     ) -> (Option<Q::Tx>, usize) {
         let len = usize::from(outgoing.payload_len);
         let (mut sum, mut copied) = (Sum::default(), 0);
-        let mut fits;
-        if len > copy_up_to {
-            if !self.hardware {
-                tcb.each_payload(outgoing, pools, |chunk, range| {
-                    sum.add(chunk.bytes().get(range).unwrap_or(&[]));
-                });
-            }
-            fits = self.headers(&mut frame, &outgoing.header, len, sum);
-            tcb.each_payload(outgoing, pools, |chunk, range| {
-                fits = fits && frame.attach(&chunk.slice(range).0);
-            });
-        } else if len > 0 {
-            // Room for the headers first: their checksum is that of what follows.
-            let header_len = self.header_len(&outgoing.header);
-            fits = frame.append(header_len).is_some();
-            tcb.each_payload(outgoing, pools, |chunk, range| {
-                let bytes = chunk.bytes().get(range).unwrap_or(&[]);
-                if !self.hardware {
-                    sum.add(bytes);
-                }
-                copied += bytes.len();
-                fits = fits && copy(&mut frame, bytes);
-            });
-            fits = fits && self.write(&mut frame, header_len, &outgoing.header, len, sum);
-        } else {
-            fits = self.headers(&mut frame, &outgoing.header, 0, sum);
+        if len == 0 {
+            let fits = self.headers(&mut frame, &outgoing.header, 0, sum);
+            return (fits.then_some(frame), 0);
         }
+        // Room for the headers first: their checksum is that of what follows.
+        let header_len = self.header_len(&outgoing.header);
+        let mut fits = frame.append(header_len).is_some();
+        tcb.each_payload(outgoing, pools, |chunk, range| {
+            let bytes = chunk.bytes().get(range.clone()).unwrap_or(&[]);
+            if !self.hardware {
+                sum.add(bytes);
+            }
+            fits = fits
+                && if len > copy_up_to {
+                    frame.attach(&chunk.slice(range).0)
+                } else {
+                    copied += bytes.len();
+                    copy(&mut frame, bytes)
+                };
+        });
+        fits = fits && self.write(&mut frame, header_len, &outgoing.header, len, sum);
         if fits { (Some(frame), copied) } else { (None, 0) }
     }
 

@@ -60,6 +60,7 @@ mod text;
 mod time_wait;
 mod timers;
 mod timestamps;
+mod train;
 mod transmit;
 mod urgent;
 mod window;

@@ -95,6 +95,12 @@ impl<B: Buffers> Tcb<B> {
     /// Text was queued, or a FIN: as `consider_text`, for what is mostly so.
     #[inline]
     pub(crate) fn consider_queued_text(&mut self, env: &mut Env<'_, B>) {
+        let flight = self.snd.flight();
+        let whole = flight + u32::from(self.snd.mss) <= self.congestion.window();
+        if env.profile.header_prediction && self.debts.contains(Debts::TEXT) && flight > 0 && whole {
+            // What may go goes with more behind it, too: a whole segment fits, and no rule holds text back for there being more.
+            return;
+        }
         if env.profile.header_prediction && self.is_plain() {
             self.debts.remove(Debts::TAIL_PROBE);
             self.restart_after_idle(env);

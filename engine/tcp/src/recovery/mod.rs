@@ -595,6 +595,15 @@ impl<B: Buffers> Tcb<B> {
         }
     }
 
+    /// New text up to `end` goes out, and nothing is thought lost.
+    #[inline]
+    pub(crate) fn note_sent(&mut self, end: SeqNum, env: &mut Env<'_, B>) {
+        let quantum = self.rto.srtt_us() / QUANTA;
+        if let Some(flight) = env.pools.flights.piece_mut(self.flight) {
+            flight.scoreboard.sent(end, env.now.as_micros() as u32, quantum);
+        }
+    }
+
     fn note_sending(&mut self, seq: SeqNum, end: SeqNum, again: bool, env: &mut Env<'_, B>) {
         let Some(flight) = env.pools.flights.piece_mut(self.flight) else {
             return;

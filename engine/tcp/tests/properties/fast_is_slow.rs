@@ -53,6 +53,17 @@ proptest! {
     }
 }
 
+/// As of the prediction: the property would hold for trains that nobody takes.
+#[test]
+fn much_text_leaves_in_trains() {
+    let mut player = Player::in_state(State::Established, true, true);
+    player.end.try_write(&[7; 20_000]).expect("room");
+    let ones: usize = (0..3).map(|_| player.end.poll_train(15).len()).sum();
+    // The third makes more than two outstanding; ten segments are the initial window (RFC 6928).
+    assert_eq!(ones, 10);
+    assert!(player.end.poll_train(15).is_empty());
+}
+
 /// The property would hold for a fast path that is never taken; it is taken.
 #[test]
 fn prediction_takes_an_honest_exchange() {

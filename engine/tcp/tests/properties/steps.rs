@@ -112,6 +112,7 @@ pub fn honest_step() -> impl Strategy<Value = Step> {
         12 => in_order(),
         1 => any_segment().prop_map(Step::Segment),
         6 => (1..4_000usize).prop_map(Step::Write),
+        2 => (4_000..40_000usize).prop_map(Step::Write),
         3 => Just(Step::Read),
         2 => (0..300u64).prop_map(Step::Pass),
         8 => Just(Step::Poll),
@@ -120,7 +121,8 @@ pub fn honest_step() -> impl Strategy<Value = Step> {
 
 fn in_order() -> impl Strategy<Value = Step> {
     let window = prop_oneof![6 => Just(60_000u16), 1 => Just(0u16), 1 => 1..3_000u16];
-    (0..1_500usize, 0..6_000u32, window).prop_map(|(len, acked, window)| Step::InOrder { len, acked, window })
+    let acked = prop_oneof![4 => 0..6_000u32, 1 => 0..40_000u32];
+    (0..1_500usize, acked, window).prop_map(|(len, acked, window)| Step::InOrder { len, acked, window })
 }
 
 /// An end, and what its last segments told.

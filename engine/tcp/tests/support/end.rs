@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use fourtuple_tcp::{
-    Arrival, CongestionKind, Ending, Env, Path, PoolSizes, Pools, PoolsInUse, Profile, Seeds, SendRefused,
-    Signals, State, SynArrival, SynRecord, Tcb, TcpCounters,
+    Arrival, CongestionKind, Ending, Env, Outgoing, Path, PoolSizes, Pools, PoolsInUse, Profile, Seeds,
+    SendRefused, Signals, State, SynArrival, SynRecord, Tcb, TcpCounters,
 };
 use fourtuple_wire::{Instant, Payload, SeqNum, TcpHeader};
 
@@ -17,6 +17,9 @@ pub const POOLS: PoolSizes = PoolSizes {
     flights: 4,
     asides: 4,
 };
+
+/// Segments that follow a first as a train.
+const MOST_OF_A_TRAIN: u32 = 15;
 
 /// How a test's connection begins.
 #[derive(Clone, Debug)]
@@ -257,18 +260,40 @@ impl End {
         let owed = self.tcb.owes();
         let outgoing = self.with(|tcb, env| tcb.poll_transmit(env));
         assert_eq!(owed, outgoing.is_some(), "owes() and poll_transmit() agree");
-        let outgoing = outgoing?;
+        outgoing.map(|outgoing| self.sent(&outgoing))
+    }
+
+    /// The next segment that goes out, and at most `most` that follow it as a train.
+    pub fn poll_train(&mut self, most: u32) -> Vec<Sent> {
+        let owed = self.tcb.owes();
+        let Some(mut outgoing) = self.with(|tcb, env| tcb.poll_transmit(env)) else {
+            assert!(!owed, "owes() and poll_transmit() agree");
+            return Vec::new();
+        };
+        let mut all = vec![self.sent(&outgoing)];
+        let cars = self.with(|tcb, env| tcb.train_behind(&outgoing, most, env));
+        for _ in 0..cars {
+            self.with(|tcb, env| tcb.next_of_train(&mut outgoing, env));
+            all.push(self.sent(&outgoing));
+        }
+        if cars > 0 {
+            self.with(|tcb, env| tcb.end_of_train(env));
+        }
+        all
+    }
+
+    fn sent(&self, outgoing: &Outgoing) -> Sent {
         let mut payload = Vec::new();
-        self.tcb.each_payload(&outgoing, &self.pools, |chunk, part| {
+        self.tcb.each_payload(outgoing, &self.pools, |chunk, part| {
             payload.extend_from_slice(&chunk.bytes()[part]);
         });
         assert_eq!(payload.len(), usize::from(outgoing.payload_len), "{outgoing:?}");
-        Some(Sent {
-            header: outgoing.header,
+        Sent {
+            header: outgoing.header.clone(),
             payload,
             retransmission: outgoing.retransmission,
             ect: outgoing.ect,
-        })
+        }
     }
 
     #[track_caller]
@@ -289,7 +314,14 @@ impl End {
 
     /// Everything that goes out now.
     pub fn drain(&mut self) -> Vec<Sent> {
-        std::iter::from_fn(|| self.poll()).collect()
+        let mut all = Vec::new();
+        loop {
+            let sent = self.poll_train(MOST_OF_A_TRAIN);
+            if sent.is_empty() {
+                return all;
+            }
+            all.extend(sent);
+        }
     }
 
     /// Lets time pass, firing deadlines at their time; stops at the first that ends the connection.
