@@ -1,11 +1,11 @@
-//! `scripts/sim`: worlds from seeds, one after the other, on every core.
+//! `scripts/sim`: worlds from seeds, one after the other, on every core; before them those that failed once.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use fourtuple::whole::{Failure, PlannedPanic, Report, Without, plan, run};
+use fourtuple::whole::{Failure, KEPT, PlannedPanic, Report, Without, plan, run};
 
 /// What was asked for.
 struct Asked {
@@ -97,7 +97,10 @@ fn sweep(asked: &Asked) -> ExitCode {
     let start = Instant::now();
     let (next, done) = (AtomicU64::new(0), AtomicU64::new(0));
     let (stop, totals) = (AtomicBool::new(false), Totals::default());
-    let failures: Mutex<Vec<Box<Failure>>> = Mutex::new(Vec::new());
+    let kept = KEPT
+        .iter()
+        .filter_map(|(seed, without)| run(*seed, without, false).err());
+    let failures: Mutex<Vec<Box<Failure>>> = Mutex::new(kept.inspect(|failure| tell(failure)).collect());
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..asked.jobs)
             .map(|_| {

@@ -73,8 +73,8 @@ pub trait Queue: Send + 'static {
     /// ([`Promises::buffer_room`]).
     fn share_copy(&mut self, bytes: &[u8]) -> Option<Self::Shared>;
 
-    /// An empty buffer of the pool of received frames, for an endpoint to fill and send (registered memory); `None` when the
-    /// pool is exhausted.
+    /// An empty buffer of the payload pool, for an endpoint to fill and send (registered memory); `None` when the pool is
+    /// exhausted.
     fn blank(&mut self) -> Option<Self::Rx>;
 
     /// Takes back buffers of frames that were sent; called on idle turns.

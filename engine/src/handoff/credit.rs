@@ -143,7 +143,7 @@ impl Credits {
     }
 }
 
-/// An endpoint in a set of them. There are no more than fit ([`HubLimits::for_pool`](super::HubLimits::for_pool)).
+/// An endpoint in a set of them. There are no more than fit ([`HubLimits::for_pools`](super::HubLimits::for_pools)).
 fn bit(endpoint: EndpointIndex) -> u64 {
     1u64.checked_shl(u32::from(endpoint.0)).unwrap_or(0)
 }

@@ -31,18 +31,18 @@ pub(crate) struct HubLimits {
     pub(crate) listeners: u16,
     /// Buffers lent, all endpoints together: a quarter of the pool (D5).
     pub(crate) lent: u32,
-    /// With fewer free receive buffers than this, endpoints get no more than a few blank ones.
+    /// With fewer free payload buffers than this, endpoints get no more than a few blank ones.
     pub(crate) low_water: u32,
 }
 
 impl HubLimits {
-    /// For a worker whose pool of receive buffers holds `buffers`.
-    pub(crate) fn for_pool(buffers: u32) -> Self {
+    /// For a worker whose pools hold so many buffers of received frames and of payload.
+    pub(crate) fn for_pools(received: u32, payload: u32) -> Self {
         Self {
             endpoints: 64,
             listeners: 4096,
-            lent: buffers / 4,
-            low_water: buffers / 16,
+            lent: received / 4,
+            low_water: payload / 16,
         }
     }
 }
@@ -86,6 +86,7 @@ pub(crate) struct Hub<Q: Queue> {
     credits: Credits,
     lends: Lends,
     next_command: usize,
+    next_blanks: usize,
     next_wake: usize,
     ring_full: u64,
     lend_refused: u64,
@@ -105,6 +106,7 @@ impl<Q: Queue> Hub<Q> {
             credits: Credits::new(endpoints, usize::from(limits.listeners)),
             lends: Lends::new(limits.lent),
             next_command: 0,
+            next_blanks: 0,
             next_wake: 0,
             ring_full: 0,
             lend_refused: 0,
@@ -281,10 +283,18 @@ impl<Q: Queue> Hub<Q> {
     }
 
     /// Fills the rings of blank buffers. Under the low-water mark each endpoint gets but a few, so that it can still answer
-    /// and so give back what it reads.
+    /// and so give back what it reads, and each in turn. The last buffers are for handlers: an endpoint that sends as fast as
+    /// buffers come back would leave them none.
     pub(crate) fn refill_blanks(&mut self, queue: &mut Q) {
-        let mut free = None;
-        for slot in &mut self.slots[..self.used] {
+        let (mut free, mut short) = (None, None);
+        let kept_back = (self.limits.low_water / KEPT_BACK_PART).max(1);
+        let first = if self.next_blanks < self.used {
+            self.next_blanks
+        } else {
+            0
+        };
+        for at in (first..self.used).chain(0..first) {
+            let slot = &mut self.slots[at];
             if slot.place != Place::Live {
                 continue;
             }
@@ -294,7 +304,7 @@ impl<Q: Queue> Hub<Q> {
                 continue;
             }
             // Asked only when somebody needs some: a port may have to count.
-            let free = free.get_or_insert_with(|| queue.pool().rx_free);
+            let free = free.get_or_insert_with(|| queue.payload_pool().1);
             let budget = if *free < self.limits.low_water {
                 (capacity / 8).max(1)
             } else {
@@ -302,8 +312,13 @@ impl<Q: Queue> Hub<Q> {
             };
             let was_empty = room == capacity;
             let wanted = budget.saturating_sub(capacity - room);
+            let spare = free.saturating_sub(kept_back) as usize;
+            if spare < wanted {
+                // Next time the first that got none comes first.
+                short.get_or_insert(at + usize::from(spare > 0));
+            }
             let mut filled = 0;
-            while filled < wanted
+            while filled < wanted.min(spare)
                 && let Some(blank) = queue.blank()
             {
                 // There is room, and nobody else pushes.
@@ -314,6 +329,7 @@ impl<Q: Queue> Hub<Q> {
             *free = free.saturating_sub(filled as u32);
             slot.news |= was_empty && filled > 0;
         }
+        self.next_blanks = short.unwrap_or(self.next_blanks);
     }
 
     /// An endpoint that was dropped and whose last command was polled: the shard is to drop its connections, then to
@@ -438,6 +454,9 @@ impl<Q: Queue> Hub<Q> {
         self.slots.get_mut(usize::from(endpoint.0))
     }
 }
+
+/// This part of the low-water mark is kept for handlers.
+const KEPT_BACK_PART: u32 = 8;
 
 impl<Q: Queue> fmt::Debug for Hub<Q> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -111,7 +111,8 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
         let capacities = || parts.ports.iter().map(|port| port.queue.pool().rx_capacity);
         let sizes = pool_sizes(&limits, capacities().sum());
         // What is lent may all be one port's: that one's bound holds for the sum.
-        let hub = HubLimits::for_pool(capacities().min().unwrap_or(0));
+        let payload = parts.ports.first().map_or(0, |port| port.queue.payload_pool().0);
+        let hub = HubLimits::for_pools(capacities().min().unwrap_or(0), payload);
         let smallest = capacities().min().unwrap_or(0);
         let pieces = Pieces::new(limits.reassemble, smallest, parts.secrets.ports);
         let neighbours = || Neighbours::new(NEIGHBOURS, &neighbour_key(&parts.secrets));

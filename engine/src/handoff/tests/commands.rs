@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use fourtuple_nic::Queue;
+
 use super::model::{Gone, HUB, House, LIMITS};
 use crate::error::{ApiMisuse, ConnectError, ConnectionError};
-use crate::handoff::testing::{ROOM, as_worker};
-use crate::handoff::{EndpointLimits, HubLimits, Interest, Opened, StreamError, Token};
+use crate::handoff::testing::{ROOM, TestQueue, as_worker};
+use crate::handoff::{EndpointLimits, HubLimits, Interest, Opened, Stream, StreamError, Token};
 use crate::shard::ConnectOptions;
 
 #[test]
@@ -219,6 +221,28 @@ fn under_the_low_water_mark_an_endpoint_can_still_answer() {
     assert_eq!(stream.try_send(&[7; 1000]), Ok(2 * ROOM));
     house.turn();
     assert_eq!(stream.try_send(&[7; 1]), Ok(1));
+}
+
+#[test]
+fn endpoints_that_send_all_they_can_leave_the_last_buffers_to_handlers_and_take_turns() {
+    let mut house = House::with(1, HubLimits { low_water: 32, ..HUB }, 40);
+    let queue = &mut house.workers[0].queue;
+    let mut in_flight: Vec<_> = (0..36).map(|_| queue.blank()).collect();
+    let endpoints = [0, 1].map(|_| house.endpoint(&LIMITS));
+    let streams = [&endpoints[0], &endpoints[1]].map(|endpoint| house.accepted(0, endpoint));
+    let sends = |stream: &Stream<TestQueue>| u32::from(stream.try_send(&[7; 10]).is_ok());
+    assert_eq!(streams.each_ref().map(sends), [0, 0], "four are left");
+    // One comes back, and again whenever it was sent.
+    as_worker(|| drop(in_flight.pop()));
+    let mut sent = [0; 2];
+    for _ in 0..8 {
+        house.turn();
+        for (sent, stream) in sent.iter_mut().zip(&streams) {
+            *sent += sends(stream);
+        }
+    }
+    assert_eq!(sent, [4, 4]);
+    as_worker(|| drop(in_flight));
 }
 
 #[test]

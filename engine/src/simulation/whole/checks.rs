@@ -17,6 +17,8 @@ use crate::shard::Shard;
 pub(super) struct Watch {
     /// By family and place: the connection that was there.
     seen: Vec<Option<(ConnId, Sequences)>>,
+    /// Connections that went, or are in TIME_WAIT, as far as was not told; some more than once.
+    pub(super) went: Vec<ConnId>,
     /// Connections of listeners that were not there before, and the number with which our side of each began.
     pub(super) came_in: Vec<(ConnId, SeqNum)>,
     /// Bytes reserved, and places of every list: they never change.
@@ -35,6 +37,7 @@ impl Watch {
         let places = shard.work.records.capacity(Family::V4) + shard.work.records.capacity(Family::V6);
         Self {
             seen: vec![None; places as usize],
+            went: Vec::new(),
             came_in: Vec::new(),
             reserved: reserved(shard),
             turns: 0,
@@ -65,7 +68,8 @@ impl Watch {
                 SlotRef::new(SlotKind::Tcb, Family::V6, place - v4)
             };
             let Some(conn) = shard.work.records.conn(slot) else {
-                self.seen[place as usize] = None;
+                self.went
+                    .extend(self.seen[place as usize].take().map(|(id, _)| id));
                 continue;
             };
             orphans += u32::from(conn.flags.orphan);
@@ -117,6 +121,11 @@ impl Watch {
             conn.tcb.audit_spaces()?;
         }
         let name = work.name(slot);
+        self.went
+            .extend(self.seen[place].map(|(id, _)| id).filter(|id| *id != name));
+        if conn.tcb.state() == State::TimeWait {
+            self.went.push(name);
+        }
         if let Some(now) = conn.tcb.sequences() {
             if let Some((_, before)) = self.seen[place].filter(|(id, _)| *id == name) {
                 advances(&before, &now)?;

@@ -95,7 +95,9 @@ impl Ledger {
         let conversation = &self.conversations[place];
         let host = conversation.seats[at].host;
         let time_wait = 2 * nanos(&conversation.profiles[at]);
-        side.over.is_some_and(|over| {
+        // Who dawdles hears of the end when TIME_WAIT has begun long since, or is over.
+        let began = side.id.and_then(|id| self.whose.over_since(host, id));
+        began.or(side.over).is_some_and(|over| {
             self.now + self.offsets[host] >= over.clock + time_wait || self.evicted[host] > over.evicted
         })
     }
@@ -181,9 +183,11 @@ const ASKS_AGAIN: u64 = 20 * SECOND;
 
 #[cfg(test)]
 mod tests {
-    use fourtuple_wire::{DropReason, FourTuple};
+    use fourtuple_wire::{DropReason, Family, FourTuple};
 
     use super::*;
+    use crate::ConnId;
+    use crate::conn_id::{SlotKind, SlotRef};
     use crate::shard::Refused;
     use crate::simulation::whole::MS;
     use crate::simulation::whole::script::{Conversation, port_of};
@@ -198,6 +202,10 @@ mod tests {
         round: 0,
         side: ACCEPTOR,
     };
+
+    fn id(place: u32) -> ConnId {
+        ConnId::new(0, SlotRef::new(SlotKind::Tcb, Family::V4, place), 1)
+    }
 
     /// One conversation, which the opener has asked for; all is calm.
     fn asked() -> Ledger {
@@ -230,7 +238,7 @@ mod tests {
                 });
             }
             if let_in {
-                ledger.open(THEIRS);
+                ledger.open(THEIRS, id(2));
             }
             ledger.now = ends * SECOND;
             ledger.ended(OURS, Err(ConnectionError::TimedOut));
@@ -253,26 +261,34 @@ mod tests {
     #[test]
     fn a_reset_behind_everything_wants_a_peer_that_may_have_forgotten() {
         let time_wait = 2 * nanos(&Conversation::plain().profiles[ACCEPTOR]);
-        // How long the peer was over, whether a record was evicted there, what of ours it read; whether a RST is right.
+        // How long the peer was over, how much longer its worker, whether a record was evicted there, what of ours it read; whether
+        // a RST is right.
         let rows = [
-            (time_wait, 0, 10, true),
-            (time_wait - MS, 0, 10, false),
-            (MS, 1, 10, true),
-            (time_wait, 0, 9, false),
+            (time_wait, 0, 0, 10, true),
+            (time_wait - MS, 0, 0, 10, false),
+            (time_wait - MS, MS, 0, 10, true),
+            (MS, 0, 1, 10, true),
+            (time_wait, 0, 0, 9, false),
         ];
-        for (later, evicted, read, right) in rows {
+        for (later, dawdled, evicted, read, right) in rows {
             let mut ledger = asked();
-            ledger.open(OURS);
-            ledger.open(THEIRS);
+            ledger.open(OURS, id(1));
+            ledger.open(THEIRS, id(2));
             ledger.wrote(OURS, 10);
             ledger.round_mut(THEIRS).sides[ACCEPTOR].read = read;
             ledger.close(OURS);
             ledger.close(THEIRS);
+            ledger.went(0, id(2));
+            ledger.now += dawdled;
             ledger.ended(THEIRS, Ok(()));
             ledger.now += later;
             ledger.evicted[0] += evicted;
             ledger.ended(OURS, Err(ConnectionError::Reset));
-            assert_eq!(ledger.wrong.is_none(), right, "{later} {evicted} {read}");
+            assert_eq!(
+                ledger.wrong.is_none(),
+                right,
+                "{later} {dawdled} {evicted} {read}"
+            );
         }
     }
 
@@ -281,8 +297,8 @@ mod tests {
         for (counted, right) in [(0, false), (1, true)] {
             let mut ledger = asked();
             ledger.conversations[0].short_lives = true;
-            ledger.open(OURS);
-            ledger.open(THEIRS);
+            ledger.open(OURS, id(1));
+            ledger.open(THEIRS, id(2));
             ledger.limits_met[0] += counted;
             ledger.ended(OURS, Err(ConnectionError::Reset));
             assert_eq!(ledger.wrong.is_none(), right, "{counted}");
@@ -290,10 +306,26 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_accepted_ends_with_its_endpoint_and_is_accepted_by_no_other() {
+        for (dropped, accepted, right) in [(true, false, true), (false, false, false), (true, true, false)] {
+            let mut ledger = asked();
+            ledger.open(OURS, id(1));
+            if dropped {
+                ledger.drop_unaccepted(|_| true);
+            }
+            ledger.end_of_file(OURS);
+            if accepted {
+                ledger.open(THEIRS, id(2));
+            }
+            assert_eq!(ledger.wrong.is_none(), right, "{dropped} {accepted}");
+        }
+    }
+
+    #[test]
     fn no_end_of_file_is_excused_that_nobody_asked_for() {
         let mut ledger = asked();
-        ledger.open(OURS);
-        ledger.open(THEIRS);
+        ledger.open(OURS, id(1));
+        ledger.open(THEIRS, id(2));
         ledger.let_go(THEIRS);
         ledger.end_of_file(OURS);
         assert!(ledger.wrong.is_some());

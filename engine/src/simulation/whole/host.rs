@@ -181,12 +181,16 @@ impl Host {
         let met = checks::limits_met(shard) - watch.limits_met;
         let work = &mut shard.work;
         let evicted = work.counters.time_wait_evicted - watch.evicted;
-        if watch.came_in.is_empty() && work.refused.is_empty() && evicted + met == 0 {
+        if watch.came_in.is_empty() && watch.went.is_empty() && work.refused.is_empty() && evicted + met == 0
+        {
             return;
         }
         watch.evicted += evicted;
         watch.limits_met += met;
         let mut ledger = self.shared.ledger();
+        for id in watch.went.drain(..) {
+            ledger.went(self.at, id);
+        }
         ledger.evicted[self.at] += evicted;
         ledger.limits_met[self.at] += met;
         for (id, iss) in watch.came_in.drain(..) {

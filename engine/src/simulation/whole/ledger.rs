@@ -5,6 +5,7 @@
 
 use super::script::{Conversation, Seat};
 use super::whose::Whose;
+use crate::ConnId;
 use crate::error::ConnectionError;
 
 /// The opener's side of a round.
@@ -51,6 +52,8 @@ pub(super) struct Round {
     pub(super) progress_at: u64,
     /// Time limits that the hosts of both sides had counted when it began.
     pub(super) limits_before: [u64; 2],
+    /// An endpoint was dropped that may have had it, and had not accepted it.
+    pub(super) dropped_unaccepted: bool,
 }
 
 /// What one application did.
@@ -64,11 +67,13 @@ pub(super) struct Side {
     pub(super) saw_end_of_file: bool,
     /// It closed both ways.
     pub(super) closed: bool,
-    /// What its host's clock showed when it heard for the last time of the connection, and what the host had evicted.
+    /// The name of the connection on its host, once it has one.
+    pub(super) id: Option<ConnId>,
+    /// When it heard of the connection for the last time.
     pub(super) over: Option<Over>,
 }
 
-/// When a side was over.
+/// When something was over: what its host's clock showed, and what the host had evicted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Over {
     pub(super) clock: u64,
@@ -205,11 +210,15 @@ impl Ledger {
         self.puts_off[place].get_or_insert(now);
     }
 
-    /// A side hears that its connection is open.
-    pub(super) fn open(&mut self, part: Part) {
+    /// A side hears that its connection is open, and has this name there.
+    pub(super) fn open(&mut self, part: Part, id: ConnId) {
         self.puts_off[part.place] = None;
         self.note(part, || "is open".into());
+        if part.side == ACCEPTOR && self.round(part).dropped_unaccepted && self.other(part).saw_end_of_file {
+            self.fail(part, || "accepted, and its end was told before".into());
+        }
         let side = &mut self.round_mut(part).sides[part.side];
+        side.id = Some(id);
         let before = std::mem::replace(&mut side.stage, Stage::Open);
         let expected = [Stage::Opening, Stage::NotYet][part.side];
         if before != expected {
@@ -275,7 +284,9 @@ impl Ledger {
         }
         self.note(part, || "sees the end of file".into());
         let (read, other) = (self.side(part).read, *self.other(part));
-        if !other.shut {
+        // An endpoint that is dropped closes what nobody has accepted from it, too.
+        let fell = other.stage == Stage::NotYet && self.round(part).dropped_unaccepted;
+        if !other.shut && !fell {
             self.fail(part, || {
                 "the end of file came, and the peer did not say so".into()
             });
@@ -312,6 +323,18 @@ impl Ledger {
     pub(super) fn let_go(&mut self, part: Part) {
         self.round_mut(part).sides[part.side].stage = Stage::LetGo;
         self.is_over_for(part);
+    }
+
+    /// An endpoint that accepts for some conversations is dropped, with what it has not accepted yet.
+    pub(super) fn drop_unaccepted(&mut self, concerns: impl Fn(&Conversation) -> bool) {
+        for (rounds, conversation) in self.rounds.iter_mut().zip(&self.conversations) {
+            if concerns(conversation) {
+                let untaken = rounds
+                    .iter_mut()
+                    .filter(|round| round.sides[ACCEPTOR].stage == Stage::NotYet);
+                untaken.for_each(|round| round.dropped_unaccepted = true);
+            }
+        }
     }
 
     /// The latest round of a conversation is over on both sides, as far as each heard of it; `None` before the first.

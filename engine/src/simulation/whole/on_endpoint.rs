@@ -107,6 +107,10 @@ impl OnEndpoint {
         let calm = self.shared.ledger().is_calm();
         let became_calm = calm && !std::mem::replace(&mut self.was_calm, calm);
         let mut next = u64::MAX;
+        // Who always began with the same stream would have it take every buffer, where there are few.
+        if !self.live.is_empty() {
+            self.live.rotate_left(1);
+        }
         let mut at = 0;
         while at < self.live.len() {
             // Looked at whenever it is stepped: a read costs little, and nobody tells which stream has news.
@@ -151,6 +155,7 @@ impl OnEndpoint {
         }
         let here = self.here;
         // Also those that wait in a ring to be accepted.
+        ledger.drop_unaccepted(|conversation| conversation.seats[ACCEPTOR] == here);
         ledger.excuse(why, |conversation| conversation.seats.contains(&here));
         drop(ledger);
         self.to_open.clear();
@@ -177,7 +182,7 @@ impl OnEndpoint {
             while let Ok(stream) = listener.try_accept(endpoint) {
                 accepted = true;
                 let iss = ledger.began_with(self.here.host, stream.id());
-                let Some(part) = ledger.accepted(stream.peer(), stream.local(), iss) else {
+                let Some(part) = ledger.accepted(stream.peer(), stream.local(), stream.id(), iss) else {
                     ledger
                         .wrong
                         .get_or_insert(format!("{stream:?} came in and nobody opened it"));
@@ -230,7 +235,7 @@ impl OnEndpoint {
         self.connecting
             .retain(|(connecting, part)| match connecting.try_finish() {
                 Ok(stream) => {
-                    ledger.open(*part);
+                    ledger.open(*part, stream.id());
                     live.push(Seated {
                         player: Player::new(*part, &ledger),
                         line: Line::new(stream, by_copy),

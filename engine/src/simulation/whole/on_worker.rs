@@ -178,7 +178,7 @@ impl Handler<MemQueue> for OnWorker {
             let mut ledger = self.shared.ledger();
             // Nothing of what it may send has been acknowledged yet but its SYN.
             let iss = first_unacknowledged(connection).map(|una| una.back(1));
-            let Some(part) = ledger.accepted(connection.peer(), connection.local(), iss) else {
+            let Some(part) = ledger.accepted(connection.peer(), connection.local(), id, iss) else {
                 let wrong = format!("{} came in and nobody opened it", connection.four_tuple());
                 ledger.wrong.get_or_insert(wrong);
                 return;
@@ -191,7 +191,7 @@ impl Handler<MemQueue> for OnWorker {
             drop(ledger);
             self.live.push((id, player));
         } else if let Some((_, player)) = self.live.iter().find(|(other, _)| *other == id) {
-            self.shared.ledger().open(player.part);
+            self.shared.ledger().open(player.part, id);
         }
         self.play(connection, tag);
     }

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use fourtuple_wire::{DropReason, Packet, PacketKind, SeqNum, TcpFlags};
 
-use super::ledger::{ACCEPTOR, Ledger, OPENER, Part, Stage};
+use super::ledger::{ACCEPTOR, Ledger, OPENER, Over, Part, Stage};
 use super::script::{Way, number_of};
 use crate::ConnId;
 use crate::shard::Refused;
@@ -25,6 +25,15 @@ pub(super) struct Whose {
     answers: HashMap<Begun, u32>,
     /// By host and name: the acceptor's number.
     names: HashMap<(usize, ConnId), SeqNum>,
+    /// By host and name: when it went, or came to be in TIME_WAIT.
+    over: HashMap<(usize, ConnId), Over>,
+}
+
+impl Whose {
+    /// Since when a host has no connection of this name any more, but for TIME_WAIT.
+    pub(super) fn over_since(&self, host: usize, id: ConnId) -> Option<Over> {
+        self.over.get(&(host, id)).copied()
+    }
 }
 
 impl Ledger {
@@ -56,9 +65,19 @@ impl Ledger {
         self.whose.names.insert((host, id), iss);
     }
 
+    /// A connection of a host went, or is in TIME_WAIT.
+    pub(super) fn went(&mut self, host: usize, id: ConnId) {
+        let over = Over {
+            clock: self.now + self.offsets[host],
+            evicted: self.evicted[host],
+        };
+        self.whose.over.entry((host, id)).or_insert(over);
+    }
+
     /// The names of a host that began anew are given again.
     pub(super) fn forget_names(&mut self, host: usize) {
         self.whose.names.retain(|(other, _), _| *other != host);
+        self.whose.over.retain(|(other, _), _| *other != host);
     }
 
     /// The number with which a host's side of a connection began.
@@ -71,6 +90,7 @@ impl Ledger {
         &mut self,
         peer: SocketAddr,
         local: SocketAddr,
+        id: ConnId,
         iss: Option<SeqNum>,
     ) -> Option<Part> {
         let place = self.place_of(local.port())?;
@@ -89,7 +109,7 @@ impl Ledger {
             round,
             side: ACCEPTOR,
         };
-        self.open(part);
+        self.open(part, id);
         Some(part)
     }
 
@@ -128,7 +148,10 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
+    use fourtuple_wire::Family;
+
     use super::*;
+    use crate::conn_id::{SlotKind, SlotRef};
     use crate::simulation::whole::script::{Conversation, port_of};
 
     #[test]
@@ -150,7 +173,8 @@ mod tests {
             (Some(301), None),
             (None, None),
         ] {
-            let part = ledger.accepted(opener, acceptor, iss.map(SeqNum));
+            let id = ConnId::new(0, SlotRef::new(SlotKind::Tcb, Family::V4, 0), 1);
+            let part = ledger.accepted(opener, acceptor, id, iss.map(SeqNum));
             assert_eq!(part.map(|part| part.round), round, "{iss:?}");
         }
         assert_eq!(ledger.wrong, None);
