@@ -180,6 +180,8 @@ fn keep(place: &mut Option<Waker>, waker: &Waker) {
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
     list: Vec<(u64, Waker)>,
+    /// The ticket that was given last.
+    #[cfg(feature = "async")]
     last: u64,
 }
 
