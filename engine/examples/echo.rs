@@ -1,6 +1,9 @@
-//! An echo server on the worker: `echo IFACE ADDRESS/PREFIX`, as `echo veth0 10.99.0.2/24`. Needs CAP_NET_RAW.
+//! An echo server on the worker: `echo IFACE ADDRESS/PREFIX[,ADDRESS/PREFIX]`, as
+//! `echo veth0 10.99.0.2/24,fd99::2/64`. Needs CAP_NET_RAW.
 
 #![forbid(unsafe_code)]
+
+use std::process::ExitCode;
 
 use fourtuple::{Config, Connection, Engine, Handler, Listen};
 
@@ -25,14 +28,23 @@ impl Handler for Echo {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut words = std::env::args().skip(1);
-    let (Some(iface), Some(ip)) = (words.next(), words.next()) else {
-        return Err("usage: echo IFACE ADDRESS/PREFIX".into());
+fn main() -> ExitCode {
+    let words: Vec<_> = std::env::args().skip(1).collect();
+    let [iface, addresses] = &words[..] else {
+        eprintln!("usage: echo IFACE ADDRESS/PREFIX[,ADDRESS/PREFIX]");
+        return ExitCode::from(2);
     };
+    if let Err(why) = run(iface, addresses) {
+        eprintln!("echo: {why}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+fn run(iface: &str, addresses: &str) -> Result<(), Box<dyn std::error::Error>> {
     let config = Config {
-        iface: vec![iface],
-        ip: vec![ip.parse()?],
+        iface: vec![iface.to_owned()],
+        ip: addresses.split(',').map(str::parse).collect::<Result<_, _>>()?,
         ..Config::default()
     };
     let _engine = Engine::builder(config)

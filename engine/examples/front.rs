@@ -1,5 +1,5 @@
 //! A front that looks at the first bytes and hands each connection to the thread of its host:
-//! `front IFACE ADDRESS/PREFIX HOST...`. Needs CAP_NET_RAW.
+//! `front IFACE ADDRESS/PREFIX[,ADDRESS/PREFIX] HOST...`. Needs CAP_NET_RAW.
 //!
 //! The worker only looks (`peek`): nothing is taken, so the thread reads the request from its first byte, as if it had accepted
 //! the connection itself. A connection whose head does not come within five seconds, or is too large, or names a host that
@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -88,8 +89,16 @@ fn host(head: &[u8]) -> Host<'_> {
         return Host::Unknown;
     };
     match std::str::from_utf8(host.value) {
-        Ok(name) => Host::Named(name.trim().split(':').next().unwrap_or_default()),
+        Ok(name) => Host::Named(without_port(name.trim())),
         Err(_) => Host::Unknown,
+    }
+}
+
+/// An IPv6 address keeps its brackets.
+fn without_port(host: &str) -> &str {
+    match host.find(']') {
+        Some(end) => &host[..=end],
+        None => host.split(':').next().unwrap_or_default(),
     }
 }
 
@@ -115,14 +124,23 @@ fn answer(stream: &Stream, name: &str) -> io::Result<()> {
     )
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> ExitCode {
     let words: Vec<_> = std::env::args().skip(1).collect();
-    let [iface, ip, hosts @ ..] = &words[..] else {
-        return Err("usage: front IFACE ADDRESS/PREFIX HOST...".into());
+    let [iface, addresses, hosts @ ..] = &words[..] else {
+        eprintln!("usage: front IFACE ADDRESS/PREFIX[,ADDRESS/PREFIX] HOST...");
+        return ExitCode::from(2);
     };
+    if let Err(why) = run(iface, addresses, hosts) {
+        eprintln!("front: {why}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+fn run(iface: &str, addresses: &str, hosts: &[String]) -> Result<(), Box<dyn std::error::Error>> {
     let config = Config {
-        iface: vec![iface.clone()],
-        ip: vec![ip.parse()?],
+        iface: vec![iface.to_owned()],
+        ip: addresses.split(',').map(str::parse).collect::<Result<_, _>>()?,
         ..Config::default()
     };
     let rooms = Arc::new(Rooms::new());
@@ -160,6 +178,10 @@ mod tests {
             (
                 "GET / HTTP/1.1\r\nA: b\r\nhOST:  b.example:8080 \r\n\r\nbody",
                 Host::Named("b.example"),
+            ),
+            (
+                "GET / HTTP/1.1\r\nHost: [fd99::2]:80\r\n\r\n",
+                Host::Named("[fd99::2]"),
             ),
             ("GET / HTTP/1.1\r\nHost: a.exa", Host::Partial),
             ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", Host::Unknown),

@@ -1,4 +1,5 @@
-//! A TCP proxy on a thread of its own that copies nothing: `proxy IFACE ADDRESS/PREFIX UPSTREAM:PORT`. Needs CAP_NET_RAW.
+//! A TCP proxy on a thread of its own that copies nothing:
+//! `proxy IFACE ADDRESS/PREFIX[,ADDRESS/PREFIX] UPSTREAM:PORT`. Needs CAP_NET_RAW.
 //!
 //! A chunk that came from one connection is sent onward to the other as it is: the buffer that the NIC filled is the buffer
 //! that it sends. That holds for connections of the same worker, so the one to the upstream is opened beside the client's.
@@ -11,6 +12,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use fourtuple::{
@@ -178,14 +180,26 @@ impl Proxy {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> ExitCode {
     let words: Vec<_> = std::env::args().skip(1).collect();
-    let [iface, ip, upstream] = &words[..] else {
-        return Err("usage: proxy IFACE ADDRESS/PREFIX UPSTREAM:PORT".into());
+    let [iface, addresses, upstream] = &words[..] else {
+        eprintln!("usage: proxy IFACE ADDRESS/PREFIX[,ADDRESS/PREFIX] UPSTREAM:PORT");
+        return ExitCode::from(2);
     };
+    if let Err(why) = run(iface, addresses, upstream) {
+        eprintln!("proxy: {why}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+fn run(iface: &str, addresses: &str, upstream: &str) -> Result<(), Box<dyn std::error::Error>> {
+    let upstream = upstream.parse().map_err(|_| {
+        format!("`{upstream}` is no address with its port: write 10.99.0.1:80 or [fd99::1]:80")
+    })?;
     let config = Config {
-        iface: vec![iface.clone()],
-        ip: vec![ip.parse()?],
+        iface: vec![iface.to_owned()],
+        ip: addresses.split(',').map(str::parse).collect::<Result<_, _>>()?,
         ..Config::default()
     };
     let engine = Engine::builder(config)
@@ -194,7 +208,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut proxy = Proxy {
         endpoint: engine.endpoint(&EndpointLimits::default())?,
         listener: engine.listeners()[0],
-        upstream: upstream.parse()?,
+        upstream,
         pairs: HashMap::new(),
         last: LISTENER,
     };

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "a program that tells what comes")]
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use fourtuple::{Config, Connection, Engine, Handler, Listen};
@@ -42,12 +43,26 @@ impl Handler for Echo {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut words = std::env::args().skip(1);
-    let iface = words.next().ok_or("usage: urgent IFACE ADDRESS/PREFIX...")?;
+fn main() -> ExitCode {
+    let words: Vec<_> = std::env::args().skip(1).collect();
+    let [iface, addresses @ ..] = &words[..] else {
+        eprintln!("usage: urgent IFACE ADDRESS/PREFIX...");
+        return ExitCode::from(2);
+    };
+    if let Err(why) = run(iface, addresses) {
+        eprintln!("urgent: {why}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+fn run(iface: &str, addresses: &[String]) -> Result<(), Box<dyn std::error::Error>> {
     let config = Config {
-        iface: vec![iface],
-        ip: words.map(|word| word.parse()).collect::<Result<_, _>>()?,
+        iface: vec![iface.to_owned()],
+        ip: addresses
+            .iter()
+            .map(|address| address.parse())
+            .collect::<Result<_, _>>()?,
         ..Config::default()
     };
     let engine = Engine::start_with(config, |_worker| Echo)?;

@@ -5,6 +5,7 @@ import signal
 import stage
 
 URL = f"http://{stage.ENGINE_V4}"
+URL_V6 = f"http://[{stage.ENGINE_V6}]"
 
 
 def curl(lab, *words, **options):

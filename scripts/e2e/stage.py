@@ -260,8 +260,8 @@ class Lab:
         return server
 
     def example(self, name, *arguments):
-        """Starts an example on the engine's side, at ENGINE_V4 alone, and waits until it says that it listens."""
-        program = self.start("engine", name, [example(name), "v0", f"{ENGINE_V4}/24", *arguments])
+        """Starts an example on the engine's side, at both addresses, and waits until it says that it listens."""
+        program = self.start("engine", name, [example(name), "v0", f"{ENGINE_V4}/24,{ENGINE_V6}/64", *arguments])
         program.wait_for_line(r"^listening\b", 20, where="stderr")
         return program
 

@@ -1,9 +1,11 @@
-//! An axum application: `async-axum IFACE ADDRESS/PREFIX`, as `async-axum veth0 10.99.0.2/24`. Needs CAP_NET_RAW.
+//! An axum application: `async-axum IFACE ADDRESS/PREFIX[,ADDRESS/PREFIX]`, as
+//! `async-axum veth0 10.99.0.2/24,fd99::2/64`. Needs CAP_NET_RAW.
 
 #![forbid(unsafe_code)]
 
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use axum::Router;
@@ -43,14 +45,23 @@ fn application() -> Router {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut words = std::env::args().skip(1);
-    let (Some(iface), Some(ip)) = (words.next(), words.next()) else {
-        return Err("usage: async-axum IFACE ADDRESS/PREFIX".into());
+async fn main() -> ExitCode {
+    let words: Vec<_> = std::env::args().skip(1).collect();
+    let [iface, addresses] = &words[..] else {
+        eprintln!("usage: async-axum IFACE ADDRESS/PREFIX[,ADDRESS/PREFIX]");
+        return ExitCode::from(2);
     };
+    if let Err(why) = run(iface, addresses).await {
+        eprintln!("async-axum: {why}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+async fn run(iface: &str, addresses: &str) -> Result<(), Box<dyn std::error::Error>> {
     let config = Config {
-        iface: vec![iface],
-        ip: vec![ip.parse()?],
+        iface: vec![iface.to_owned()],
+        ip: addresses.split(',').map(str::parse).collect::<Result<_, _>>()?,
         ..Config::default()
     };
     let engine = Engine::builder(config)

@@ -1,10 +1,12 @@
-//! HTTP/2 by h2 itself: `async-h2 IFACE ADDRESS/PREFIX`, as `async-h2 veth0 10.99.0.2/24`. Needs CAP_NET_RAW.
+//! HTTP/2 by h2 itself: `async-h2 IFACE ADDRESS/PREFIX[,ADDRESS/PREFIX]`, as
+//! `async-h2 veth0 10.99.0.2/24,fd99::2/64`. Needs CAP_NET_RAW.
 //!
 //! A GET is greeted; what else comes is sent back.
 
 #![forbid(unsafe_code)]
 
 use std::error::Error;
+use std::process::ExitCode;
 
 use bytes::Bytes;
 use fourtuple::{AsyncEndpoint, AsyncStream, Config, EndpointLimits, Engine, Listen};
@@ -46,14 +48,23 @@ async fn serve(stream: AsyncStream) -> Result<(), h2::Error> {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let mut words = std::env::args().skip(1);
-    let (Some(iface), Some(ip)) = (words.next(), words.next()) else {
-        return Err("usage: async-h2 IFACE ADDRESS/PREFIX".into());
+async fn main() -> ExitCode {
+    let words: Vec<_> = std::env::args().skip(1).collect();
+    let [iface, addresses] = &words[..] else {
+        eprintln!("usage: async-h2 IFACE ADDRESS/PREFIX[,ADDRESS/PREFIX]");
+        return ExitCode::from(2);
     };
+    if let Err(why) = run(iface, addresses).await {
+        eprintln!("async-h2: {why}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+async fn run(iface: &str, addresses: &str) -> Result<(), Box<dyn Error>> {
     let config = Config {
-        iface: vec![iface],
-        ip: vec![ip.parse()?],
+        iface: vec![iface.to_owned()],
+        ip: addresses.split(',').map(str::parse).collect::<Result<_, _>>()?,
         ..Config::default()
     };
     let engine = Engine::builder(config)

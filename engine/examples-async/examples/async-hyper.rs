@@ -1,10 +1,11 @@
-//! A hyper server with a runtime and an endpoint for each of its threads: `async-hyper IFACE ADDRESS/PREFIX [THREADS]`, as
-//! `async-hyper veth0 10.99.0.2/24 2`. Needs CAP_NET_RAW.
+//! A hyper server with a runtime and an endpoint for each of its threads:
+//! `async-hyper IFACE ADDRESS/PREFIX[,ADDRESS/PREFIX] [THREADS]`, as `async-hyper veth0 10.99.0.2/24,fd99::2/64 2`. Needs CAP_NET_RAW.
 
 #![forbid(unsafe_code)]
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::process::ExitCode;
 
 use bytes::Bytes;
 use fourtuple::{AsyncEndpoint, AsyncListener, Config, Endpoint, EndpointLimits, Engine, Listen, Listener};
@@ -33,20 +34,29 @@ async fn serve(listener: AsyncListener) -> Result<(), std::io::Error> {
 }
 
 /// A thread's part: connections are shared out among the endpoints.
-fn run(endpoint: Endpoint, listener: Listener) -> Result<(), std::io::Error> {
+fn take_part(endpoint: Endpoint, listener: Listener) -> Result<(), std::io::Error> {
     let runtime = Builder::new_current_thread().enable_io().build()?;
     runtime.block_on(async { serve(AsyncEndpoint::new(endpoint)?.listener(listener)).await })
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let mut words = std::env::args().skip(1);
-    let (Some(iface), Some(ip)) = (words.next(), words.next()) else {
-        return Err("usage: async-hyper IFACE ADDRESS/PREFIX [THREADS]".into());
+fn main() -> ExitCode {
+    let words: Vec<_> = std::env::args().skip(1).collect();
+    let threads = words.get(2).map_or(Ok(1), |threads| threads.parse::<usize>());
+    let ([iface, addresses, ..], Ok(threads @ 1..), ..=3) = (&words[..], threads, words.len()) else {
+        eprintln!("usage: async-hyper IFACE ADDRESS/PREFIX[,ADDRESS/PREFIX] [THREADS]");
+        return ExitCode::from(2);
     };
-    let threads: usize = words.next().as_deref().unwrap_or("1").parse()?;
+    if let Err(why) = run(iface, addresses, threads) {
+        eprintln!("async-hyper: {why}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+fn run(iface: &str, addresses: &str, threads: usize) -> Result<(), Box<dyn Error>> {
     let config = Config {
-        iface: vec![iface],
-        ip: vec![ip.parse()?],
+        iface: vec![iface.to_owned()],
+        ip: addresses.split(',').map(str::parse).collect::<Result<_, _>>()?,
         ..Config::default()
     };
     let engine = Engine::builder(config)
@@ -56,7 +66,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut running = Vec::new();
     for _ in 0..threads {
         let endpoint = engine.endpoint(&EndpointLimits::default())?;
-        running.push(std::thread::spawn(move || run(endpoint, listener)));
+        running.push(std::thread::spawn(move || take_part(endpoint, listener)));
     }
     eprintln!("listening http://{}/", engine.listening()[0].1[0]);
     for thread in running {

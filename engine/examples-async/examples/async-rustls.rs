@@ -1,9 +1,11 @@
-//! HTTPS by tokio-rustls and hyper: `async-rustls IFACE ADDRESS/PREFIX CERTIFICATES.pem KEY.pem`. Needs CAP_NET_RAW.
+//! HTTPS by tokio-rustls and hyper:
+//! `async-rustls IFACE ADDRESS/PREFIX[,ADDRESS/PREFIX] CERTIFICATES.pem KEY.pem`. Needs CAP_NET_RAW.
 
 #![forbid(unsafe_code)]
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -31,23 +33,35 @@ async fn serve(stream: AsyncStream, tls: TlsAcceptor) -> Result<(), Box<dyn Erro
 }
 
 fn acceptor(certificates: &str, key: &str) -> Result<TlsAcceptor, Box<dyn Error>> {
-    let certificates = CertificateDer::pem_file_iter(certificates)?.collect::<Result<Vec<_>, _>>()?;
+    let chain = CertificateDer::pem_file_iter(certificates)
+        .and_then(Iterator::collect)
+        .map_err(|why| format!("{certificates}: {why}"))?;
+    let key = PrivateKeyDer::from_pem_file(key).map_err(|why| format!("{key}: {why}"))?;
     let config = ServerConfig::builder()
         .with_no_client_auth()
-        .with_single_cert(certificates, PrivateKeyDer::from_pem_file(key)?)?;
+        .with_single_cert(chain, key)?;
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let [iface, ip, certificates, key] = words.as_slice() else {
-        return Err("usage: async-rustls IFACE ADDRESS/PREFIX CERTIFICATES.pem KEY.pem".into());
+async fn main() -> ExitCode {
+    let words: Vec<_> = std::env::args().skip(1).collect();
+    let [iface, addresses, certificates, key] = &words[..] else {
+        eprintln!("usage: async-rustls IFACE ADDRESS/PREFIX[,ADDRESS/PREFIX] CERTIFICATES.pem KEY.pem");
+        return ExitCode::from(2);
     };
+    if let Err(why) = run(iface, addresses, certificates, key).await {
+        eprintln!("async-rustls: {why}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+async fn run(iface: &str, addresses: &str, certificates: &str, key: &str) -> Result<(), Box<dyn Error>> {
     let tls = acceptor(certificates, key)?;
     let config = Config {
-        iface: vec![iface.clone()],
-        ip: vec![ip.parse()?],
+        iface: vec![iface.to_owned()],
+        ip: addresses.split(',').map(str::parse).collect::<Result<_, _>>()?,
         ..Config::default()
     };
     let engine = Engine::builder(config)

@@ -1,4 +1,5 @@
-//! A server of static files over HTTP/1.1, on the workers: `files IFACE ADDRESS/PREFIX FOLDER`. Needs CAP_NET_RAW.
+//! A server of static files over HTTP/1.1, on the workers: `files IFACE ADDRESS/PREFIX[,ADDRESS/PREFIX] FOLDER`.
+//! Needs CAP_NET_RAW.
 //!
 //! All files are read into memory at start: a handler must not wait for a disk. It also settles what a client can name: a path
 //! is looked up whole among those that were found, and nothing with `..` is one of them. Workers share the files, and nothing
@@ -11,6 +12,7 @@ mod request;
 use std::collections::HashMap;
 use std::error::Error;
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
@@ -170,15 +172,24 @@ fn load(folder: &Path) -> Result<Files, Box<dyn Error>> {
     Ok(files)
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
     let words: Vec<_> = std::env::args().skip(1).collect();
-    let [iface, ip, folder] = &words[..] else {
-        return Err("usage: files IFACE ADDRESS/PREFIX FOLDER".into());
+    let [iface, addresses, folder] = &words[..] else {
+        eprintln!("usage: files IFACE ADDRESS/PREFIX[,ADDRESS/PREFIX] FOLDER");
+        return ExitCode::from(2);
     };
-    let files = Arc::new(load(folder.as_ref())?);
+    if let Err(why) = run(iface, addresses, folder.as_ref()) {
+        eprintln!("files: {why}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+fn run(iface: &str, addresses: &str, folder: &Path) -> Result<(), Box<dyn Error>> {
+    let files = Arc::new(load(folder)?);
     let config = Config {
-        iface: vec![iface.clone()],
-        ip: vec![ip.parse()?],
+        iface: vec![iface.to_owned()],
+        ip: addresses.split(',').map(str::parse).collect::<Result<_, _>>()?,
         ..Config::default()
     };
     // Clients that vanish without a word are found out.

@@ -1,4 +1,5 @@
-//! A key-value server for `redis-cli` and `redis-benchmark`, on the worker: `kv IFACE ADDRESS/PREFIX`. Needs CAP_NET_RAW.
+//! A key-value server for `redis-cli` and `redis-benchmark`, on the worker: `kv IFACE
+//! ADDRESS/PREFIX[,ADDRESS/PREFIX]`. Needs CAP_NET_RAW.
 //!
 //! It takes RESP2 and inline commands, pipelined as one likes: PING, SET, GET, DEL, INCR, QUIT.
 //!
@@ -15,6 +16,7 @@
 mod resp;
 
 use std::collections::HashMap;
+use std::process::ExitCode;
 
 use fourtuple::{Config, Connection, Engine, Handler, Listen, Profile};
 use resp::{Parsed, bulk, line, number, parse};
@@ -173,14 +175,23 @@ impl Store {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut words = std::env::args().skip(1);
-    let (Some(iface), Some(ip)) = (words.next(), words.next()) else {
-        return Err("usage: kv IFACE ADDRESS/PREFIX".into());
+fn main() -> ExitCode {
+    let words: Vec<_> = std::env::args().skip(1).collect();
+    let [iface, addresses] = &words[..] else {
+        eprintln!("usage: kv IFACE ADDRESS/PREFIX[,ADDRESS/PREFIX]");
+        return ExitCode::from(2);
     };
+    if let Err(why) = run(iface, addresses) {
+        eprintln!("kv: {why}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+fn run(iface: &str, addresses: &str) -> Result<(), Box<dyn std::error::Error>> {
     let config = Config {
-        iface: vec![iface],
-        ip: vec![ip.parse()?],
+        iface: vec![iface.to_owned()],
+        ip: addresses.split(',').map(str::parse).collect::<Result<_, _>>()?,
         workers: 1,
         ..Config::default()
     };

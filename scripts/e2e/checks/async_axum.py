@@ -15,6 +15,7 @@ def check():
         url = async_examples.URL
         expect(async_examples.curl(lab, f"{url}/") == "hello from axum\n", "the greeting")
         expect(async_examples.curl(lab, "-d", "a=1&b=2", f"{url}/echo") == "a=1&b=2", "the echo of a form")
+        expect(async_examples.curl(lab, "-6", "-d", "six", f"{async_examples.URL_V6}/echo") == "six", "the echo over IPv6")
         # Larger than any window between the two, over one connection that is kept.
         sizes = async_examples.curl(
             lab, "-o", "/dev/null", "-o", "/dev/null", "-w", "%{num_connects} %{size_download}\n", f"{url}/bytes/20000000", f"{url}/bytes/1"

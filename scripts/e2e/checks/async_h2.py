@@ -16,6 +16,8 @@ def check():
         before = lab.linux_counters()
         said = async_examples.curl(lab, "--http2-prior-knowledge", "-w", "%{http_version}\n", f"{async_examples.URL}/")
         expect(said == "hello over HTTP/2\n2\n", f"curl says {said!r}")
+        said = async_examples.curl(lab, "-6", "--http2-prior-knowledge", f"{async_examples.URL_V6}/")
+        expect(said == "hello over HTTP/2\n", f"over IPv6 curl says {said!r}")
         # Twice as much as a connection's window both ways, so that both sides have to open it on the way.
         body, back = LOGS / "async_h2.body", LOGS / "async_h2.back"
         body.write_bytes(b"".join(pattern_chunks(3_000_000, 5)))

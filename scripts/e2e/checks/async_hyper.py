@@ -14,6 +14,8 @@ def check():
         before = lab.linux_counters()
         said = async_examples.curl(lab, f"{async_examples.URL}/some/path")
         expect(said == "hello from hyper, /some/path\n", f"hyper says {said!r}")
+        said = async_examples.curl(lab, "-6", f"{async_examples.URL_V6}/six")
+        expect(said == "hello from hyper, /six\n", f"over IPv6 hyper says {said!r}")
         stage.expect_linux_unharmed(before, lab.linux_counters())
         async_examples.wrk(lab, "/")
         server.expect_running()

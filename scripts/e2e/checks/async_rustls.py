@@ -2,7 +2,7 @@
 
 import async_examples
 import stage
-from stage import ENGINE_V4, LOGS, expect
+from stage import ENGINE_V4, ENGINE_V6, LOGS, expect
 
 TIME_LIMIT_S = 90
 
@@ -12,7 +12,7 @@ def check():
     key, certificate = LOGS / "async_rustls.key.pem", LOGS / "async_rustls.certificate.pem"
     stage.run([
         "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", f"/CN={ENGINE_V4}",
-        "-addext", f"subjectAltName=IP:{ENGINE_V4}", "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", key, "-out", certificate,
+        "-addext", f"subjectAltName=IP:{ENGINE_V4},IP:{ENGINE_V6}", "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", key, "-out", certificate,
     ])  # fmt: skip
     with stage.Lab() as lab:
         server = lab.example("async-rustls", certificate, key)
@@ -20,6 +20,8 @@ def check():
         for version in ("1.2", "1.3"):
             said = async_examples.curl(lab, "--cacert", certificate, f"--tlsv{version}", "--tls-max", version, f"https://{ENGINE_V4}/{version}")
             expect(said == f"hello over TLS, /{version}\n", f"TLS {version}: {said!r}")
+        said = async_examples.curl(lab, "-6", "--cacert", certificate, f"https://[{ENGINE_V6}]/six")
+        expect(said == "hello over TLS, /six\n", f"over IPv6: {said!r}")
         # Several requests over one connection.
         said = async_examples.curl(lab, "--cacert", certificate, *[f"https://{ENGINE_V4}/{n}" for n in range(50)])
         expect(said == "".join(f"hello over TLS, /{n}\n" for n in range(50)), "fifty requests")

@@ -7,7 +7,7 @@ import re
 import tempfile
 
 import stage
-from stage import ENGINE_V4, expect
+from stage import ENGINE_V4, ENGINE_V6, expect
 
 TIME_LIMIT_S = 120
 SECRET = "not for the world"
@@ -24,9 +24,9 @@ def folder(temporary):
     return root
 
 
-def curl(lab, path, *flags):
+def curl(lab, path, *flags, host=ENGINE_V4):
     """Status, head and body."""
-    done = lab.run("linux", ["curl", "-sS", "-m", "20", "--path-as-is", "-i", *flags, f"http://{ENGINE_V4}{path}"])
+    done = lab.run("linux", ["curl", "-sS", "-m", "20", "--path-as-is", "-i", *flags, f"http://{host}{path}"])
     head, _, body = done.stdout.partition("\r\n\r\n")
     return int(head.split()[1]), head, body
 
@@ -42,6 +42,14 @@ def answers(lab):
         expect(status == 404 and SECRET not in body, f"{path} answers {status} {body!r}")
     for flags, wanted in ((["-d", "x=y"], 501), (["-H", "Host:"], 400), (["-H", "X: " + "x" * 9000], 431)):
         expect((found := curl(lab, "/", *flags)[0]) == wanted, f"{flags[0]} {flags[1][:9]} answers {found}, not {wanted}")
+
+
+def over_ipv6(lab, root):
+    host = f"[{ENGINE_V6}]"
+    status, _, body = curl(lab, "/", "-6", host=host)
+    expect((status, body) == (200, "<p>hello"), f"over IPv6: {status} {body!r}")
+    done = lab.run("linux", ["sh", "-c", f"curl -6 -sS -m 60 http://{host}/sub/large.bin | sha256sum"], within_s=70)
+    expect(done.stdout.split()[0] == hashlib.sha256((root / "sub/large.bin").read_bytes()).hexdigest(), "over IPv6 16 MiB arrive as something else")
 
 
 def keep_alive(lab):
@@ -84,6 +92,7 @@ def check():
         server = lab.example("files", root)
         before = lab.linux_counters()
         answers(lab)
+        over_ipv6(lab, root)
         keep_alive(lab)
         loaded(lab)
         stage.expect_linux_unharmed(before, lab.linux_counters(), but=stage.LEFT_UNREAD)

@@ -1,13 +1,13 @@
 """The front example: connections go to the thread of their host, whole, once it was seen; those that name none are answered at once."""
 
 import stage
-from stage import ENGINE_V4, expect
+from stage import ENGINE_V4, ENGINE_V6, expect
 
 TIME_LIMIT_S = 90
 
 
-def curl(lab, host, *flags):
-    done = lab.run("linux", ["curl", "-sS", "-m", "10", "-w", "%{http_code}", "-H", f"Host: {host}", *flags, f"http://{ENGINE_V4}/some/path"])
+def curl(lab, host, *flags, address=ENGINE_V4):
+    done = lab.run("linux", ["curl", "-sS", "-m", "10", "-w", "%{http_code}", "-H", f"Host: {host}", *flags, f"http://{address}/some/path"])
     return done.stdout
 
 
@@ -30,6 +30,7 @@ def check():
         for host in ("a.example", "b.example:80"):
             expect((said := curl(lab, host)) == f"{host.split(':')[0]} was asked: GET /some/path HTTP/1.1\n200", f"{host}: {said!r}")
         expect((said := curl(lab, "c.example")) == "421", f"a host that nobody has: {said!r}")
+        expect(curl(lab, "a.example", "-6", address=f"[{ENGINE_V6}]").endswith("200"), "nobody answers over IPv6")
         asked = b"GET /x HTTP/1.1\r\nHost: b.example\r\n\r\n"
         said = by_hand(lab, [asked[at : at + 1] for at in range(len(asked))])
         expect(said.endswith(b"b.example was asked: GET /x HTTP/1.1\n"), f"a byte a segment: {said!r}")

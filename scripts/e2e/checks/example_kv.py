@@ -5,14 +5,14 @@ import re
 import time
 
 import stage
-from stage import ENGINE_V4, expect
+from stage import ENGINE_V4, ENGINE_V6, expect
 
 TIME_LIMIT_S = 180
 BENCHED = ("PING_INLINE", "PING_MBULK", "SET", "GET")
 
 
-def cli(lab, *words, **options):
-    return lab.run("linux", ["redis-cli", "-h", ENGINE_V4, *words], **options).stdout.strip()
+def cli(lab, *words, address=ENGINE_V4, **options):
+    return lab.run("linux", ["redis-cli", "-h", address, *words], **options).stdout.strip()
 
 
 def by_hand(lab):
@@ -80,8 +80,8 @@ def resident_mib(server):
     return int(re.search(r"VmRSS:\s+(\d+) kB", status).group(1)) / 1024
 
 
-def bench(lab, pipeline):
-    done = lab.run("linux", ["redis-benchmark", "-h", ENGINE_V4, "-t", "ping,set,get", "-n", "20000", "-q", "-P", pipeline], within_s=120)
+def bench(lab, pipeline, address):
+    done = lab.run("linux", ["redis-benchmark", "-h", address, "-t", "ping,set,get", "-n", "20000", "-q", "-P", pipeline], within_s=120)
     rates = dict(re.findall(r"(?:^|[\r\n])(\w+): ([\d.]+) requests per second", done.stdout))
     expect(set(BENCHED) <= set(rates) and all(float(rates[name]) > 0 for name in BENCHED), f"redis-benchmark -P {pipeline} says {rates}")
     expect(not done.stderr.strip() and "rror" not in done.stdout, f"redis-benchmark -P {pipeline}: {done.stderr}")
@@ -94,8 +94,9 @@ def check():
         before = lab.linux_counters()
         by_hand(lab)
         cut(lab)
-        for pipeline in ("1", "16"):
-            bench(lab, pipeline)
+        expect(cli(lab, "SET", "six", "v6", address=ENGINE_V6) == "OK" and cli(lab, "GET", "six") == "v6", "what was set over IPv6 is not there over IPv4")
+        for pipeline, address in (("1", ENGINE_V4), ("16", ENGINE_V4), ("16", ENGINE_V6)):
+            bench(lab, pipeline, address)
         stage.expect_linux_unharmed(before, lab.linux_counters(), but=stage.LEFT_UNREAD)
         resident = resident_mib(server)
         hostile(lab)

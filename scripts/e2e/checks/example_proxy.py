@@ -5,7 +5,7 @@ import sys
 import time
 
 import stage
-from stage import ENGINE_V4, LINUX_V4, SCRIPTS, expect
+from stage import ENGINE_V4, ENGINE_V6, LINUX_V4, LINUX_V6, SCRIPTS, expect
 
 TIME_LIMIT_S = 240
 TOTAL = 100 << 20
@@ -33,20 +33,22 @@ def answered(told):
 def nginx(lab):
     web = lab.start("linux", "nginx", ["nginx", "-c", SCRIPTS / "e2e/nginx.conf", "-g", "daemon off;"])
     proxy = lab.example("proxy", f"{LINUX_V4}:80")
-    for flags in ([], ["-H", "Connection: close"]):
-        done = lab.run("linux", ["curl", "-sS", "-m", "10", "--retry", "5", "--retry-connrefused", *flags, f"http://{ENGINE_V4}:{PORT}/"])
+    # From IPv6 to IPv4, too.
+    for host, *flags in ([ENGINE_V4], [ENGINE_V4, "-H", "Connection: close"], [f"[{ENGINE_V6}]", "-6"]):
+        done = lab.run("linux", ["curl", "-sS", "-m", "10", "--retry", "5", "--retry-connrefused", *flags, f"http://{host}:{PORT}/"])
         expect(done.stdout == "hello from nginx\n", f"through the proxy nginx says {done.stdout!r}")
     done = lab.run("linux", ["ab", "-q", "-n", "500", "-c", "10", "-s", "10", f"http://{ENGINE_V4}:{PORT}/"])
     expect(re.search(r"Complete requests:\s+500\b", done.stdout) and re.search(r"Failed requests:\s+0\b", done.stdout), "ab counted failures")
     # ab opens a few more at its end, and leaves them as they are.
-    found = said(proxy, 502, answered)
+    found = said(proxy, 503, answered)
     expect(not any(copied for *_, copied in found), "something was copied")
     web.expect_running()
     proxy.end()
 
 
 def both_ways(lab):
-    proxy = lab.example("proxy", f"{LINUX_V4}:7")
+    """From IPv4 to IPv6."""
+    proxy = lab.example("proxy", f"[{LINUX_V6}]:7")
     # Sends until nobody takes more, and reads nothing: what is under way is bounded, and nobody else waits for it.
     with lab.connect(ENGINE_V4, PORT) as lazy:
         lazy.settimeout(1)
