@@ -101,6 +101,13 @@ pub struct Config {
 }
 
 /// How to attach to an interface.
+///
+/// ```
+/// use fourtuple::{Config, Driver};
+/// let config = Config::from_toml("iface = 'eth1'\nip = ['10.99.0.2/24']\ndriver = 'af_xdp'")?;
+/// assert_eq!(config.driver, Driver::AfXdp);
+/// # Ok::<(), fourtuple::ConfigError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -115,6 +122,11 @@ pub enum Driver {
 }
 
 /// What becomes of fragments of IP packets.
+///
+/// ```
+/// let mut config = fourtuple::Config::default();
+/// config.fragments = fourtuple::Fragments::Drop;
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fragments {
@@ -126,6 +138,12 @@ pub enum Fragments {
 }
 
 /// What a worker does when there is nothing to do.
+///
+/// ```
+/// let config = fourtuple::Config::from_toml("iface = 'eth1'\nip = ['10.99.0.2/24']\nidle = 'poll'")?;
+/// assert_eq!(config.idle, fourtuple::Idle::Poll);
+/// # Ok::<(), fourtuple::ConfigError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Idle {

@@ -22,6 +22,13 @@ pub(crate) const MAX_GENERATION: u32 = (1 << 24) - 1;
 pub(crate) const MAX_WORKERS: u16 = 1 << 10;
 
 /// A connection's name: valid until the connection is gone, an error ever after.
+///
+/// ```no_run
+/// # fn told(stream: &fourtuple::Stream) {
+/// let id = stream.id();
+/// println!("connection {} of worker {}", id.as_u64(), id.worker());
+/// # }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnId(u64);
 

@@ -5,6 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use fourtuple_nic::NicError;
 
 /// The operator's configuration can't work. The message names the field and the fix.
+///
+/// ```
+/// let error = fourtuple::Config::from_toml("iface = 'eth1'\nip = ['10.99.0.2/24']\nwrokers = 2").unwrap_err();
+/// assert!(error.to_string().contains("wrokers"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -28,6 +33,17 @@ pub enum ConfigError {
 }
 
 /// The engine could not start.
+///
+/// ```no_run
+/// use fourtuple::{Config, Engine, StartError};
+/// # fn start(config: Config) {
+/// match Engine::builder(config).start() {
+///     Ok(engine) => println!("{} addresses", engine.listening().len()),
+///     Err(StartError::Config(why)) => eprintln!("mend the configuration: {why}"),
+///     Err(why) => eprintln!("this machine or port: {why}"),
+/// }
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
@@ -74,6 +90,12 @@ pub enum StartError {
 }
 
 /// A connection ended, or could not be opened, for a reason that lies with the peer or the path.
+///
+/// ```
+/// use fourtuple::{ConnectionError, StreamError};
+/// let error = std::io::Error::from(StreamError::Connection(ConnectionError::Reset));
+/// assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectionError {
@@ -92,6 +114,12 @@ pub enum ConnectionError {
 }
 
 /// A call that the state of the connection or engine does not allow: the caller's fault, or too late.
+///
+/// ```
+/// use fourtuple::{ApiMisuse, StreamError};
+/// let error = std::io::Error::from(StreamError::Misuse(ApiMisuse::SendClosed));
+/// assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum ApiMisuse {
@@ -110,6 +138,12 @@ pub enum ApiMisuse {
 }
 
 /// A connection could not be opened.
+///
+/// ```
+/// use fourtuple::{ConnectError, StreamError};
+/// let error = std::io::Error::from(StreamError::Connect(ConnectError::AddressInUse));
+/// assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {

@@ -105,6 +105,14 @@ pub trait Handler<Q: Queue = PortQueue>: Send + 'static {
 }
 
 /// What may be wrong with a connection, and ends nothing.
+///
+/// ```no_run
+/// # fn ask(stream: &fourtuple::Stream) {
+/// if let Some(trouble) = stream.trouble() {
+///     eprintln!("{}: {trouble:?}, it goes on all the same", stream.peer());
+/// }
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Trouble {
@@ -115,6 +123,23 @@ pub enum Trouble {
 }
 
 /// What is told of a connection that ended.
+///
+/// ```no_run
+/// use fourtuple::{Closed, Handler};
+/// struct Telling;
+/// impl Handler for Telling {
+///     type State = ();
+///     fn on_readable(&mut self, connection: &mut fourtuple::Connection<'_>, (): &mut ()) {
+///         while connection.receive().is_some() {}
+///     }
+///     fn on_closed(&mut self, closed: Closed, (): &mut ()) {
+///         match closed.outcome {
+///             Ok(()) => eprintln!("{:?} is done", closed.id),
+///             Err(why) => eprintln!("{:?}: {why}", closed.id),
+///         }
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Closed {
     /// Its name, void from now on.
@@ -124,6 +149,13 @@ pub struct Closed {
 }
 
 /// No application on the worker: all connections go to endpoints.
+///
+/// ```no_run
+/// use fourtuple::{Config, Engine, NoHandler};
+/// # fn start(config: Config) -> Result<Engine, fourtuple::StartError> {
+/// Engine::start_with(config, |_worker| NoHandler)
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoHandler;
 

@@ -9,6 +9,12 @@ use crate::config::Config;
 use crate::error::ConfigError;
 
 /// A listener's number, the same on every worker.
+///
+/// ```no_run
+/// # fn number(engine: &fourtuple::Engine) {
+/// println!("listener {}", engine.listeners()[0].id().index());
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ListenerId(pub(crate) u16);
 
@@ -20,6 +26,12 @@ impl ListenerId {
 }
 
 /// Who takes the connections of a listener.
+///
+/// ```
+/// use fourtuple::{Delivery, Listen};
+/// assert_eq!(Listen::on(80).delivery, Delivery::Handler);
+/// assert_eq!(Listen::on(80).for_endpoints().delivery, Delivery::Endpoints);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Delivery {
@@ -30,6 +42,11 @@ pub enum Delivery {
 }
 
 /// When a SYN is answered with a cookie in place of a record (RFC 4987 §3.6).
+///
+/// ```
+/// let mut listen = fourtuple::Listen::on(80);
+/// listen.syn_cookies = fourtuple::SynCookies::Always;
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SynCookies {

@@ -19,6 +19,11 @@ use crate::error::StartError;
 use crate::table::{hash_tuple, hash_tuple_and};
 
 /// Keys of the hashes that a peer must not be able to compute.
+///
+/// ```no_run
+/// // Where those are that a successor goes on with.
+/// assert!(fourtuple::Secrets::usual_file().is_none_or(|file| file.is_absolute()));
+/// ```
 #[derive(Clone)]
 pub struct Secrets {
     /// Which worker owns a four-tuple.

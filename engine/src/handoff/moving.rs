@@ -27,6 +27,13 @@ use crate::attach::PortQueue;
 use crate::error::ApiMisuse;
 
 /// A connection that a handler or another endpoint handed over.
+///
+/// ```no_run
+/// # fn next(endpoint: &fourtuple::Endpoint) -> Result<(), fourtuple::StreamError> {
+/// let fourtuple::Handed { stream, mark, .. } = endpoint.take_handed(std::time::Duration::MAX)?;
+/// println!("{} as number {mark}", stream.peer());
+/// # Ok(()) }
+/// ```
 #[non_exhaustive]
 pub struct Handed<Q: Queue = PortQueue> {
     /// The connection. What its owner before did not read is here to be read.
@@ -45,6 +52,15 @@ impl<Q: Queue> fmt::Debug for Handed<Q> {
 }
 
 /// A stream that did not move, or not yet.
+///
+/// ```no_run
+/// # fn give(stream: fourtuple::Stream, to: &fourtuple::EndpointHandle) {
+/// if let Err(unmoved) = stream.move_to(to, 0, std::time::Duration::from_secs(1)) {
+///     eprintln!("{unmoved}");
+///     unmoved.stream.abort();
+/// }
+/// # }
+/// ```
 pub struct Unmoved<Q: Queue = PortQueue> {
     /// Why not.
     pub why: StreamError,

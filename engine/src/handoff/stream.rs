@@ -49,6 +49,19 @@ pub struct Stream<Q: Queue = PortQueue> {
 }
 
 /// Why a call on a stream, a listener or an endpoint gave nothing.
+///
+/// ```no_run
+/// use fourtuple::{ConnectionError, StreamError};
+/// # fn read(stream: &fourtuple::Stream) {
+/// match stream.try_recv() {
+///     Ok(Some(chunk)) => println!("{} bytes", chunk.len()),
+///     Ok(None) => println!("the end of file"),
+///     Err(StreamError::NotYet) => println!("later"),
+///     Err(StreamError::Connection(ConnectionError::Reset)) => println!("reset"),
+///     Err(why) => println!("{why}"),
+/// }
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StreamError {
@@ -93,6 +106,15 @@ impl From<StreamError> for io::Error {
 }
 
 /// A chunk that was not sent, or not to its end.
+///
+/// ```no_run
+/// # fn onward(stream: &fourtuple::Stream, chunk: fourtuple::Chunk) -> Option<fourtuple::Chunk> {
+/// match stream.send_chunk(chunk, std::time::Duration::ZERO) {
+///     Ok(()) => None,
+///     Err(unsent) => Some(unsent.chunk), // When there is room again.
+/// }
+/// # }
+/// ```
 pub struct Unsent<Q: Queue = PortQueue> {
     /// Why not.
     pub why: StreamError,

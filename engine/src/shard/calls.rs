@@ -22,6 +22,31 @@ use crate::shard::states::States;
 const PORTS_LOOKED_UP: u32 = 256;
 
 /// The worker as its handler sees it in [`on_turn`](crate::Handler::on_turn).
+///
+/// ```no_run
+/// use fourtuple::{ConnectOptions, Handler, WorkerCalls};
+///
+/// struct Opening {
+///     left: u32,
+/// }
+///
+/// impl Handler for Opening {
+///     type State = ();
+///
+///     fn on_readable(&mut self, connection: &mut fourtuple::Connection<'_>, (): &mut ()) {
+///         while connection.receive().is_some() {}
+///     }
+///
+///     fn on_turn(&mut self, worker: &mut WorkerCalls<'_>) {
+///         while self.left > 0 {
+///             match worker.connect(([10, 99, 0, 1], 80).into(), &ConnectOptions::default()) {
+///                 Ok(_) => self.left -= 1,
+///                 Err(_) => return, // In a later turn.
+///             }
+///         }
+///     }
+/// }
+/// ```
 pub struct WorkerCalls<'a, Q: Queue = PortQueue, S = ()> {
     pub(crate) work: &'a mut Work<Q>,
     pub(crate) states: &'a mut States<S>,

@@ -29,6 +29,30 @@ const LONGEST_TIMER: Duration = Duration::from_secs(20 * 24 * 3600);
 /// A connection for the duration of one call of a [`Handler`](crate::Handler).
 ///
 /// Nothing here blocks: `send` takes what there is room for, `receive` gives what has arrived.
+///
+/// ```no_run
+/// use fourtuple::{Connection, Handler};
+///
+/// struct Greeting;
+///
+/// impl Handler for Greeting {
+///     type State = ();
+///
+///     fn on_open(&mut self, connection: &mut Connection<'_>, (): &mut ()) {
+///         connection.set_timer(Some(std::time::Duration::from_secs(5)));
+///         connection.send(format!("hello, {}\n", connection.peer()).as_bytes());
+///     }
+///
+///     fn on_readable(&mut self, connection: &mut Connection<'_>, (): &mut ()) {
+///         while connection.receive().is_some() {}
+///         connection.close();
+///     }
+///
+///     fn on_timer(&mut self, connection: &mut Connection<'_>, (): &mut ()) {
+///         connection.abort();
+///     }
+/// }
+/// ```
 pub struct Connection<'a, Q: Queue = PortQueue> {
     pub(crate) work: &'a mut Work<Q>,
     pub(crate) slot: SlotRef,
@@ -42,6 +66,15 @@ impl<Q: Queue> std::fmt::Debug for Connection<'_, Q> {
 }
 
 /// Received bytes, owned for the duration of a call. Turn them into payload to send them on without a copy.
+///
+/// ```no_run
+/// # fn echo(connection: &mut fourtuple::Connection<'_>) {
+/// while let Some(received) = connection.receive() {
+///     println!("{} bytes", received.bytes().len());
+///     let _ = connection.send_shared(received.into_payload());
+/// }
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct ReceivedBytes<R: RxBuf>(RxChunk<R>);
 
@@ -58,6 +91,17 @@ impl<R: RxBuf> ReceivedBytes<R> {
 }
 
 /// Bytes to send: shared, so that sending them again or to others copies nothing.
+///
+/// ```no_run
+/// # fn twice(connection: &mut fourtuple::Connection<'_>) {
+/// if let Some(received) = connection.receive() {
+///     let bytes = received.into_payload();
+///     let first = bytes.slice(0..1.min(bytes.len()));
+///     let _ = connection.send_shared(bytes);
+///     let _ = connection.send_shared(first);
+/// }
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct SharedBytes<S: Shared>(pub(crate) TxChunk<S>);
 
