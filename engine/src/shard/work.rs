@@ -501,11 +501,12 @@ impl<Q: Queue> Work<Q> {
     /// A connection has these options from now on; what the handshake agreed on stays.
     pub(crate) fn set_profile(&mut self, slot: SlotRef, profile: &Profile) -> Result<(), ApiMisuse> {
         let conn = self.records.conn_mut(slot).ok_or(ApiMisuse::NoSuchConnection)?;
+        let receive_buffer = self.profiles[conn.profile].receive_buffer;
         conn.profile = self
             .profiles
             .exchange(conn.profile, profile)
             .ok_or(ApiMisuse::TooManyOptions)?;
-        self.with_tcb(slot, |tcb, env| tcb.options_changed(env));
+        self.with_tcb(slot, |tcb, env| tcb.options_changed(receive_buffer, env));
         Ok(())
     }
 }

@@ -10,8 +10,8 @@ use crate::timers::Timer;
 use crate::{Buffers, Env, Tcb};
 
 impl<B: Buffers> Tcb<B> {
-    /// `env.profile` is another one than it was at the last call.
-    pub fn options_changed(&mut self, env: &mut Env<'_, B>) {
+    /// `env.profile` is another one than it was at the last call; its receive buffer was so large.
+    pub fn options_changed(&mut self, receive_buffer: u32, env: &mut Env<'_, B>) {
         self.clamp_mss(env);
         // RFC 9293 §3.8.4, MUST-24: keep-alive can be switched on and off for each connection; idleness begins now.
         if self.keepalive_applies() {
@@ -27,7 +27,10 @@ impl<B: Buffers> Tcb<B> {
         }
         // RFC 9293 §3.7.4, MUST-17: what Nagle's algorithm held goes out once it is off.
         self.consider_text(env);
-        self.consider_window_update(env);
+        // What a SYN's window could not say is said with the first ACK that is owed; other options are no reason for one.
+        if env.profile.receive_buffer > receive_buffer {
+            self.consider_window_update(env);
+        }
     }
 
     /// Segments get no larger than the clamp; what it takes back is not given again.

@@ -8,8 +8,9 @@ use crate::support::{ACK, End, Setup, seg};
 use crate::{expect, expect_nothing, send};
 
 fn change(end: &mut End, change: impl FnOnce(&mut Profile)) {
+    let before = end.profile.receive_buffer;
     change(&mut end.profile);
-    end.with(|tcb, env| tcb.options_changed(env));
+    end.with(|tcb, env| tcb.options_changed(before, env));
 }
 
 // proves: RFC 9293 MUST-17
@@ -94,6 +95,19 @@ fn a_clamp_makes_segments_smaller_and_a_larger_buffer_the_window_wider() {
     change(&mut end, |profile| profile.receive_buffer = 10 * 60_000);
     end.drain();
     assert!(end.tcb.status(&end.profile, end.now).receive_window > window);
+}
+
+#[test]
+fn an_option_that_has_nothing_to_do_with_windows_sends_nothing() {
+    // More than the window of a SYN can say.
+    let mut end = Setup::default()
+        .profile(|profile| profile.receive_buffer = 300_000)
+        .established();
+    change(&mut end, |profile| profile.nodelay = !profile.nodelay);
+    change(&mut end, |profile| profile.send_buffer *= 2);
+    expect_nothing!(end);
+    change(&mut end, |profile| profile.receive_buffer = 600_000);
+    expect!(end, seg(ACK).seq(1).ack(1));
 }
 
 #[test]
