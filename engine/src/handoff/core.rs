@@ -5,7 +5,7 @@
 //! credits. It may allocate: it runs on the application's threads.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
@@ -19,6 +19,7 @@ use super::endpoint::Opening;
 use super::estate::Estate;
 use super::handle::{EndpointHandle, Inbox};
 use super::home::Home;
+use super::keys::KeyHasher;
 use super::moving::HandedOver;
 use super::protocol::{Command, EndpointNumber, Event, Opened};
 use super::readiness::{CLOSED, READABLE, Readiness, Source, WRITABLE};
@@ -30,7 +31,7 @@ use crate::ConnId;
 use crate::idle::Sleeper;
 
 /// Its keys are ours, so its order is no secret: the same calls give the same one, and with it the same run (D11).
-type Map<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
+type Map<K, V> = HashMap<K, V, BuildHasherDefault<KeyHasher>>;
 
 /// One endpoint, all its workers.
 pub(crate) struct EndpointCore<Q: Queue> {

@@ -18,6 +18,7 @@
 //! | hub, slot, credit, lend | the worker's side; an endpoint's place there; who accepts; how many buffers are lent |
 //! | core, connection, receiving, sending | the endpoint's side, what it knows of a connection, bytes in, bytes out |
 //! | readiness | what became ready of what is watched, by threads and by tasks |
+//! | keys | how connections are looked up |
 //! | tasks | what tasks ask for beside it (feature `async`) |
 //! | parking | calls that wait, and the lock between an endpoint's threads |
 //! | endpoint, accept, stream, chunk, tx_buffer | what applications hold |
@@ -36,6 +37,7 @@ mod estate;
 mod handle;
 mod home;
 mod hub;
+mod keys;
 mod lend;
 mod moving;
 mod parking;
