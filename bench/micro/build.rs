@@ -1,4 +1,5 @@
-//! Tells the program which compiler it was built by and for which processor: instruction counts hold for one such pair.
+//! Tells the program which compiler it was built by, for which processor, and with which crates on the packets' way: instruction
+//! counts hold for those alone.
 
 use std::process::Command;
 
@@ -24,6 +25,28 @@ fn main() {
         .unwrap_or("x86-64");
     println!("cargo:rustc-env=MICRO_RUSTC={version}");
     println!("cargo:rustc-env=MICRO_CPU={cpu}");
+    println!("cargo:rustc-env=MICRO_CRATES={}", crates_on_the_way());
     let profile = std::env::var("OPT_LEVEL").unwrap_or_default();
     println!("cargo:rustc-env=MICRO_OPT_LEVEL={profile}");
 }
+
+/// Others' crates whose code runs for a packet, with their versions: `arrayvec-0.7.6 hashbrown-0.16.0 …`.
+fn crates_on_the_way() -> String {
+    const LOCK: &str = "../../Cargo.lock";
+    println!("cargo:rerun-if-changed={LOCK}");
+    let lock = std::fs::read_to_string(LOCK).unwrap_or_default();
+    let mut found = Vec::new();
+    let mut lines = lock.lines();
+    while let Some(line) = lines.next() {
+        let of = |line: &str, key| Some(line.strip_prefix(key)?.trim_matches('"').to_owned());
+        if let Some(name) = of(line, "name = ")
+            && ON_THE_WAY.contains(&name.as_str())
+            && let Some(version) = lines.next().and_then(|line| of(line, "version = "))
+        {
+            found.push(format!("{name}-{version}"));
+        }
+    }
+    found.join(" ")
+}
+
+const ON_THE_WAY: [&str; 5] = ["arrayvec", "foldhash", "hashbrown", "rtrb", "siphasher"];

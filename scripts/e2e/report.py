@@ -18,7 +18,7 @@ SHAPE = {
     "latency_ns": {"p50": NUMBER, "p90": NUMBER, "p99": NUMBER, "p99.9": NUMBER, "max": NUMBER},
     "client_limited": bool,
 }
-SERVER = {"workers": int, "busy_ns_per_operation": NUMBER, "resident_bytes_per_connection": NUMBER}
+SERVER = {"workers": int, "busy_ns_per_operation": NUMBER, "resident_bytes_per_connection": NUMBER, "left_connections": int}
 
 
 def has_shape(found, shape, where):

@@ -213,6 +213,16 @@ pub(crate) struct RunArgs {
     /// Connections at a time, all workers together
     #[arg(short, long, value_parser = units::count_u32, value_name = "N", default_value = "64")]
     pub(crate) connections: u32,
+    /// Connections with requests under way at a time, drawn at random, each once before any comes again [default: all]
+    /// (rr, http)
+    #[arg(long, value_parser = units::count_u32, value_name = "N")]
+    pub(crate) active: Option<u32>,
+    /// Connections being opened at a time by each worker [default: 64; demo 1024] (not crr)
+    #[arg(long, value_parser = units::count_u32, value_name = "N")]
+    pub(crate) opening: Option<u32>,
+    /// Ask peers that say nothing whether they are still there; of demo both ends do [default: for hold within its time]
+    #[arg(long, value_parser = keepalive, value_name = "IDLE,INTERVAL,COUNT")]
+    pub(crate) keepalive: Option<KeepAlive>,
     /// How long to measure [default: 10s]
     #[arg(short, long, value_parser = units::time, value_name = "TIME", conflicts_with = "count")]
     pub(crate) duration: Option<Duration>,

@@ -100,6 +100,7 @@ mod tests {
             workers: 1,
             busy_ns_per_operation: 299.6,
             resident_bytes_per_connection: 420.2,
+            left_connections: 0,
         };
         let report = Report::new(&plan, &Outcome::default(), Some(cost));
         let text = of(&plan, &report, &["stats        off".to_owned()]);

@@ -15,7 +15,9 @@ impl<Q: Queue> Generator<Q> {
     pub(crate) fn go_on(&mut self, connection: &mut Connection<'_, Q>, slot: u32) {
         match self.plan.pattern {
             Pattern::RequestResponse | Pattern::Http => {
-                self.start_requests(connection, slot);
+                if self.most_active.is_none() {
+                    self.start_requests(connection, slot);
+                }
                 self.send_requests(connection, slot);
             }
             Pattern::Hold => {}
@@ -78,7 +80,7 @@ impl<Q: Queue> Generator<Q> {
         }
     }
 
-    fn start_requests(&mut self, connection: &Connection<'_, Q>, slot: u32) {
+    pub(crate) fn start_requests(&mut self, connection: &Connection<'_, Q>, slot: u32) {
         let now = connection.now();
         while self.runs() && self.slots.at(slot).outstanding < self.plan.pipeline && self.take_ticket() {
             self.slots.start(slot, now);
@@ -86,7 +88,7 @@ impl<Q: Queue> Generator<Q> {
         }
     }
 
-    fn send_requests(&mut self, connection: &mut Connection<'_, Q>, slot: u32) {
+    pub(crate) fn send_requests(&mut self, connection: &mut Connection<'_, Q>, slot: u32) {
         loop {
             let place = *self.slots.at(slot);
             if place.unsent == 0 {

@@ -13,6 +13,7 @@ use fourtuple::{
     WorkerCalls,
 };
 
+use crate::drawing::Order;
 use crate::http_answer::Answers;
 use crate::http_request::request;
 use crate::payload::{LENGTHS, Payload};
@@ -59,6 +60,9 @@ pub struct Generator<Q: Queue> {
     pub(crate) next_local: usize,
     /// Connections that were tried, as far as --ramp counts them.
     pub(crate) ramped: u32,
+    /// Connections that may have requests under way at a time, where not all may; and whose turn it is.
+    pub(crate) most_active: Option<u32>,
+    pub(crate) order: Order,
 }
 
 /// The number of a connection's slot; none when it is detached.
@@ -129,6 +133,10 @@ impl<Q: Queue> Generator<Q> {
             told: slots,
             next_local: usize::from(worker),
             ramped: 0,
+            most_active: plan
+                .active
+                .map(|all| (Plan::share(u64::from(all), worker, workers) as u32).max(1)),
+            order: Order::new(slots, plan.seed),
             plan,
             shared,
             worker,
@@ -225,7 +233,10 @@ impl<Q: Queue> Generator<Q> {
 
     fn enter(&mut self, phase: Phase, now: Instant) {
         self.phase = phase;
-        self.told = 0;
+        // Those that are drawn have nothing to hear before the end, and those that are held neither.
+        let concerns_all =
+            phase == Phase::Finish || (self.most_active.is_none() && self.plan.pattern != Pattern::Hold);
+        self.told = if concerns_all { 0 } else { self.slots.len() as u32 };
         match phase {
             Phase::Connect | Phase::WarmUp => {}
             Phase::Measure => {
@@ -436,6 +447,7 @@ impl<Q: Queue> Handler<Q> for Generator<Q> {
             self.tell(worker);
         }
         self.open_some(worker, now);
+        self.draw(worker);
         self.sweep(worker, now);
         self.publish(now);
         worker.wake_at(now + TICK);

@@ -13,6 +13,7 @@
 //! | plan | what is to be done, typed and checked |
 //! | generator | the handler: when connections are opened and closed, and when operations have failed |
 //! | opening | opening connections, evenly where that is asked for |
+//! | drawing | which connection asks next, where not all do |
 //! | exchange | what goes over one connection: requests, their echoes, blocks |
 //! | http_request | the request of an HTTP run |
 //! | http_answer | reading answers of HTTP: where one ends |
@@ -28,6 +29,7 @@
 //! What it is not: a user of the hand-off, or of the kernel's TCP.
 #![forbid(unsafe_code)]
 
+mod drawing;
 mod exchange;
 mod generator;
 mod http_answer;

@@ -22,10 +22,10 @@ impl<Q: Queue> Generator<Q> {
                 }
                 (Pattern::ConnectRequestResponse, _) => true,
                 (Pattern::Hold, phase) => {
-                    phase == Phase::Connect && self.slots.opening < OPENING && self.ramped < due
+                    phase == Phase::Connect && self.slots.opening < self.plan.opening && self.ramped < due
                 }
                 (Pattern::RequestResponse | Pattern::Stream { .. } | Pattern::Http, _) => {
-                    self.slots.opening < OPENING && self.ramped < due
+                    self.slots.opening < self.plan.opening && self.ramped < due
                 }
             };
             if !may {
@@ -101,9 +101,6 @@ fn ramp(count: u32, elapsed: u128, span: u128) -> u32 {
 
 /// Connections opened in a turn.
 const OPEN_BUDGET: usize = 32;
-
-/// Connections of a worker that are being opened at a time, but for crr: below any server's SYN queue.
-const OPENING: u32 = 64;
 
 #[cfg(test)]
 mod tests {

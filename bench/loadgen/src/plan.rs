@@ -66,6 +66,11 @@ pub struct Plan {
     pub locals: Vec<IpAddr>,
     /// Connections at a time, all workers together.
     pub connections: u32,
+    /// Connections of a worker that are being opened at a time, but for crr.
+    pub opening: u32,
+    /// Connections that have requests under way at a time, all workers together, drawn at random, each once before any comes again
+    /// (rr, http); all of them when `None`.
+    pub active: Option<u32>,
     /// When it is over.
     pub limit: Limit,
     /// Operations for so long are done and not counted.
@@ -110,6 +115,8 @@ impl Plan {
             target,
             locals: Vec::new(),
             connections: 64,
+            opening: OPENING,
+            active: None,
             limit: Limit::Time(Duration::from_secs(10)),
             warmup: Duration::ZERO,
             ramp: Duration::ZERO,
@@ -160,6 +167,18 @@ impl Plan {
         }
         if self.connections == 0 {
             return wrong("connections", "at least one is needed");
+        }
+        if self.opening == 0 {
+            return wrong("opening", "at least one has to be opened at a time");
+        }
+        if self.active == Some(0) {
+            return wrong("active", "at least one connection has to ask");
+        }
+        if self.active.is_some() && !self.keeps() {
+            return wrong(
+                "active",
+                "only rr and http ask again on connections that are kept",
+            );
         }
         if self.size == 0 && self.pattern != Pattern::Http {
             return wrong("size", "an operation needs at least one byte");
@@ -241,6 +260,9 @@ impl Plan {
     }
 }
 
+/// Connections of a worker that are being opened at a time unless it is said: below any server's SYN queue.
+const OPENING: u32 = 64;
+
 /// Most requests under way on one connection.
 const MAX_PIPELINE: u16 = 128;
 
@@ -260,10 +282,13 @@ mod tests {
     fn each_bad_field_is_named() {
         let plan = || Plan::new(Pattern::RequestResponse, "10.0.0.1:7".parse().unwrap());
         assert_eq!(plan().validate(), Ok(()));
-        let cases: [(&str, Spoil); 20] = [
+        let cases: [(&str, Spoil); 23] = [
             ("target", |p| p.target.set_port(0)),
             ("connections", |p| p.connections = 0),
             ("size", |p| p.size = 0),
+            ("opening", |p| p.opening = 0),
+            ("active", |p| p.active = Some(0)),
+            ("active", |p| (p.active, p.pattern) = (Some(1), Pattern::Hold)),
             ("pipeline", |p| p.pipeline = 0),
             ("pipeline", |p| p.pipeline = 129),
             ("pipeline", |p| {

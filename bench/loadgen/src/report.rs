@@ -89,6 +89,8 @@ pub struct ServerCost {
     pub busy_ns_per_operation: f64,
     /// Bytes reserved at start for tables, records, timers and queues, by the connections that there is room for.
     pub resident_bytes_per_connection: f64,
+    /// Connections of both ends that had to be reset at the end, because they did not close in time.
+    pub left_connections: u64,
 }
 
 impl Report {
@@ -227,11 +229,12 @@ mod tests {
             workers: 1,
             busy_ns_per_operation: 250.0,
             resident_bytes_per_connection: 300.0,
+            left_connections: 2,
         };
         let json = serde_json::to_value(Report::new(&plan(), &outcome(), Some(server))).unwrap();
         assert_eq!(
             json["server"],
-            serde_json::json!({"workers": 1, "busy_ns_per_operation": 250.0, "resident_bytes_per_connection": 300.0})
+            serde_json::json!({"workers": 1, "busy_ns_per_operation": 250.0, "resident_bytes_per_connection": 300.0, "left_connections": 2})
         );
     }
 
@@ -242,6 +245,7 @@ mod tests {
             workers: 1,
             busy_ns_per_operation: 0.0,
             resident_bytes_per_connection: 0.0,
+            left_connections: 0,
         };
         let held = Plan {
             pattern: Pattern::Hold,

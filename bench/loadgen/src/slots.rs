@@ -85,6 +85,8 @@ pub(crate) struct Slots {
     pipeline: usize,
     pub(crate) opening: u32,
     pub(crate) open: u32,
+    /// Connections that have requests under way.
+    pub(crate) active: u32,
     swept: usize,
 }
 
@@ -102,6 +104,7 @@ impl Slots {
             pipeline,
             opening: 0,
             open: 0,
+            active: 0,
             swept: 0,
         }
     }
@@ -164,6 +167,7 @@ impl Slots {
         }
         let place = self.at_mut(slot);
         place.clear();
+        self.active -= u32::from(was.outstanding > 0);
         if again {
             self.vacant.push_back(slot);
         }
@@ -180,6 +184,7 @@ impl Slots {
         let at = (usize::from(place.oldest) + usize::from(place.outstanding)) % pipeline;
         if place.outstanding == 0 {
             place.moved = now;
+            self.active += 1;
         }
         place.outstanding += 1;
         self.starts[slot as usize * pipeline + at] = now;
@@ -196,6 +201,7 @@ impl Slots {
         let start = self.starts[slot as usize * pipeline + usize::from(place.oldest)];
         place.oldest = (place.oldest + 1) % pipeline as u16;
         place.outstanding -= 1;
+        self.active -= u32::from(place.outstanding == 0);
         Some(start)
     }
 
@@ -234,6 +240,23 @@ mod tests {
         }
         assert_eq!((slots.answered(1), slots.oldest_start(1)), (None, None));
         assert_eq!(slots.answered(0), None, "the other slot has its own");
+    }
+
+    #[test]
+    fn connections_are_active_from_their_first_request_to_their_last_answer() {
+        let mut slots = Slots::new(3, 2, true);
+        for slot in [0, 0, 1, 2] {
+            slots.start(slot, Instant::ZERO);
+        }
+        assert_eq!(slots.active, 3);
+        slots.answered(0);
+        assert_eq!(slots.active, 3, "one more is under way");
+        slots.answered(0);
+        slots.answered(0);
+        slots.answered(1);
+        assert_eq!(slots.active, 1);
+        slots.answered(2);
+        assert_eq!(slots.active, 0);
     }
 
     #[test]

@@ -1,4 +1,7 @@
 //! Instruction counts that are committed, one file for each compiler and processor: `baselines/rustc-1.95.0-x86-64.toml`.
+//!
+//! What else decides about a count stands in the file: the versions of valgrind, of the C library, and of the crates on the packets'
+//! way. Where one of them is another here, the file says nothing about this machine, and nothing is compared with it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,13 +19,64 @@ pub(crate) type Counts = BTreeMap<String, f64>;
 pub(crate) const RUSTC: &str = env!("MICRO_RUSTC");
 pub(crate) const CPU: &str = env!("MICRO_CPU");
 
+/// What a count depends on, beside the compiler and the processor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Surroundings {
+    pub(crate) valgrind: String,
+    pub(crate) libc: String,
+    pub(crate) crates: String,
+}
+
+impl Surroundings {
+    /// Here and now.
+    pub(crate) fn here() -> Self {
+        Self {
+            valgrind: crate::callgrind::version(),
+            libc: crate::callgrind::libc_version(),
+            crates: env!("MICRO_CRATES").to_owned(),
+        }
+    }
+
+    fn of(table: &toml::Table) -> Self {
+        let word = |key: &str| {
+            let word = table.get(key).and_then(toml::Value::as_str);
+            word.unwrap_or("unknown").to_owned()
+        };
+        Self {
+            valgrind: word("valgrind"),
+            libc: word("libc"),
+            crates: word("crates"),
+        }
+    }
+
+    /// What is another than in `other`, in words.
+    pub(crate) fn differences(&self, other: &Self) -> Vec<String> {
+        let pairs = [
+            (&self.valgrind, &other.valgrind),
+            (&self.libc, &other.libc),
+            (&self.crates, &other.crates),
+        ];
+        let different = pairs.into_iter().filter(|(here, there)| here != there);
+        different
+            .map(|(here, there)| format!("{here} here, {there} there"))
+            .collect()
+    }
+}
+
+/// A baseline, and what it was counted with.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Baseline {
+    pub(crate) counts: Counts,
+    pub(crate) with: Surroundings,
+}
+
 /// Where the baseline of this build is, in this folder.
 pub(crate) fn file_in(folder: &Path) -> PathBuf {
     folder.join(format!("rustc-{RUSTC}-{CPU}.toml"))
 }
 
 /// The baseline of this build; `None` when there is none.
-pub(crate) fn read(file: &Path) -> Result<Option<Counts>, Failure> {
+pub(crate) fn read(file: &Path) -> Result<Option<Baseline>, Failure> {
     let text = match std::fs::read_to_string(file) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -39,22 +93,28 @@ pub(crate) fn read(file: &Path) -> Result<Option<Counts>, Failure> {
             .as_float()
             .or_else(|| value.as_integer().map(|count| count as f64))
     };
-    Ok(Some(
-        counts
-            .iter()
-            .filter_map(|(stage, value)| Some((stage.clone(), number(value)?)))
-            .collect(),
-    ))
+    let counts = counts
+        .iter()
+        .filter_map(|(stage, value)| Some((stage.clone(), number(value)?)));
+    Ok(Some(Baseline {
+        counts: counts.collect(),
+        with: Surroundings::of(&table),
+    }))
 }
 
 /// Writes a baseline.
-pub(crate) fn write(file: &Path, counts: &Counts) -> Result<(), Failure> {
+pub(crate) fn write(file: &Path, baseline: &Baseline) -> Result<(), Failure> {
+    let Baseline { counts, with } = baseline;
     let mut text = format!(
         "# Instructions an operation, counted by callgrind; scripts/test holds each stage within 3 % of these.\n\
          # Written by: fourtuple-micro counts --write\n\
          rustc = \"{RUSTC}\"\n\
-         target_cpu = \"{CPU}\"\n\n\
-         [instructions]\n"
+         target_cpu = \"{CPU}\"\n\
+         valgrind = \"{}\"\n\
+         libc = \"{}\"\n\
+         crates = \"{}\"\n\n\
+         [instructions]\n",
+        with.valgrind, with.libc, with.crates
     );
     for (stage, count) in counts {
         // Writing to a string can't fail.
@@ -106,11 +166,27 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let file = std::env::temp_dir().join(format!("fourtuple-micro-test-{}.toml", std::process::id()));
-        let written = counts(&[("exchange_64", 1234.5), ("parse_64", 200.0)]);
+        let written = Baseline {
+            counts: counts(&[("exchange_64", 1234.5), ("parse_64", 200.0)]),
+            with: Surroundings {
+                valgrind: "valgrind-1".into(),
+                libc: "glibc-2".into(),
+                crates: "a-1 b-2".into(),
+            },
+        };
         write(&file, &written).unwrap();
         let read = read(&file).unwrap();
         std::fs::remove_file(&file).unwrap();
-        assert_eq!(read, Some(written));
+        assert_eq!(read.as_ref(), Some(&written));
+        let elsewhere = Surroundings {
+            libc: "glibc-3".into(),
+            ..written.with.clone()
+        };
+        assert_eq!(
+            elsewhere.differences(&written.with),
+            ["glibc-3 here, glibc-2 there"]
+        );
+        assert!(written.with.differences(&written.with).is_empty());
         assert_eq!(super::read(&file).unwrap(), None);
     }
 }

@@ -14,6 +14,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(HashMap<String, u64>, String), 
     let program = std::env::current_exe().map_err(|error| Failure::Run(error.to_string()))?;
     let file = std::env::temp_dir().join(format!("fourtuple-micro-{}.callgrind", std::process::id()));
     let output = Command::new("valgrind")
+        .env("GLIBC_TUNABLES", PLAIN_LIBC)
         .arg("--tool=callgrind")
         .arg("--demangle=no")
         .arg("--quiet")
@@ -30,6 +31,30 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(HashMap<String, u64>, String), 
     }
     let text = text.map_err(|error| Failure::Run(error.to_string()))?;
     Ok((read(&text), String::from_utf8_lossy(&output.stdout).into_owned()))
+}
+
+/// The C library picks its `memcpy` and the like by what the processor can do: with these it picks the plainest ones on every
+/// machine, so that one machine counts as another does. Where the library knows a word by another name, or is another library, nothing
+/// happens.
+const PLAIN_LIBC: &str = "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX2,-AVX2_Usable,-AVX,-AVX_Fast_Unaligned_Load,-ERMS,-FSRM,-RTM,-SSSE3,-SSE4_1,-SSE4_2";
+
+/// The version of valgrind; what it says when it can't be asked.
+pub(crate) fn version() -> String {
+    said(Command::new("valgrind").arg("--version"))
+}
+
+/// The version of the C library, as `glibc-2.36`.
+pub(crate) fn libc_version() -> String {
+    said(Command::new("getconf").arg("GNU_LIBC_VERSION")).replace(' ', "-")
+}
+
+fn said(command: &mut Command) -> String {
+    let output = command.stdin(Stdio::null()).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    match text {
+        Ok(text) if !text.is_empty() => text,
+        Ok(_) | Err(_) => "unknown".to_owned(),
+    }
 }
 
 /// Sums up the calls of measured functions.

@@ -23,6 +23,12 @@ pub(crate) enum Service {
 #[derive(Debug)]
 pub(crate) struct Server(Service);
 
+impl Server {
+    pub(crate) fn of(service: Service) -> Self {
+        Self(service)
+    }
+}
+
 /// Octets of a chunk that chargen sends.
 const CHUNK: [u8; 1448] = [7; 1448];
 
@@ -58,9 +64,9 @@ impl Handler<LeanQueue> for Server {
 }
 
 /// What the client is to do in its next turn, and what came of it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Client {
-    to_open: u32,
+    pub(crate) to_open: u32,
     opened: u32,
     /// Addresses that it has.
     hosts: u32,
@@ -72,6 +78,26 @@ pub(crate) struct Client {
     greeting: &'static [u8],
     /// The client closes when it has its answer.
     closes: bool,
+    /// The TCP port that it opens connections to.
+    pub(crate) port: u16,
+}
+
+impl Client {
+    /// With so many addresses.
+    pub(crate) fn of(hosts: u32) -> Self {
+        Self {
+            to_open: 0,
+            opened: 0,
+            hosts,
+            open: Vec::new(),
+            ended: 0,
+            answers: 0,
+            received: 0,
+            greeting: &[],
+            closes: false,
+            port: PORT,
+        }
+    }
 }
 
 impl Handler<LeanQueue> for Client {
@@ -108,7 +134,10 @@ impl Handler<LeanQueue> for Client {
                 local: Some([10, 0, high, low].into()),
                 ..ConnectOptions::default()
             };
-            if worker.connect(([10, 0, 0, 1], PORT).into(), &options).is_err() {
+            if worker
+                .connect(([10, 0, 0, 1], self.port).into(), &options)
+                .is_err()
+            {
                 return;
             }
         }
@@ -140,34 +169,31 @@ pub(crate) struct Ends {
 impl Ends {
     /// Room for so many connections at both ends.
     pub(crate) fn new(service: Service, connections: u32) -> std::io::Result<Self> {
-        let hosts = connections.div_ceil(FROM_ONE).max(1) as u16;
-        let clients = (FIRST_CLIENT..FIRST_CLIENT + hosts).map(|host| {
-            let [high, low] = host.to_be_bytes();
-            net([10, 0, high, low])
-        });
-        let options = |addresses, seed| StagedOptions {
-            addresses,
-            profile: profile(),
-            seed,
-            connections,
-            // As an engine has them.
-            half_open: connections.clamp(OPENED_AT_ONCE, 65_536),
-            time_wait: connections.clamp(1_024, 262_144),
-            ephemeral_ports: (1024, 65_535),
-        };
-        let server = Staged::new(
-            &options(vec![net([10, 0, 0, 1])], 1),
+        let server = Self::server(service, connections)?;
+        Self::with_server(server, service, connections)
+    }
+
+    /// A server with room for so many connections.
+    pub(crate) fn server(service: Service, connections: u32) -> std::io::Result<Staged<LeanQueue, Server>> {
+        Staged::new(
+            &Self::server_options(connections),
             LeanQueue::new(1),
             Server(service),
             &OrdinaryPages,
-        )?;
+        )
+    }
+
+    /// A client for this server, with as much room.
+    pub(crate) fn with_server(
+        server: Staged<LeanQueue, Server>,
+        service: Service,
+        connections: u32,
+    ) -> std::io::Result<Self> {
+        let hosts = connections.div_ceil(FROM_ONE).max(1);
         let client = Staged::new(
-            &options(clients.collect(), 2),
+            &Self::client_options(connections, hosts),
             LeanQueue::new(2),
-            Client {
-                hosts: u32::from(hosts),
-                ..Client::default()
-            },
+            Client::of(hosts),
             &OrdinaryPages,
         )?;
         let mut ends = Self {
@@ -175,19 +201,38 @@ impl Ends {
             client,
             now: Instant::from_millis(1_000),
         };
-        let mut listen = Listen::on(PORT);
-        listen.profile = profile();
-        listen.syn_queue = 65_536;
-        ends.server.listen(0, &listen);
+        ends.server.listen(0, &Self::listen());
         // The first finds out where the server is, the next where each of the client's addresses is: only a few frames wait for
         // that. Who sends as it opens would not let it settle.
         if service != Service::Chargen {
             ends.open(1);
             ends.settle();
-            ends.open(u32::from(hosts) - 1);
+            ends.open(hosts - 1);
             ends.settle();
         }
         Ok(ends)
+    }
+
+    /// What a server with room for so many is made of.
+    pub(crate) fn server_options(connections: u32) -> StagedOptions {
+        options(vec![net([10, 0, 0, 1])], 1, connections)
+    }
+
+    /// What a client with room for so many is made of, and with so many addresses.
+    pub(crate) fn client_options(connections: u32, hosts: u32) -> StagedOptions {
+        let addresses = (FIRST_CLIENT..FIRST_CLIENT + hosts as u16).map(|host| {
+            let [high, low] = host.to_be_bytes();
+            net([10, 0, high, low])
+        });
+        options(addresses.collect(), 2, connections)
+    }
+
+    /// What the server listens on.
+    pub(crate) fn listen() -> Listen {
+        let mut listen = Listen::on(PORT);
+        listen.profile = profile();
+        listen.syn_queue = 65_536;
+        listen
     }
 
     /// What the client sent comes to the server; returns how many frames.
@@ -271,8 +316,21 @@ fn net(address: [u8; 4]) -> ipnet::IpNet {
     ipnet::IpNet::new_assert(address.into(), 16)
 }
 
+fn options(addresses: Vec<ipnet::IpNet>, seed: u64, connections: u32) -> StagedOptions {
+    StagedOptions {
+        addresses,
+        profile: profile(),
+        seed,
+        connections,
+        // As an engine has them.
+        half_open: connections.clamp(OPENED_AT_ONCE, 65_536),
+        time_wait: connections.clamp(1_024, 262_144),
+        ephemeral_ports: (1024, 65_535),
+    }
+}
+
 /// As a server has it that answers at once: timestamps, SACK and window scale.
-fn profile() -> Profile {
+pub(crate) fn profile() -> Profile {
     Profile {
         nodelay: true,
         ..Profile::default()

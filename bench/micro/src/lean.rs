@@ -55,6 +55,13 @@ pub(crate) struct LeanBuf {
 #[derive(Clone, Debug)]
 pub(crate) struct LeanShared(LeanBuf);
 
+impl LeanBuf {
+    /// The whole frame.
+    pub(crate) fn octets(&self) -> &[u8] {
+        self.bytes()
+    }
+}
+
 impl Clone for LeanBuf {
     #[inline]
     fn clone(&self) -> Self {
@@ -149,6 +156,19 @@ impl LeanFrame {
     fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         let payload = self.attached.iter().chain(&self.more).map(Shared::bytes);
         std::iter::once(part(&self.memory, 0, self.len)).chain(payload)
+    }
+
+    /// A copy of it, as it comes to the other end.
+    fn arriving(&self) -> LeanBuf {
+        let mut buffer = LeanBuf {
+            memory: take(),
+            start: 0,
+            len: 0,
+        };
+        for piece in self.pieces() {
+            buffer.append(piece);
+        }
+        buffer
     }
 }
 
@@ -248,6 +268,16 @@ impl LeanQueue {
         self.sent.len()
     }
 
+    /// Takes the frames that were sent since they were carried last, as they come to the other end.
+    pub(crate) fn take_sent(&mut self) -> Vec<LeanBuf> {
+        self.sent.drain(..).map(|frame| frame.arriving()).collect()
+    }
+
+    /// A frame comes in.
+    pub(crate) fn arrive(&mut self, frame: LeanBuf) {
+        self.arrived.push(frame);
+    }
+
     /// The frames that were sent since they were carried last, as octets.
     pub(crate) fn sent_octets(&self) -> Vec<Vec<u8>> {
         self.sent
@@ -261,15 +291,7 @@ impl LeanQueue {
 pub(crate) fn carry(from: &mut LeanQueue, to: &mut LeanQueue) -> usize {
     let frames = from.sent.len();
     for frame in from.sent.drain(..) {
-        let mut buffer = LeanBuf {
-            memory: take(),
-            start: 0,
-            len: 0,
-        };
-        for piece in frame.pieces() {
-            buffer.append(piece);
-        }
-        to.arrived.push(buffer);
+        to.arrived.push(frame.arriving());
     }
     frames
 }

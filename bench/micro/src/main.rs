@@ -5,17 +5,22 @@
 //! fourtuple-micro counts           instructions of each stage, under callgrind: the same in every run
 //!                 --check          … against the baseline of this compiler and processor; exit 1 when one grew by more than 3 %
 //!                 --write          … and makes them the baseline
-//! fourtuple-micro memory           bytes that a shard reserves for a connection, by what they are for
+//! fourtuple-micro memory           bytes that a shard reserves for a connection, by what they are for, and what the OS says
+//! fourtuple-micro latency          from frame in to frame out at a part of full load
+//! fourtuple-micro wake             how soon a parked application is awake, beside a bare eventfd
 //! ```
 #![forbid(unsafe_code)]
 
 mod baseline;
 mod callgrind;
 mod ends;
+mod hand_off;
+mod latency;
 mod lean;
 mod memory;
 mod meter;
 mod scenarios;
+mod two_workers;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 
-use crate::baseline::Counts;
+use crate::baseline::{Baseline, Counts, Surroundings};
 use crate::meter::{Meter, Stage};
 use crate::scenarios::Size;
 
@@ -45,6 +50,9 @@ enum What {
         /// Machine-readable: a line a stage, with name, operations and nanoseconds.
         #[arg(long)]
         plain: bool,
+        /// These of the scenarios alone.
+        #[arg(long, value_delimiter = ',', value_parser = clap::builder::PossibleValuesParser::new(scenarios::NAMES))]
+        only: Vec<String>,
     },
     /// Instructions of each stage, under callgrind.
     Counts {
@@ -63,6 +71,21 @@ enum What {
         /// How many connections it is made for.
         #[arg(short, long, default_value_t = 1_000_000)]
         connections: u32,
+    },
+    /// Nanoseconds from a request's frame in to its answer's frame out, on one core that nobody else should use.
+    Latency {
+        /// Requests a second, as a part of what full bursts reach.
+        #[arg(long, default_value_t = 0.1)]
+        load: f64,
+        /// Seconds.
+        #[arg(short, long, default_value_t = 2.0)]
+        duration: f64,
+    },
+    /// Nanoseconds until a parked endpoint, and a thread that reads an eventfd, are awake: the first two cores.
+    Wake {
+        /// How often each is woken.
+        #[arg(short, long, default_value_t = 1_000)]
+        times: usize,
     },
     /// What runs under callgrind: all scenarios, or one. By hand, with `--toggle-collect='*measured_receive_64*'`, it shows where a
     /// stage's instructions are.
@@ -111,19 +134,21 @@ fn main() -> ExitCode {
 #[expect(clippy::print_stdout, reason = "it is a program")]
 fn run(what: &What) -> Result<(), Failure> {
     match what {
-        What::Times { million, plain } => times(*million, *plain),
+        What::Times { million, plain, only } => times(*million, *plain, only),
         What::Counts {
             check,
             write,
             baselines,
         } => counts(*check, *write, baselines),
         What::Memory { connections } => memory::print(*connections),
+        What::Latency { load, duration } => latency(*load, *duration),
+        What::Wake { times } => wake(*times),
         What::Stages { only } => {
             let size = Size {
                 million: false,
                 rounds: 1,
             };
-            let meter = measure(size, only.as_deref())?;
+            let meter = measure(size, only.as_slice())?;
             for stage in meter.stages() {
                 println!("{} {}", stage.name, stage.operations);
             }
@@ -132,10 +157,37 @@ fn run(what: &What) -> Result<(), Failure> {
     }
 }
 
-fn measure(size: Size, only: Option<&str>) -> Result<Meter, Failure> {
+#[expect(clippy::print_stdout, reason = "it is a program")]
+fn latency(load: f64, seconds: f64) -> Result<(), Failure> {
+    let span = Duration::try_from_secs_f64(seconds).map_err(|error| Failure::Run(error.to_string()))?;
+    let added = latency::run(load, span).map_err(|error| Failure::Run(error.to_string()))?;
+    println!("full_ns {:.1}", added.full_ns);
+    println!("requests {}", added.latency.len());
+    for percent in PERCENTS {
+        println!("p{percent} {}", added.latency.value_at_quantile(percent / 100.0));
+    }
+    println!("max {}", added.latency.max());
+    Ok(())
+}
+
+/// What is told of latencies.
+const PERCENTS: [f64; 10] = [1.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99];
+
+#[expect(clippy::print_stdout, reason = "it is a program")]
+fn wake(times: usize) -> Result<(), Failure> {
+    let wakes = hand_off::wake(times).map_err(|error| Failure::Run(error.to_string()))?;
+    for (name, sorted) in [("endpoint", &wakes.endpoint), ("eventfd", &wakes.eventfd)] {
+        for percent in [50, 90, 99] {
+            println!("{name}_p{percent} {}", sorted[(sorted.len() - 1) * percent / 100]);
+        }
+    }
+    Ok(())
+}
+
+fn measure(size: Size, only: &[String]) -> Result<Meter, Failure> {
     let mut meter = Meter::default();
     for name in scenarios::NAMES {
-        if only.is_none_or(|only| only == name) {
+        if only.is_empty() || only.iter().any(|only| only == name) {
             scenarios::run(name, &mut meter, size).map_err(|error| Failure::Run(error.to_string()))?;
         }
     }
@@ -143,8 +195,8 @@ fn measure(size: Size, only: Option<&str>) -> Result<Meter, Failure> {
 }
 
 #[expect(clippy::print_stdout, reason = "it is a program")]
-fn times(million: bool, plain: bool) -> Result<(), Failure> {
-    let meter = measure(Size { million, rounds: 32 }, None)?;
+fn times(million: bool, plain: bool, only: &[String]) -> Result<(), Failure> {
+    let meter = measure(Size { million, rounds: 32 }, only)?;
     let clock = cost_of_a_look();
     let cycles_a_ns = tsc_ghz();
     let mut total = 0.0;
@@ -162,6 +214,9 @@ fn times(million: bool, plain: bool) -> Result<(), Failure> {
                 nanoseconds * cycles_a_ns
             );
         }
+    }
+    if total == 0.0 {
+        return Ok(());
     }
     if plain {
         println!("crr 0 {total:.2}");
@@ -210,7 +265,11 @@ fn counts(check: bool, write: bool, baselines: &std::path::Path) -> Result<(), F
     let mut now = Counts::new();
     let mut crr = 0.0;
     let file = baseline::file_in(baselines);
+    let here = Surroundings::here();
     let before = baseline::read(&file)?;
+    let foreign = before
+        .as_ref()
+        .map_or(Vec::new(), |before| here.differences(&before.with));
     for (stage, operations) in operations {
         let sum = instructions.get(stage).copied().unwrap_or_default();
         let each = sum as f64 / operations.max(1) as f64;
@@ -226,7 +285,7 @@ fn counts(check: bool, write: bool, baselines: &std::path::Path) -> Result<(), F
         baseline::CPU
     );
     for (stage, count) in &now {
-        let was = before.as_ref().and_then(|before| before.get(stage));
+        let was = before.as_ref().and_then(|before| before.counts.get(stage));
         let change = was.map_or(String::new(), |was| {
             format!("  {was:>9.1}  {:>+6.1} %", (count / was - 1.0) * 100.0)
         });
@@ -237,19 +296,31 @@ fn counts(check: bool, write: bool, baselines: &std::path::Path) -> Result<(), F
             "this is no release build: its counts mean nothing".to_owned(),
         ));
     }
-    match before {
-        Some(before) if !write => {
-            let grown = baseline::grown(&before, &now);
-            if check && !grown.is_empty() {
-                return Err(Failure::Grown(grown));
-            }
+    if let Some(before) = &before
+        && check
+        && !write
+        && foreign.is_empty()
+    {
+        let grown = baseline::grown(&before.counts, &now);
+        return if grown.is_empty() {
             Ok(())
-        }
-        None | Some(_) if write || check => {
-            baseline::write(&file, &now)?;
-            println!("written to {}", file.display());
-            Ok(())
-        }
-        None | Some(_) => Ok(()),
+        } else {
+            Err(Failure::Grown(grown))
+        };
     }
+    if !foreign.is_empty() {
+        println!("the baseline is of another machine, and says nothing here:");
+        foreign.iter().for_each(|difference| println!("  {difference}"));
+    }
+    if write || (check && before.is_none()) {
+        baseline::write(
+            &file,
+            &Baseline {
+                counts: now,
+                with: here,
+            },
+        )?;
+        println!("written to {}", file.display());
+    }
+    Ok(())
 }

@@ -13,13 +13,13 @@ use crate::measured;
 use crate::meter::Meter;
 
 /// Frames of a burst, which is what a turn takes at most.
-const BURST: usize = 32;
+pub(crate) const BURST: usize = 32;
 
 /// Octets of a request.
-const REQUEST: [u8; 64] = [0x55; 64];
+pub(crate) const REQUEST: [u8; 64] = [0x55; 64];
 
 /// Bursts that are measured.
-const ROUNDS: usize = 64;
+pub(crate) const ROUNDS: usize = 64;
 
 /// How large the largest table is, and how often a thing is done.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +31,7 @@ pub(crate) struct Size {
 }
 
 /// The scenarios, by names for who wants one of them alone.
-pub(crate) const NAMES: [&str; 7] = [
+pub(crate) const NAMES: [&str; 9] = [
     "frames",
     "timers",
     "stages",
@@ -39,6 +39,8 @@ pub(crate) const NAMES: [&str; 7] = [
     "bulk",
     "crr",
     "time-wait",
+    "hand-off",
+    "two-workers",
 ];
 
 /// Runs one of them.
@@ -54,6 +56,8 @@ pub(crate) fn run(name: &str, meter: &mut Meter, size: Size) -> std::io::Result<
         "bulk" => bulk_in(meter, size).and_then(|()| bulk_out(meter, size)),
         "crr" => connections(meter, size, false),
         "time-wait" => connections(meter, size, true),
+        "hand-off" => crate::hand_off::exchanges(meter, size),
+        "two-workers" => crate::two_workers::exchanges(meter, size),
         _ => Err(std::io::Error::other(format!(
             "no scenario is called {name}: {}",
             NAMES.join(", ")
@@ -365,7 +369,7 @@ fn tuples(ends: &mut Ends) -> Vec<FourTuple> {
     })
 }
 
-fn turned_round(tuple: &FourTuple) -> FourTuple {
+pub(crate) fn turned_round(tuple: &FourTuple) -> FourTuple {
     match tuple {
         FourTuple::V4(tuple) => FourTuple::V4(TupleV4 {
             local: tuple.remote,
@@ -378,13 +382,13 @@ fn turned_round(tuple: &FourTuple) -> FourTuple {
 }
 
 /// All places, each once in random order, and again.
-struct Order {
+pub(crate) struct Order {
     places: Vec<usize>,
     at: usize,
 }
 
 impl Order {
-    fn of(count: usize) -> Self {
+    pub(crate) fn of(count: usize) -> Self {
         let mut places: Vec<usize> = (0..count).collect();
         // Fisher and Yates, by a fixed linear congruential sequence: every run asks in the same order.
         let mut random = 0x2545_f491_4f6c_dd1d_u64;
@@ -397,7 +401,7 @@ impl Order {
         Self { places, at: 0 }
     }
 
-    fn next(&mut self, count: usize) -> &[usize] {
+    pub(crate) fn next(&mut self, count: usize) -> &[usize] {
         if self.at + count > self.places.len() {
             self.at = 0;
         }

@@ -1,5 +1,5 @@
-//! One shard over any queue, whose turn can be taken stage by stage, for programs that measure it (feature `staged`, off by
-//! default).
+//! One shard over any queue, or several of one engine, whose turn can be taken stage by stage, for programs that measure it
+//! (feature `staged`, off by default).
 //!
 //! The stages are those of [`Shard::turn`], in the same order; nothing is measured here. Nothing in it is for production; it may
 //! change in any version.
@@ -17,6 +17,7 @@ use super::receive::receive;
 use super::{Control, Done, Limits, PortNumber, PortParts, Shard, ShardParts, Steering, WorkerCalls};
 use crate::conn_id::{SlotKind, SlotRef};
 use crate::handler::Handler;
+use crate::handoff::{Endpoint, EndpointLimits, Listener, pair};
 use crate::host::{Addresses, Host, Rates};
 use crate::idle::Sleeper;
 use crate::listener::{Listen, ListenerId};
@@ -45,6 +46,7 @@ pub struct StagedOptions {
 /// One shard with a handler, stepped by its owner.
 pub struct Staged<Q: Queue, H: Handler<Q>> {
     shard: Shard<Q, H>,
+    sleepers: Arc<[Arc<Sleeper>]>,
 }
 
 impl<Q: Queue, H: Handler<Q>> std::fmt::Debug for Staged<Q, H> {
@@ -71,46 +73,64 @@ impl<Q: Queue, H: Handler<Q>> Staged<Q, H> {
         handler: H,
         pages: &dyn HugePages,
     ) -> std::io::Result<Self> {
+        let mut one = Self::group(options, vec![(queue, handler)], pages)?;
+        one.pop().ok_or_else(|| std::io::Error::other("no worker"))
+    }
+
+    /// The shards of all workers of an engine, whose port gives each frame to its owner.
+    ///
+    /// # Errors
+    /// What the operating system says when it has no descriptor left.
+    pub fn group(
+        options: &StagedOptions,
+        workers: Vec<(Q, H)>,
+        pages: &dyn HugePages,
+    ) -> std::io::Result<Vec<Self>> {
         let secrets = Arc::new(Secrets::from_seed(options.seed));
-        let sleepers = [Arc::new(Sleeper::new().map_err(std::io::Error::from)?)];
-        let Some(mesh) = Mesh::all(&sleepers, MESH_RING).pop() else {
-            return Err(std::io::Error::other("a mesh without workers"));
-        };
-        let promises = queue.promises();
-        let addresses = Addresses::new(promises.mac.0, &options.addresses, &[]);
-        let of_family = |v4: bool| options.addresses.iter().any(|net| net.addr().is_ipv4() == v4);
-        let parts = ShardParts {
-            worker: 0,
-            workers: 1,
-            ports: vec![PortParts {
-                host: Host::new(addresses, &Rates::default(), None),
-                mtu: promises.mtu,
-                low_water: queue.pool().rx_capacity / 16,
-                queue,
-            }],
-            mesh,
-            steering: Arc::new(Steering {
-                toeplitz: Toeplitz::new(secrets.rss),
-                reta: Reta::round_robin(1),
-            }),
-            limits: Limits {
-                connections: options.connections,
-                half_open: options.half_open,
-                time_wait: options.time_wait,
-                orphans: options.connections,
-                reassemble: true,
-                ephemeral_ports: options.ephemeral_ports,
-            },
-            secrets,
-            v4: of_family(true),
-            v6: of_family(false),
-            profile: options.profile.clone(),
-            quiet_until: Instant::ZERO,
-            started: Instant::ZERO,
-        };
-        Ok(Self {
-            shard: Shard::new(parts, handler, pages),
-        })
+        let sleepers = workers.iter().map(|_| Sleeper::new().map(Arc::new));
+        let sleepers: Arc<[_]> = sleepers.collect::<Result<_, _>>().map_err(std::io::Error::from)?;
+        let steering = Arc::new(Steering {
+            toeplitz: Toeplitz::new(secrets.rss),
+            reta: Reta::round_robin(workers.len() as u16),
+        });
+        let meshes = Mesh::all(&sleepers, MESH_RING);
+        let shards = workers.into_iter().zip(meshes).enumerate();
+        Ok(shards
+            .map(|(worker, ((queue, handler), mesh))| {
+                let of_all = (&secrets, &steering, sleepers.len() as u16);
+                let parts = parts(options, worker as u16, of_all, queue, mesh);
+                Self {
+                    shard: Shard::new(parts, handler, pages),
+                    sleepers: Arc::clone(&sleepers),
+                }
+            })
+            .collect())
+    }
+
+    /// The worker that owns this four-tuple: its port would give it the frames.
+    pub fn owner(&self, tuple: &FourTuple) -> u16 {
+        self.shard.work.steering.owner(tuple)
+    }
+
+    /// An endpoint of an engine that has this worker alone.
+    ///
+    /// # Errors
+    /// What the operating system says when it has no descriptor left.
+    pub fn endpoint(&mut self, limits: &EndpointLimits) -> std::io::Result<Endpoint<Q>> {
+        let sleeper = Arc::new(Sleeper::new().map_err(std::io::Error::from)?);
+        // What a dropped endpoint leaves behind goes with the program.
+        let estates = std::sync::mpsc::channel().0;
+        let (core, ends) = pair(&self.sleepers, limits, Arc::clone(&sleeper), estates);
+        for end in ends {
+            self.shard.work.control(Control::Attach(Box::new(end)));
+        }
+        Ok(Endpoint::new(core, sleeper))
+    }
+
+    /// Listens for endpoints under this number, which no other listener may have.
+    pub fn listen_for_endpoints(&mut self, number: u16, listen: Listen) -> Listener {
+        let (port, backlog) = (listen.port, listen.backlog);
+        Listener::new(self.listen(number, &listen.for_endpoints()), port, backlog)
     }
 
     /// Listens under this number, which no other listener may have.
@@ -233,6 +253,46 @@ impl<Q: Queue, H: Handler<Q>> Staged<Q, H> {
     /// Places of connections of IPv4.
     pub fn capacity(&self) -> u32 {
         self.shard.work.records.filled(SlotKind::Tcb, Family::V4).1
+    }
+}
+
+/// What a worker's shard is made of; `of_all` is what all of them have, and how many they are.
+fn parts<Q: Queue>(
+    options: &StagedOptions,
+    worker: u16,
+    of_all: (&Arc<Secrets>, &Arc<Steering>, u16),
+    queue: Q,
+    mesh: Mesh<Q>,
+) -> ShardParts<Q> {
+    let (secrets, steering, workers) = of_all;
+    let promises = queue.promises();
+    let addresses = Addresses::new(promises.mac.0, &options.addresses, &[]);
+    let of_family = |v4: bool| options.addresses.iter().any(|net| net.addr().is_ipv4() == v4);
+    ShardParts {
+        worker,
+        workers,
+        ports: vec![PortParts {
+            host: Host::new(addresses, &Rates::default(), None),
+            mtu: promises.mtu,
+            low_water: queue.pool().rx_capacity / 16,
+            queue,
+        }],
+        mesh,
+        steering: Arc::clone(steering),
+        limits: Limits {
+            connections: options.connections,
+            half_open: options.half_open,
+            time_wait: options.time_wait,
+            orphans: options.connections,
+            reassemble: true,
+            ephemeral_ports: options.ephemeral_ports,
+        },
+        secrets: Arc::clone(secrets),
+        v4: of_family(true),
+        v6: of_family(false),
+        profile: options.profile.clone(),
+        quiet_until: Instant::ZERO,
+        started: Instant::ZERO,
     }
 }
 

@@ -31,12 +31,21 @@ def first(pattern, path):
     return match.group(1).strip() if match else ""
 
 
-def facts(root):
-    """Machine, versions and date; nothing that names this host."""
+def now():
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def commit(root):
+    """What is built: marked when it was changed since. The pages that this very script writes don't count."""
+    said = output("git", "-C", str(root), "rev-parse", "--short", "HEAD") or "unknown"
+    changed = output("git", "-C", str(root), "status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs")
+    return f"{said}-dirty" if changed else said
+
+
+def facts():
+    """Machine and versions; nothing that names this host."""
     flags = os.environ.get("RUSTFLAGS", "")
     return {
-        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": output("git", "-C", str(root), "describe", "--always", "--dirty", "--exclude", "*") or "unknown",
         "machine": {
             "processor": first(r"^model name\s*: (.*)$", "/proc/cpuinfo"),
             "cores": os.cpu_count(),
@@ -56,13 +65,28 @@ def facts(root):
     }
 
 
+def read(path):
+    """A report that was written before; `None` when there is none, or one of another form."""
+    try:
+        report = json.loads(pathlib.Path(path).read_text())
+    except (OSError, ValueError):
+        return None
+    return report if report.get("schema") == SCHEMA else None
+
+
 def committed(root):
     """The report of the last commit, if there is one."""
-    text = output("git", "-C", str(root), "show", "HEAD:docs/performance.json")
     try:
-        return json.loads(text)
+        report = json.loads(output("git", "-C", str(root), "show", "HEAD:docs/performance.json"))
     except ValueError:
         return None
+    return report if report.get("schema") == SCHEMA else None
+
+
+def is_alike(one, other):
+    """Figures of both may stand in one table: the machine is the same, and what was built by."""
+    machine = ("processor", "cores", "memory_gib")
+    return all(one["machine"].get(key) == other["machine"].get(key) for key in machine) and one["versions"] == other["versions"]
 
 
 def record(root, folder):
@@ -72,3 +96,6 @@ def record(root, folder):
     (docs / "performance").mkdir(exist_ok=True)
     for plot in (folder / "plots").glob("*.svg"):
         shutil.copy(plot, docs / "performance" / plot.name)
+
+
+SCHEMA = "fourtuple.bench/2"

@@ -22,9 +22,20 @@ def figures(name, found):
     if name == "sizes":
         return " · ".join(f"{point['size']} B: {point['cost_ns']:.0f} ns" for point in found["points"])
     if name == "memory":
-        return f"{found['bytes'].get('all', 0):.0f} B reserved"
+        beside = found["beside"]
+        each = ", ".join(f"{what.removeprefix('each ')} {size:.0f} B" for what, size in beside.items() if what.startswith("each "))
+        return f"{found['bytes'].get('all', 0):.0f} B reserved, {beside.get('OS: server built', 0):.0f} B by the OS; {each}"
     if name.startswith("hold"):
-        return f"{found['operations']:,} held; {found['reserved_bytes']:.0f} B reserved an end, {found['os_bytes_both_ends']:.0f} B of the OS for both ends with everything"
+        return f"{found['operations']:,} held; {found['reserved_bytes']:.0f} B reserved an end, {found['os_bytes_both_ends']:.0f} B of the OS for both ends with everything; {found['left_connections']} left at the end"
+    if name == "hand_off":
+        wake = found["wake_ns"]
+        return f"{found['cost_ns']:.0f} ns more ({found['handed_off_ns']:.0f} with an endpoint, {found['handler_ns']:.0f} with a handler); woken in {microseconds(wake['endpoint_p50'])}, {found['wake_ratio']:.2f} × an eventfd's {microseconds(wake['eventfd_p50'])}"
+    if name == "latency_10":
+        return f"p50 {found['p50_ns']:.0f} ns, p99 {found['p99_ns']:.0f} ns, most {microseconds(found['max_ns'])} of {found['requests']:,.0f}"
+    if name == "lossy":
+        return f"{found['ratio']:.3f} × (95 % {found['interval'][0]:.3f} to {found['interval'][1]:.3f}), {found['of']}"
+    if name == "two_workers":
+        return f"{found['one']:.0f} of one, {found['two']:.0f} of two: {(found['ratio'] - 1) * 100:+.1f} %"
     if name == "stages":
         return " · ".join(f"{stage} {found['ns'][stage]:.0f} ns" for stage in ("exchange_64", "exchange_64_of_10k", "exchange_64_of_1m", "crr") if stage in found["ns"])
     if name == "instructions":
@@ -41,10 +52,17 @@ def figures(name, found):
     if "gbit_per_s" in found:
         return f"{found['gbit_per_s']:.1f} Gb/s"
     latency = found.get("latency_ns") or {}
-    told = f"cost {found['cost_ns']:.0f} ns, {rate(found['operations_per_s'])}"
+    told = ""
+    if found.get("connections", 0) >= 1_000_000:
+        told = f"; {found['reserved_bytes']:.0f} B reserved an end, {found['os_bytes_both_ends']:.0f} B of the OS for both, {found['left_connections']} left at the end"
+    if found.get("client_limited"):
+        told += "; the generator was the limit"
+    more, told = told, f"cost {found['cost_ns']:.0f} ns, {rate(found['operations_per_s'])}"
     if latency.get("p50"):
         told += f", p50 {microseconds(latency['p50'])}, p99 {microseconds(latency['p99'])}"
-    return told
+    if (spread := found.get("spread")) and spread["of"] == "cost_ns":
+        told += f" ({found['samples']} samples, {spread['least']:.0f}–{spread['most']:.0f} ns)"
+    return told + more
 
 
 def brief(row, result):
@@ -58,7 +76,9 @@ def brief(row, result):
 
 # What is compared between two runs: row, path to the number, whether less is better.
 COMPARED = [
-    ("rr_64", ("cost_ns",), True), ("rr_10k", ("cost_ns",), True), ("rr_1m", ("cost_ns",), True), ("crr", ("cost_ns",), True),
+    ("rr_64", ("cost_ns",), True), ("rr_10k", ("cost_ns",), True), ("rr_1m", ("cost_ns",), True), ("rr_10m", ("cost_ns",), True),
+    ("crr", ("cost_ns",), True), ("crr_rst", ("cost_ns",), True), ("hand_off", ("cost_ns",), True), ("hand_off", ("wake_ratio",), True),
+    ("latency_10", ("p50_ns",), True), ("latency_10", ("p99_ns",), True), ("lossy", ("ratio",), False), ("two_workers", ("ratio",), True),
     ("bulk_in", ("gbit_per_s",), False), ("bulk_out", ("gbit_per_s",), False), ("memory", ("bytes", "all"), True),
     ("stages", ("ns", "exchange_64"), True), ("instructions", ("instructions", "exchange_64"), True),
     ("instructions", ("instructions", "crr"), True), ("epoll_veth", ("operations_per_s",), False), ("http", ("requests_per_s",), False),
@@ -72,12 +92,13 @@ def at(result, path):
 
 
 def differences(before, now):
-    """Lines that say what changed by more than 2 %; figures of cores that were placed otherwise are not compared."""
+    """Lines that say what changed by more than 2 % in rows that were measured now; figures of cores that were placed otherwise
+    are not compared."""
     if before is None:
         return ["bench: there is no committed run to compare with"]
     lines = []
     for name, path, less in COMPARED:
-        old, new = before["rows"].get(name, {}), now["rows"].get(name, {})
+        old, new = before["rows"].get(name, {}), now.get(name, {})
         was, is_now = at(old, path), at(new, path)
         if not was or not is_now:
             continue
@@ -87,7 +108,7 @@ def differences(before, now):
         elif abs(is_now / was - 1) > 0.02:
             better = (is_now < was) == less
             lines.append(f"bench: {label}: {was:.1f} → {is_now:.1f} ({(is_now / was - 1) * 100:+.1f} %, {'better' if better else 'WORSE'})")
-    return lines or [f"bench: nothing differs by more than 2 % from the committed run of {before['date']}"]
+    return lines or [f"bench: nothing differs by more than 2 % from the committed run"]
 
 
 def plots(rows):
@@ -102,17 +123,30 @@ def plots(rows):
         for row, name in (("rr_64", "fourtuple"), ("epoll_lo", "Linux, loopback"), ("epoll_veth", "Linux, veth"))
         if rows.get(row, {}).get("latency_ns")
     ]
-    memory = [(name, bytes_) for name, bytes_ in rows.get("memory", {}).get("bytes", {}).items() if name != "all"]
+    parts = [(name, bytes_) for name, bytes_ in rows.get("memory", {}).get("bytes", {}).items() if name != "all"]
+    piled = [(place + 1, sum(bytes_ for _, bytes_ in parts[: place + 1])) for place in range(len(parts))]
+    os_bytes = [(rows[name]["connections"], rows[name]["os_bytes_both_ends"] / 2) for name in ("rr_10k", "hold_1m", "hold_10m") if "os_bytes_both_ends" in rows.get(name, {})]
+    reserved = [(rows[name]["connections"], rows[name]["reserved_bytes"]) for name in ("hold_1m", "hold_10m") if "reserved_bytes" in rows.get(name, {})]
+    added = [(float(name[1:]), ns / 1000) for name, ns in rows.get("latency_10", {}).get("percentiles", {}).items()]
+    two = rows.get("two_workers", {})
+    workers = [(1, two["one"]), (2, two["two"])] if "one" in two else []
+    by_loss = [(point["loss"], point["ratio"]) for point in rows.get("lossy", {}).get("by_loss", [])]
     series = lambda *named: [{"name": name, "points": points} for name, points in named if points]  # noqa: E731
     return [plot for plot in [
         {"file": "connections.svg", "title": "Cost of one exchange of 64 B at the server", "x": "connections", "y": "ns", "log_x": True,
          "series": series(("two cores, DPDK ring", costs), ("one core, no port", one_core), ("smoltcp, a side", [(int(key), value) for key, value in smol.items()]))},
         {"file": "sizes.svg", "title": "Cost of one exchange by the size of its message", "x": "octets", "y": "ns", "log_x": True,
          "series": series(("fourtuple", [(point["size"], point["cost_ns"]) for point in points]))},
-        {"file": "latency.svg", "title": "Latency, 64 connections in closed loop", "x": "percentile", "y": "µs", "log_y": True,
-         "series": series(*latency)},
+        {"file": "workers.svg", "title": "Instructions of one exchange of 64 B by the number of workers", "x": "workers", "y": "instructions",
+         "series": series(("fourtuple", workers))},
+        {"file": "loss.svg", "title": "Goodput by loss, RTT 20 ms: ours as a part of Linux's", "x": "loss in %", "y": "ratio", "log_x": True,
+         "series": series(("ours / Linux", by_loss), ("Linux", [(loss, 1.0) for loss, _ in by_loss]))},
+        {"file": "latency.svg", "title": "Latency: 64 connections in closed loop; and what the engine adds at 10 % load", "x": "percentile", "y": "µs", "log_y": True,
+         "series": series(*latency, ("added, frame in to frame out", added))},
         {"file": "memory.svg", "title": "Bytes reserved for a connection, piled up part by part", "x": "part", "y": "bytes",
-         "series": series(("sum", [(place + 1, sum(bytes_ for _, bytes_ in memory[: place + 1])) for place in range(len(memory))]))},
+         "series": series(("sum", piled))},
+        {"file": "memory-connections.svg", "title": "Bytes of an end of a connection", "x": "connections", "y": "bytes", "log_x": True,
+         "series": series(("of the OS, with everything", os_bytes), ("reserved", reserved))},
     ] if plot["series"]]
 
 
@@ -128,23 +162,28 @@ def others(page):
 
 
 def whole(report, rows, kept):
-    machine, versions = report["machine"], report["versions"]
+    machine, versions, found = report["machine"], report["versions"], report["rows"]
+    several = len({(result["date"][:10], result["commit"]) for result in found.values()}) > 1
+    dates = sorted(result["date"] for result in found.values())
     out = [
         "# Performance", "",
         "Written by `scripts/bench --record`; sections between marker comments are written by others and kept. Read",
         "[tuning.md](tuning.md) for how each figure is taken, where the nanoseconds go, and what to set.", "",
         "| | |", "|---|---|",
-        f"| date | {report['date']} |", f"| command | `{report['command']}` |", f"| commit | {report['commit']} |",
+        f"| date | {dates[0] if dates else ''}{' to ' + dates[-1] if dates and dates[-1] != dates[0] else ''} |",
+        f"| command | `scripts/bench --record`, or a part of it with `--only` |",
+        f"| commit | {', '.join(sorted({result['commit'] for result in found.values()}))} |",
         f"| machine | {machine['processor']}, {machine['cores']} cores{' of a virtual machine' if machine['virtual'] else ''}, TSC {machine['tsc_ghz']} GHz, {machine['memory_gib']} GiB, {machine['huge_pages_2m']} huge pages of 2 MiB, Linux {machine['kernel']} |",
         f"| versions | rustc {versions['rustc']}{' (' + versions['rustflags'] + ')' if versions['rustflags'] else ''}, DPDK {versions['dpdk']}, nginx {versions['nginx']}, wrk {versions['wrk']} |",
-        f"| cores | {placements(report['placements'])} |", "",
-        *invalid(report),
+        f"| cores | {placements([look for result in found.values() for look in result['placements']])} |", "",
+        *invalid(found),
         "**Cost** is the busy time of the server's worker an operation, by the time-stamp counter. **State** is how near the two cores",
-        "were to each other, before and after the sample; figures of different states can't be compared.", "",
-        "| row | what | target | measured | state |", "|---|---|---|---|---|",
+        "were to each other, before and after the sample; figures of different states can't be compared. Of several samples the",
+        "median is told, with the least and the most.", "",
+        "| row | what | target | measured | state |" + (" taken |" if several else ""), "|---|---|---|---|---|" + ("---|" if several else ""),
     ]
     for row in rows:
-        result = report["rows"].get(row.name)
+        result = found.get(row.name)
         if result is None:
             continue
         if "unmeasured" in result:
@@ -152,25 +191,44 @@ def whole(report, rows, kept):
         elif "failed" in result:
             shown = f"**failed**: {result['failed']}"
         else:
-            shown = figures(row.name, result)
-        out.append(f"| `{row.name}` | {row.what} | {row.target} | {shown.replace('|', '/')} | {result.get('state', '')} |")
-    out += ["", *(f"![{plot['title']}](performance/{plot['file']})\n" for plot in report["plots"])]
-    if memory := report["rows"].get("memory", {}).get("bytes"):
-        out += ["## Memory of a connection", "", "| part | bytes |", "|---|---|", *(f"| {part} | {size:.1f} |" for part, size in memory.items()), ""]
-    out += [
-        "## Peers that scripts can't install", "",
-        "Their rows have a place here for who has them: F-Stack, Demikernel, dperf, TRex. [load-json.md](load-json.md) says how",
-        "`fourtuple load` tells its figures, [ports.md](ports.md) how dperf was run against `fourtuple serve` over memif.", "",
-    ]
+            shown = figures(row.name, result) + elsewhere(result)
+        taken = f" {result['date']}, {result['commit']} |" if several else ""
+        out.append(f"| `{row.name}` | {row.what} | {row.target} | {shown.replace('|', '/')} | {result.get('state', '')} |{taken}")
+    out += ["", "The open-loop generator has no row: it is no part of the engine's cost.", ""]
+    out += [f"![{plot['title']}](performance/{plot['file']})\n" for plot in report["plots"]]
+    if parts := found.get("memory", {}).get("bytes"):
+        beside = found["memory"]["beside"]
+        out += ["## Memory of a connection", "", "| part | bytes |", "|---|---|", *(f"| {part} | {size:.1f} |" for part, size in {**parts, **beside}.items()), ""]
+    out += PEERS_BY_HAND
     for section in kept:
         out += [section, ""]
     return "\n".join(out)
 
 
-def invalid(report):
-    if report["disturbed"] <= DISTURBED:
+# What scripts can't install: taken by hand, on the same kind of machine, not in this run.
+PEERS_BY_HAND = [
+    "## Peers that scripts can't install", "",
+    "Taken by hand, on the same kind of machine and not in this run; who has them may take them again.", "",
+    "| peer | how | requests, 64 B | connect, exchange, close |", "|---|---|---|---|",
+    "| F-Stack | HTTP over memif, one core an end | ≈ 1.16 M/s (≈ 2,200 cycles each) | 120–135 k/s |",
+    "| Demikernel catnip | echo between two of its own over memif | 66–100 k/s | – |",
+    "| dperf, a pair | over memif; it repairs no loss | 3.29 M/s | 1.1 M/s |",
+    "| dperf against `fourtuple serve http:80` | over memif, as [ports.md](ports.md#loading-it-with-dperf) says, with its table | 1.04 M/s | 130 k/s |", "",
+    "[load-json.md](load-json.md) says how `fourtuple load` tells its figures.", "",
+]
+
+
+def elsewhere(result):
+    """What samples of other states gave, beside the row's own."""
+    told = [f"{state}: {next(value for name, value in found.items() if name != 'samples'):.0f}" for state, found in result.get("in_other_states", {}).items()]
+    return f"; in other states {', '.join(told)}" if told else ""
+
+
+def invalid(found):
+    names = [f"`{name}`" for name, result in found.items() if result["disturbed"] > DISTURBED]
+    if not names:
         return []
-    return [f"**Invalid**: others took up to {report['disturbed']:.0%} of the machine during this run. Its times show only that the rows work.", ""]
+    return [f"**Invalid**: others took more than {DISTURBED:.0%} of the machine during {', '.join(names)}. Times of these show only that the rows work.", ""]
 
 
 def placements(found):

@@ -3,13 +3,19 @@
 import json
 import os
 import pathlib
+import statistics
 import subprocess
+import threading
 import time
 from contextlib import contextmanager
 
 
 class Unmeasured(Exception):
     """This machine, or this version, can't measure it; the table says why."""
+
+
+# Figures that a sample is known by, in the order in which they are looked for.
+FIGURES = ("cost_ns", "gbit_per_s", "requests_per_s", "operations_per_s", "p50_ns", "ns_a_side")
 
 
 class Bench:
@@ -20,7 +26,11 @@ class Bench:
         release = target / "release"
         self.fourtuple, self.peers, self.micro = (str(release / name) for name in ("fourtuple", "fourtuple-peers", "fourtuple-micro"))
         self.cycles = str(release / "examples/cycles")
-        # Every look at the cores, in the order of the run.
+        self.begin_row()
+        self._counts = None
+
+    def begin_row(self):
+        # Every look at the cores of this row, in their order.
         self.placements = []
         # What others took of the machine while nothing of ours ran, in the worst look; 1 is all cores.
         self.disturbed = 0.0
@@ -45,23 +55,82 @@ class Bench:
         self.placements.append(found)
         return found
 
-    def sample(self, take, tries=4):
-        """Calls `take` until the cores were placed alike before and after; its result with their state."""
-        states = []
-        for _ in range(tries):
-            before = self.placement()
+    def sample(self, take, times=1):
+        """Calls `take` until so many samples had their cores placed alike before and after; the median of those of the commonest
+        state, with the state, the least and the most, and how many were discarded. Samples of other states are told apart, not mixed."""
+        times = 1 if self.quick else times
+        kept, changed = [], []
+        before = self.placement()
+        while len(kept) < times and len(changed) < times + 3:
             result = take()
             after = self.placement()
             if before["state"] == after["state"]:
-                return {**result, "state": before["state"], "discarded": len(states)}
-            states.append(f"{before['state']}→{after['state']}")
-        raise RuntimeError(f"the placement of the cores changed in every sample: {', '.join(states)}")
+                kept.append({**result, "state": before["state"]})
+            else:
+                changed.append(f"{before['state']}→{after['state']}")
+            before = after
+        if not kept:
+            raise RuntimeError(f"the placement of the cores changed in every sample: {', '.join(changed)}")
+        states = [sample["state"] for sample in kept]
+        state = max(sorted(set(states)), key=states.count)
+        figure = next((name for name in FIGURES if name in kept[0]), None)
+        alike = sorted((sample for sample in kept if sample["state"] == state), key=lambda sample: sample.get(figure, 0))
+        median = dict(alike[(len(alike) - 1) // 2])
+        median.update(samples=len(alike), discarded=len(changed))
+        if figure and len(alike) > 1:
+            median["spread"] = {"of": figure, "least": alike[0][figure], "most": alike[-1][figure]}
+        elsewhere = {
+            other: {"samples": states.count(other), figure: statistics.median(sample[figure] for sample in kept if sample["state"] == other)}
+            for other in sorted(set(states) - {state})
+            if figure
+        }
+        if elsewhere:
+            median["in_other_states"] = elsewhere
+        return median
 
     def demo(self, pattern, *flags, within_s=600):
-        """One sample of `fourtuple demo`: server and generator, a core each, over the in-process link."""
+        """One sample of `fourtuple demo`: server and generator, a core each, over the in-process link. With what memory the OS had
+        given it, at the most."""
         # Errors of a few operations are told in the report, and judged there.
-        text = self.run([self.fourtuple, "demo", pattern, "--json", "--idle", "poll", "--max-error-rate", "1%", *flags], within_s=within_s)
-        return json.loads(text)
+        command = [self.fourtuple, "demo", pattern, "--json", "--idle", "poll", "--max-error-rate", "1%", *flags]
+        process = subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        most, over = [0], threading.Event()
+
+        def watch():
+            while not over.wait(0.1):
+                try:
+                    most[0] = max(most[0], memory_of(process.pid))
+                except (OSError, ValueError, IndexError):
+                    return
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            out, err = process.communicate(timeout=within_s)
+        except BaseException:
+            # Its time is up, or the run is interrupted.
+            process.kill()
+            process.wait()
+            raise
+        finally:
+            over.set()
+            watcher.join()
+        if process.returncode != 0:
+            raise RuntimeError(f"demo {pattern} ended with {process.returncode}: {(err.strip().splitlines() or [''])[-1]}")
+        return {**json.loads(out), "os_bytes": most[0]}
+
+    def counts(self):
+        """Instructions of all stages, counted once a run: they are the same each time."""
+        if self._counts is None:
+            self._counts = {}
+            text = self.run([self.micro, "counts"], within_s=600, codes=(0, 1, 3))
+            for line in text.splitlines()[1:]:
+                words = line.split()
+                if len(words) >= 2 and words[1].replace(".", "", 1).isdigit():
+                    self._counts[words[0]] = float(words[1])
+        if not self._counts:
+            raise Unmeasured("valgrind is not there")
+        return self._counts
 
     @contextmanager
     def namespaces(self):
@@ -139,3 +208,11 @@ def memory_of(pid):
     status = pathlib.Path(f"/proc/{pid}/status").read_text()
     kib = dict(line.split(":", 1) for line in status.splitlines() if line.startswith(("VmRSS", "HugetlbPages")))
     return sum(int(value.split()[0]) for value in kib.values()) * 1024
+
+
+def memory_free():
+    """Bytes that the OS could give now."""
+    for line in pathlib.Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return 0

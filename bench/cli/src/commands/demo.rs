@@ -62,8 +62,11 @@ pub(crate) fn run(demo: &Demo) -> Result<(), Failure> {
     let mut plan = plan(demo.pattern, SocketAddr::new(SERVER.into(), 0), locals, &demo.run);
     let kind = kind(&plan);
     plan.target.set_port(kind.port());
+    plan.opening = demo.run.opening.unwrap_or(OPENING);
+    let addresses = plan.locals.len();
     server_config.buffers = buffers(&plan, base_workers);
-    let profile = profile(&generator_config, &plan);
+    let profile = profile(&generator_config, &plan, demo.run.keepalive);
+    let keepalive = profile.keepalive;
     let run = Run::new(plan, profile, generator_config.workers)?;
     let signals = Signals::install()?;
 
@@ -75,7 +78,11 @@ pub(crate) fn run(demo: &Demo) -> Result<(), Failure> {
     }
     listen.profile = server_config.profile();
     listen.profile.nodelay = true;
-    listen.syn_queue = listen.syn_queue.max(demo.run.connections.saturating_mul(2));
+    listen.profile.keepalive = keepalive;
+    let opening = run.plan().opening.saturating_mul(u32::from(base_workers));
+    listen.syn_queue = listen
+        .syn_queue
+        .max(demo.run.connections.max(opening).saturating_mul(2));
     let server = Engine::builder(server_config)
         .listen(listen)
         .start_on(server_port, |_| Services::new(Arc::new([kind]), Site::Page(PAGE)))?;
@@ -85,23 +92,30 @@ pub(crate) fn run(demo: &Demo) -> Result<(), Failure> {
 
     let outcome = run.drive(&generator, &mut Watcher::new(signals, run.plan(), Some(&server)));
     let farewell = farewell(run.plan());
-    generator.drain(farewell);
-    let cost = ServerCost {
+    let mut left = generator.drain(farewell);
+    let mut cost = ServerCost {
         workers: server.config().workers,
         busy_ns_per_operation: match outcome.counts.operations {
             0 => 0.0,
             operations => outcome.server_busy.as_nanos() as f64 / operations as f64,
         },
         resident_bytes_per_connection: reserved(&server) as f64 / f64::from(capacity),
+        left_connections: left,
     };
-    let notes = [match server.stats_address() {
+    let mut notes = vec![match server.stats_address() {
         Some(address) => format!("stats        served at http://{address}/ while it ran"),
         None => {
             "stats        off; --stats 127.0.0.1:9464 serves the server's numbers while it runs".to_owned()
         }
     }];
+    if addresses > 1 {
+        notes.push(format!(
+            "addresses    {addresses} of the generator's were taken: one has no more ports"
+        ));
+    }
     generator.stop();
-    server.drain(farewell);
+    left += server.drain(farewell);
+    cost.left_connections = left;
     server.stop();
     conclude(
         &run,
@@ -111,6 +125,9 @@ pub(crate) fn run(demo: &Demo) -> Result<(), Failure> {
         &notes,
     )
 }
+
+/// Connections that a worker of the generator opens at a time: the server here has room for as many half-open ones.
+const OPENING: u32 = 1_024;
 
 /// The service that the pattern talks to.
 fn kind(plan: &Plan) -> Kind {
@@ -133,7 +150,8 @@ fn buffers(plan: &Plan, workers: u16) -> Option<u32> {
         Pattern::Stream { .. } => 1,
         Pattern::Hold => 0,
     };
-    let pinned = u64::from(plan.connections) * u64::from(plan.pipeline) * frames / u64::from(workers.max(1));
+    let asking = plan.active.unwrap_or(plan.connections).min(plan.connections);
+    let pinned = u64::from(asking) * u64::from(plan.pipeline) * frames / u64::from(workers.max(1));
     let wanted = (pinned + pinned / 4 + ENOUGH).min(MOST_BUFFERS);
     (wanted > ENOUGH * 2).then_some(wanted as u32)
 }

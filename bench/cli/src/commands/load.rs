@@ -52,7 +52,7 @@ pub(crate) fn run(load: &Load) -> Result<(), Failure> {
         source_range: load.run.src_range,
         ..config
     };
-    let profile = profile(&config, &plan);
+    let profile = profile(&config, &plan, load.run.keepalive);
     let run = Run::new(plan, profile, config.workers)?;
     let signals = Signals::install()?;
     let engine: Engine<PortQueue> = Engine::start_with(config, |worker| run.generator(worker))?;
@@ -91,11 +91,14 @@ const MOST_SOURCES: usize = 1 << 16;
 pub(crate) fn room(pattern: PatternWord, connections: u32) -> u32 {
     match pattern {
         PatternWord::Crr => connections.saturating_mul(4).saturating_add(1_024),
-        PatternWord::Rr | PatternWord::Stream | PatternWord::Hold | PatternWord::Http => {
-            connections.saturating_add(connections / 4).saturating_add(64)
-        }
+        PatternWord::Rr | PatternWord::Stream | PatternWord::Hold | PatternWord::Http => connections
+            .saturating_add((connections / 4).min(MOST_SPARE))
+            .saturating_add(64),
     }
 }
+
+/// Most places beside those of the connections: for those that are being opened in the place of others that are closing.
+const MOST_SPARE: u32 = 65_536;
 
 /// The run that the flags describe.
 pub(crate) fn plan(word: PatternWord, target: SocketAddr, locals: Vec<IpAddr>, run: &RunArgs) -> Plan {
@@ -115,9 +118,11 @@ pub(crate) fn plan(word: PatternWord, target: SocketAddr, locals: Vec<IpAddr>, r
         PatternWord::Stream => BLOCK,
         PatternWord::Http => 0,
     };
+    let default = Plan::new(pattern, target);
     Plan {
         locals,
         connections: run.connections,
+        active: run.active,
         limit,
         warmup: run.warmup,
         ramp: run.ramp,
@@ -134,15 +139,16 @@ pub(crate) fn plan(word: PatternWord, target: SocketAddr, locals: Vec<IpAddr>, r
         },
         fast_open: run.fast_open,
         seed: run.seed,
-        ..Plan::new(pattern, target)
+        opening: run.opening.unwrap_or(default.opening),
+        ..default
     }
 }
 
 /// What the generator's connections are opened with: no Nagle, and nobody waits for longer than the time-out.
-pub(crate) fn profile(config: &Config, plan: &Plan) -> Profile {
+pub(crate) fn profile(config: &Config, plan: &Plan, keepalive: Option<KeepAlive>) -> Profile {
     Profile {
         nodelay: true,
-        keepalive: held(plan),
+        keepalive: keepalive.or_else(|| held(plan)),
         connect_timeout: plan.timeout,
         msl: config.msl,
         congestion: config.congestion,
@@ -154,28 +160,38 @@ pub(crate) fn profile(config: &Config, plan: &Plan) -> Profile {
 }
 
 /// Held connections say nothing: whether their peers are still there is asked within half of the time, not more often than
-/// each second.
+/// each second, and of no more than some 200,000 a second.
 fn held(plan: &Plan) -> Option<KeepAlive> {
     let (Pattern::Hold, Limit::Time(span)) = (plan.pattern, plan.limit) else {
         return None;
     };
+    let all = ASKED_EACH * plan.connections;
     Some(KeepAlive {
-        idle: (span / 4).clamp(Duration::from_secs(1), Duration::from_secs(60)),
+        idle: (span / 4)
+            .max(all)
+            .clamp(Duration::from_secs(1), Duration::from_secs(60)),
         interval: (span / 8).clamp(Duration::from_secs(1), Duration::from_secs(10)),
         count: 2,
     })
 }
 
-/// How long connections may take to close at the end of a run: those that were held are closed in order, as long as they take.
+/// What a question of keep-alive may take of both ends, in time.
+const ASKED_EACH: Duration = Duration::from_micros(5);
+
+/// How long connections may take to close at the end of a run: all are closed in order, as long as that takes.
 pub(crate) fn farewell(plan: &Plan) -> Duration {
-    match plan.pattern {
-        Pattern::Hold => plan.timeout + Duration::from_micros(50) * plan.connections,
+    let patience = match plan.pattern {
+        Pattern::Hold => plan.timeout,
         Pattern::RequestResponse
         | Pattern::ConnectRequestResponse
         | Pattern::Stream { .. }
         | Pattern::Http => Duration::from_millis(500),
-    }
+    };
+    patience + CLOSED_EACH * plan.connections
 }
+
+/// What a connection may take to close when many do, in time.
+const CLOSED_EACH: Duration = Duration::from_micros(50);
 
 /// Where the stats endpoint listens, if it was asked for.
 pub(crate) fn tell_stats(run: &RunArgs, engine: &Engine<PortQueue>) {
