@@ -280,6 +280,21 @@ fn demo_holds_connections() {
     );
     assert!(report["latency_ns"]["p50"].as_u64().is_some_and(|p50| p50 > 0));
     assert!(report["errors"].get("status").is_none(), "no HTTP was spoken");
+    assert_eq!(report["server"]["left_connections"], 0, "all closed in order");
+}
+
+#[test]
+fn demo_asks_on_as_many_connections_as_it_is_told() {
+    for active in ["1", "16", "5000"] {
+        let words = ["rr", "-c", "3000", "--active", active, "-n", "10000", "--verify"];
+        let more = ["--opening", "256", "--keepalive", "60s,10s,6"];
+        let report = demo(&[&words[..], &more].concat());
+        assert_eq!(report["operations"], 10_000, "{active}");
+        assert_eq!(
+            report["errors"],
+            serde_json::json!({"connect": 0, "reset": 0, "timeout": 0, "verify": 0})
+        );
+    }
 }
 
 #[test]

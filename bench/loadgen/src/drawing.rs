@@ -65,6 +65,9 @@ impl<Q: Queue> Generator<Q> {
         let Some(most) = self.most_active else {
             return;
         };
+        if self.slots.len() == 0 {
+            return;
+        }
         for _ in 0..DRAWN {
             if !self.runs() || self.slots.active >= most || self.tickets == 0 {
                 return;

@@ -1,7 +1,7 @@
 //! Instruction counts that are committed, one file for each compiler and processor: `baselines/rustc-1.95.0-x86-64.toml`.
 //!
 //! What else decides about a count stands in the file: the versions of valgrind, of the C library, and of the crates on the packets'
-//! way. Where one of them is another here, the file says nothing about this machine, and nothing is compared with it.
+//! way, and what the processor can do. Where one of them is another here, the file says nothing about this machine, and nothing is compared with it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -25,6 +25,8 @@ pub(crate) struct Surroundings {
     pub(crate) valgrind: String,
     pub(crate) libc: String,
     pub(crate) crates: String,
+    /// What the processor can do that code asks for as it runs.
+    pub(crate) processor: String,
 }
 
 impl Surroundings {
@@ -34,6 +36,7 @@ impl Surroundings {
             valgrind: crate::callgrind::version(),
             libc: crate::callgrind::libc_version(),
             crates: env!("MICRO_CRATES").to_owned(),
+            processor: processor().to_owned(),
         }
     }
 
@@ -46,6 +49,7 @@ impl Surroundings {
             valgrind: word("valgrind"),
             libc: word("libc"),
             crates: word("crates"),
+            processor: word("processor"),
         }
     }
 
@@ -55,12 +59,22 @@ impl Surroundings {
             (&self.valgrind, &other.valgrind),
             (&self.libc, &other.libc),
             (&self.crates, &other.crates),
+            (&self.processor, &other.processor),
         ];
         let different = pairs.into_iter().filter(|(here, there)| here != there);
         different
             .map(|(here, there)| format!("{here} here, {there} there"))
             .collect()
     }
+}
+
+/// Checksums are summed otherwise where there is AVX2.
+fn processor() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        return "avx2";
+    }
+    "plain"
 }
 
 /// A baseline, and what it was counted with.
@@ -112,9 +126,10 @@ pub(crate) fn write(file: &Path, baseline: &Baseline) -> Result<(), Failure> {
          target_cpu = \"{CPU}\"\n\
          valgrind = \"{}\"\n\
          libc = \"{}\"\n\
-         crates = \"{}\"\n\n\
+         crates = \"{}\"\n\
+         processor = \"{}\"\n\n\
          [instructions]\n",
-        with.valgrind, with.libc, with.crates
+        with.valgrind, with.libc, with.crates, with.processor
     );
     for (stage, count) in counts {
         // Writing to a string can't fail.
@@ -172,6 +187,7 @@ mod tests {
                 valgrind: "valgrind-1".into(),
                 libc: "glibc-2".into(),
                 crates: "a-1 b-2".into(),
+                processor: "plain".into(),
             },
         };
         write(&file, &written).unwrap();

@@ -184,7 +184,7 @@ def two_workers(bench):
 def lossy(bench):
     """What scripts/goodput last wrote: it takes longer than all the rest."""
     text = (bench.root / "docs/PERFORMANCE.md").read_text()
-    ratio = re.search(r"median of the ratios ([\d.]+)\*\*, 95 % interval ([\d.]+) to ([\d.]+)", text)
+    ratio = re.search(r"median of the ratios ([\d.]+)\*\*, 95 % interval ([\d.]+) to (\d+\.\d+)", text)
     command = re.search(r"`(scripts/goodput [^`]*)` on [^\n]*?(\d{4}-\d\d-\d\d), commit (\w+)", text)
     if not ratio or not command:
         raise Unmeasured("scripts/goodput has not written its section of docs/PERFORMANCE.md")
