@@ -92,7 +92,9 @@ class Bench:
         """One sample of `fourtuple demo`: server and generator, a core each, over the in-process link. With what memory the OS had
         given it, at the most."""
         # Errors of a few operations are told in the report, and judged there.
-        command = [self.fourtuple, "demo", pattern, "--json", "--idle", "poll", "--max-error-rate", "1%", *flags]
+        # Short samples need no cores of their own.
+        idle = "adaptive" if self.quick else "poll"
+        command = [self.fourtuple, "demo", pattern, "--json", "--idle", idle, "--max-error-rate", "1%", *flags]
         process = subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         most, over = [0], threading.Event()
 
