@@ -49,4 +49,11 @@ fn crates_on_the_way() -> String {
     found.join(" ")
 }
 
-const ON_THE_WAY: [&str; 6] = ["arrayvec", "fearless_simd", "foldhash", "hashbrown", "rtrb", "siphasher"];
+const ON_THE_WAY: [&str; 6] = [
+    "arrayvec",
+    "fearless_simd",
+    "foldhash",
+    "hashbrown",
+    "rtrb",
+    "siphasher",
+];
