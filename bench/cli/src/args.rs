@@ -217,7 +217,7 @@ pub(crate) struct RunArgs {
     /// (rr, http)
     #[arg(long, value_parser = units::count_u32, value_name = "N")]
     pub(crate) active: Option<u32>,
-    /// Connections being opened at a time by each worker [default: 64; demo 1024] (not crr)
+    /// Connections being opened at a time by each worker [default: 64] (not crr)
     #[arg(long, value_parser = units::count_u32, value_name = "N")]
     pub(crate) opening: Option<u32>,
     /// Ask peers that say nothing whether they are still there; of demo both ends do [default: for hold within its time]

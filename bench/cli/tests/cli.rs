@@ -287,7 +287,7 @@ fn demo_holds_connections() {
 fn demo_asks_on_as_many_connections_as_it_is_told() {
     for active in ["1", "16", "5000"] {
         let words = ["rr", "-c", "3000", "--active", active, "-n", "10000", "--verify"];
-        let more = ["--opening", "256", "--keepalive", "60s,10s,6"];
+        let more = ["--keepalive", "60s,10s,6"];
         let report = demo(&[&words[..], &more].concat());
         assert_eq!(report["operations"], 10_000, "{active}");
         assert_eq!(

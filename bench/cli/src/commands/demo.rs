@@ -62,7 +62,6 @@ pub(crate) fn run(demo: &Demo) -> Result<(), Failure> {
     let mut plan = plan(demo.pattern, SocketAddr::new(SERVER.into(), 0), locals, &demo.run);
     let kind = kind(&plan);
     plan.target.set_port(kind.port());
-    plan.opening = demo.run.opening.unwrap_or(OPENING);
     let addresses = plan.locals.len();
     server_config.buffers = buffers(&plan, base_workers);
     let profile = profile(&generator_config, &plan, demo.run.keepalive);
@@ -125,9 +124,6 @@ pub(crate) fn run(demo: &Demo) -> Result<(), Failure> {
         &notes,
     )
 }
-
-/// Connections that a worker of the generator opens at a time: the server here has room for as many half-open ones.
-const OPENING: u32 = 1_024;
 
 /// The service that the pattern talks to.
 fn kind(plan: &Plan) -> Kind {
