@@ -42,11 +42,9 @@ fn main() -> ExitCode {
 }
 
 fn run(iface: &str, addresses: &str) -> Result<(), Box<dyn std::error::Error>> {
-    let config = Config {
-        iface: vec![iface.to_owned()],
-        ip: addresses.split(',').map(str::parse).collect::<Result<_, _>>()?,
-        ..Config::default()
-    };
+    let mut config = Config::default();
+    config.iface = vec![iface.to_owned()];
+    config.ip = addresses.split(',').map(str::parse).collect::<Result<_, _>>()?;
     let _engine = Engine::builder(config)
         .listen(Listen::on(7))
         .start_with(|_worker| Echo)?;

@@ -138,11 +138,9 @@ fn main() -> ExitCode {
 }
 
 fn run(iface: &str, addresses: &str, hosts: &[String]) -> Result<(), Box<dyn std::error::Error>> {
-    let config = Config {
-        iface: vec![iface.to_owned()],
-        ip: addresses.split(',').map(str::parse).collect::<Result<_, _>>()?,
-        ..Config::default()
-    };
+    let mut config = Config::default();
+    config.iface = vec![iface.to_owned()];
+    config.ip = addresses.split(',').map(str::parse).collect::<Result<_, _>>()?;
     let rooms = Arc::new(Rooms::new());
     let engine = Engine::builder(config).start_with(|_worker| Front {
         rooms: Arc::clone(&rooms),

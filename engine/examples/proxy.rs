@@ -138,10 +138,7 @@ impl Proxy {
                 Err(StreamError::NotYet) => return Ok(()),
                 Err(why) => return Err(why),
             };
-            let options = ConnectOptions {
-                beside: Some(client.id()),
-                ..ConnectOptions::default()
-            };
+            let options = ConnectOptions::new().beside(client.id());
             let Ok(connecting) = self.endpoint.start_connect_with(self.upstream, &options) else {
                 client.abort(); // As many are being opened as may be at a time.
                 continue;
@@ -197,11 +194,9 @@ fn run(iface: &str, addresses: &str, upstream: &str) -> Result<(), Box<dyn std::
     let upstream = upstream.parse().map_err(|_| {
         format!("`{upstream}` is no address with its port: write 10.99.0.1:80 or [fd99::1]:80")
     })?;
-    let config = Config {
-        iface: vec![iface.to_owned()],
-        ip: addresses.split(',').map(str::parse).collect::<Result<_, _>>()?,
-        ..Config::default()
-    };
+    let mut config = Config::default();
+    config.iface = vec![iface.to_owned()];
+    config.ip = addresses.split(',').map(str::parse).collect::<Result<_, _>>()?;
     let engine = Engine::builder(config)
         .listen(Listen::on(8080).for_endpoints())
         .start()?;

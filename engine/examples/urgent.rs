@@ -57,14 +57,12 @@ fn main() -> ExitCode {
 }
 
 fn run(iface: &str, addresses: &[String]) -> Result<(), Box<dyn std::error::Error>> {
-    let config = Config {
-        iface: vec![iface.to_owned()],
-        ip: addresses
-            .iter()
-            .map(|address| address.parse())
-            .collect::<Result<_, _>>()?,
-        ..Config::default()
-    };
+    let mut config = Config::default();
+    config.iface = vec![iface.to_owned()];
+    config.ip = addresses
+        .iter()
+        .map(|address| address.parse())
+        .collect::<Result<_, _>>()?;
     let engine = Engine::start_with(config, |_worker| Echo)?;
     engine.listen(Listen::on(7))?;
     println!("ready");

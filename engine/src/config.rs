@@ -31,8 +31,18 @@ use crate::port_name::PortName;
 /// assert_eq!(config.workers, 2);
 /// assert!(fourtuple::Config::from_toml("wrokers = 2").is_err());
 /// ```
+///
+/// In code it begins with [`Config::default`], and its fields are set:
+///
+/// ```
+/// let mut config = fourtuple::Config::default();
+/// config.iface = vec!["veth0".to_owned()];
+/// config.ip = vec!["10.99.0.2/24".parse().unwrap()];
+/// assert!(config.validate().is_ok());
+/// ```
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct Config {
     /// Network interfaces to attach to; in TOML one may stand by itself.
     #[serde(deserialize_with = "one_or_more")]
@@ -92,7 +102,9 @@ pub struct Config {
     /// Where the stats endpoint listens; none when `None`.
     pub stats: Option<SocketAddr>,
     /// Listeners that are open before the first frame is taken, before those of a [builder](crate::Builder::listen). In TOML a table each,
-    /// `[[listen]]`, with the options of this configuration; its keys are the fields of [`Listen`], `port` also as `"8000-8003"`.
+    /// `[[listen]]`; its keys are the fields of [`Listen`], `port` also as `"8000-8003"`, and the options of its connections that are
+    /// not those of this configuration: `nodelay = true`, `keepalive = "60s,10s,6"`, `user-timeout = "30s"` and so on, named as those of
+    /// [`ConnectionOption`](crate::ConnectionOption) are.
     pub listen: Vec<Listen>,
     /// Bytes of buffer space a connection may hold for the application (receive window).
     pub receive_buffer: u32,
@@ -129,6 +141,7 @@ pub enum Driver {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Fragments {
     /// They are put together, bounded in number, memory and time.
     #[default]
@@ -146,6 +159,7 @@ pub enum Fragments {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Idle {
     /// Polls for ever: lowest delay, a whole core.
     Poll,
@@ -193,13 +207,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Toml`] with the line and the unknown or misspelt key.
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
-        let mut config: Self = toml::from_str(text)
-            .map_err(|error| ConfigError::Toml(error.to_string().trim_end().to_owned()))?;
-        let profile = config.profile();
-        for listen in &mut config.listen {
-            listen.profile = profile.clone();
-        }
-        Ok(config)
+        toml::from_str(text).map_err(|error| ConfigError::Toml(error.to_string().trim_end().to_owned()))
     }
 
     /// Reads a TOML file.
@@ -494,12 +502,8 @@ mod tests {
                     [[listen]]\nport = '8000-8003'\naddress = '10.0.0.2'\nbacklog = 9\nsyn-queue = 8\nsyn-cookies = 'always'\n\
                     fast-open = 7\ndelivery = 'endpoints'\npolicy = 'round-robin'\n";
         let config = Config::from_toml(text).unwrap();
-        let profile = config.profile();
-        assert_eq!(profile.congestion, CongestionKind::Bbr);
-        let first = Listen {
-            profile: profile.clone(),
-            ..Listen::on(80)
-        };
+        assert_eq!(config.congestion, CongestionKind::Bbr);
+        let first = Listen::on(80);
         let second = Listen {
             address: Some("10.0.0.2".parse().unwrap()),
             backlog: 9,
@@ -507,7 +511,6 @@ mod tests {
             syn_cookies: SynCookies::Always,
             fast_open: 7,
             policy: AcceptPolicy::RoundRobin,
-            profile,
             ..Listen::on_ports(8000..=8003).for_endpoints()
         };
         assert_eq!(config.listen, [first, second]);

@@ -129,9 +129,12 @@ pub enum ApiMisuse {
     /// The sending side was shut down already.
     #[error("the sending side is shut down")]
     SendClosed,
-    /// The engine has stopped.
-    #[error("the engine has stopped")]
+    /// The engine has stopped, or the endpoint was dropped.
+    #[error("the engine has stopped, or the endpoint was dropped")]
     Stopped,
+    /// The connection is another endpoint's: a [move](crate::Stream::move_to) that seemed to take too long was carried out after all.
+    #[error("the connection was given to another endpoint; the stream is there")]
+    MovedAway,
     /// The connections of its worker have as many different sets of options as there may be.
     #[error("too many different sets of options; give connections the same ones")]
     TooManyOptions,

@@ -141,6 +141,7 @@ pub enum Trouble {
 /// }
 /// ```
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Closed {
     /// Its name, void from now on.
     pub id: crate::ConnId,

@@ -446,6 +446,38 @@ mod loom_tests {
     }
 
     #[test]
+    fn loom_who_sees_that_the_other_side_left_sees_all_that_it_said_before() {
+        // `WorkerEnd::leave` behind its last event; the endpoint looks at the flag first, and then into the ring. The same the other
+        // way round: `Ties::endpoint_left` behind the last command.
+        loom::model(|| {
+            let ring = Arc::new(AtomicUsize::new(0));
+            let left = Arc::new(AtomicBool::new(false));
+            let endpoint = Arc::new(Sleeper::new().unwrap());
+            let worker = {
+                let (ring, left, endpoint) = (Arc::clone(&ring), Arc::clone(&left), Arc::clone(&endpoint));
+                thread::spawn(move || {
+                    ring.store(1, Ordering::Release);
+                    left.store(true, Ordering::Release);
+                    endpoint.wake_if_sleeping();
+                })
+            };
+            loop {
+                if left.load(Ordering::Acquire) {
+                    assert_eq!(ring.load(Ordering::Acquire), 1);
+                    break;
+                }
+                endpoint.prepare();
+                if left.load(Ordering::Acquire) {
+                    endpoint.cancel();
+                } else {
+                    endpoint.wait(None, &[]);
+                }
+            }
+            worker.join().unwrap();
+        });
+    }
+
+    #[test]
     fn loom_an_endpoint_that_waits_for_room_is_woken_when_the_worker_makes_some() {
         // The command ring is full. The endpoint says so (`wants_room`) before it sleeps, the worker looks after it popped:
         // one of the two sees the other.

@@ -1,12 +1,16 @@
 //! Listening ports as every worker knows them, and the bounds of the two queues of each.
 
+mod words;
+
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
-use serde::{Deserialize, Deserializer};
+use fourtuple_tcp::Profile;
+use serde::Deserialize;
 
 use crate::config::Config;
 use crate::error::ConfigError;
+use crate::options::{ConnectionOption, changed};
 
 /// A listener's number, the same on every worker.
 ///
@@ -34,6 +38,7 @@ impl ListenerId {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Delivery {
     /// The handler on the worker, at once: there is no accept queue.
     Handler,
@@ -49,6 +54,7 @@ pub enum Delivery {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum SynCookies {
     /// When the SYN queue has no room for a record.
     #[default]
@@ -88,7 +94,19 @@ pub enum AcceptPolicy {
 ///
 /// A passive OPEN (RFC 9293 §3.10.1) touches no connection (MUST-41), and no connection that has the port, whatever its state,
 /// stands in its way (MUST-42).
+///
+/// It begins as [`on`](Self::on) has it; the rest is said by the calls, or by the fields.
+///
+/// ```
+/// use fourtuple::{ConnectionOption, Listen};
+/// let listen = Listen::on(443)
+///     .for_endpoints()
+///     .with_backlog(1024)
+///     .with(ConnectionOption::NoDelay(true));
+/// assert_eq!(listen.backlog, 1024);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Listen {
     /// The TCP port, 1–65535.
     pub port: u16,
@@ -109,56 +127,10 @@ pub struct Listen {
     pub delivery: Delivery,
     /// Which endpoint takes the next, when endpoints do.
     pub policy: AcceptPolicy,
-    /// Options of its connections.
-    pub profile: fourtuple_tcp::Profile,
-}
-
-/// As TOML has it: without a profile, which is the configuration's.
-impl<'de> Deserialize<'de> for Listen {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-        struct Words {
-            port: Ports,
-            address: Option<IpAddr>,
-            backlog: Option<u32>,
-            syn_queue: Option<u32>,
-            syn_cookies: Option<SynCookies>,
-            fast_open: Option<u32>,
-            delivery: Option<Delivery>,
-            policy: Option<AcceptPolicy>,
-        }
-
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Ports {
-            One(u16),
-            Several(String),
-        }
-
-        let words = Words::deserialize(from)?;
-        let listen = match words.port {
-            Ports::One(port) => Self::on(port),
-            Ports::Several(text) => {
-                let bounds = text.split_once('-').unwrap_or((&text, &text));
-                let (Ok(first), Ok(last)) = (bounds.0.parse(), bounds.1.parse()) else {
-                    let problem = format!("`{text}` is no port and no range: write it as 80 or '8000-8003'");
-                    return Err(serde::de::Error::custom(problem));
-                };
-                Self::on_ports(first..=last)
-            }
-        };
-        Ok(Self {
-            address: words.address,
-            backlog: words.backlog.unwrap_or(listen.backlog),
-            syn_queue: words.syn_queue.unwrap_or(listen.syn_queue),
-            syn_cookies: words.syn_cookies.unwrap_or(listen.syn_cookies),
-            fast_open: words.fast_open.unwrap_or(listen.fast_open),
-            delivery: words.delivery.unwrap_or(listen.delivery),
-            policy: words.policy.unwrap_or(listen.policy),
-            ..listen
-        })
-    }
+    /// Options that its connections begin with; those of the engine when `None`.
+    pub profile: Option<Profile>,
+    /// Options of its connections that differ from those, the last of a kind counts.
+    pub options: Vec<ConnectionOption>,
 }
 
 impl Listen {
@@ -174,7 +146,8 @@ impl Listen {
             fast_open: 0,
             delivery: Delivery::Handler,
             policy: AcceptPolicy::default(),
-            profile: fourtuple_tcp::Profile::default(),
+            profile: None,
+            options: Vec::new(),
         }
     }
 
@@ -224,5 +197,52 @@ impl Listen {
     pub fn with_policy(mut self, policy: AcceptPolicy) -> Self {
         self.policy = policy;
         self
+    }
+
+    /// On this address of the engine alone.
+    pub fn at(mut self, address: IpAddr) -> Self {
+        self.address = Some(address);
+        self
+    }
+
+    /// With so many connections that may wait for an accept.
+    pub fn with_backlog(mut self, connections: u32) -> Self {
+        self.backlog = connections;
+        self
+    }
+
+    /// With so many half-open connections.
+    pub fn with_syn_queue(mut self, connections: u32) -> Self {
+        self.syn_queue = connections;
+        self
+    }
+
+    /// With cookies in place of records at these times.
+    pub fn with_syn_cookies(mut self, when: SynCookies) -> Self {
+        self.syn_cookies = when;
+        self
+    }
+
+    /// With TCP Fast Open for so many connections at a time.
+    pub fn with_fast_open(mut self, connections: u32) -> Self {
+        self.fast_open = connections;
+        self
+    }
+
+    /// With these options of its connections in place of the engine's.
+    pub fn with_profile(mut self, profile: Profile) -> Self {
+        self.profile = Some(profile);
+        self
+    }
+
+    /// With one option of its connections that differs.
+    pub fn with(mut self, option: ConnectionOption) -> Self {
+        self.options.push(option);
+        self
+    }
+
+    /// The options of its connections, where these are the engine's.
+    pub(crate) fn profile_over(&self, own: &Profile) -> Profile {
+        changed(self.profile.as_ref().unwrap_or(own), &self.options)
     }
 }

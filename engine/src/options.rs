@@ -44,6 +44,8 @@ pub enum ConnectionOption {
     Pacing(Pacing),
     /// The most octets a second that may leave, headers not counted; `None` for no limit.
     MaxPacingRate(Option<u64>),
+    /// How long the connection may be without progress once this side has closed it; then it is reset. Set before the close.
+    Linger(Duration),
 }
 
 /// The same in few bytes, as it crosses a ring.
@@ -62,6 +64,7 @@ pub(crate) enum Change {
     Pacing(Pacing),
     /// `u64::MAX` for none.
     MaxPacingRate(u64),
+    Linger(Millis),
 }
 
 /// Keep-alive.
@@ -107,6 +110,7 @@ impl From<ConnectionOption> for Change {
             ConnectionOption::Congestion(kind) => Self::Congestion(kind),
             ConnectionOption::Pacing(pacing) => Self::Pacing(pacing),
             ConnectionOption::MaxPacingRate(rate) => Self::MaxPacingRate(rate.unwrap_or(u64::MAX)),
+            ConnectionOption::Linger(span) => Self::Linger(span.into()),
         }
     }
 }
@@ -134,8 +138,18 @@ impl Change {
             Self::Congestion(kind) => profile.congestion = kind,
             Self::Pacing(pacing) => profile.pacing = pacing,
             Self::MaxPacingRate(rate) => profile.max_pacing_rate = (rate < u64::MAX).then_some(rate),
+            Self::Linger(span) => profile.orphan_timeout = span.into(),
         }
     }
+}
+
+/// A set of options with these in place of its own.
+pub(crate) fn changed(profile: &Profile, options: &[ConnectionOption]) -> Profile {
+    let mut profile = profile.clone();
+    for option in options {
+        Change::from(*option).apply(&mut profile);
+    }
+    profile
 }
 
 /// It has six bits.
@@ -167,6 +181,7 @@ mod tests {
             ConnectionOption::Congestion(CongestionKind::Bbr),
             ConnectionOption::Pacing(Pacing::Off),
             ConnectionOption::MaxPacingRate(Some(8_000)),
+            ConnectionOption::Linger(span),
         ] {
             Change::from(option).apply(&mut profile);
         }
@@ -183,6 +198,7 @@ mod tests {
             congestion: CongestionKind::Bbr,
             pacing: Pacing::Off,
             max_pacing_rate: Some(8_000),
+            orphan_timeout: span,
             ..Profile::default()
         };
         assert_eq!(profile, expected);

@@ -18,14 +18,13 @@ const ROUNDS: usize = 50;
 const WAIT: Duration = Duration::from_secs(20);
 
 fn config(ip: &str) -> Config {
-    Config {
-        ip: vec![ip.parse().unwrap()],
-        max_connections: 256,
-        buffers: Some(1023),
-        msl: Duration::from_millis(100),
-        stats: Some("127.0.0.1:0".parse().unwrap()),
-        ..Config::default()
-    }
+    let mut config = Config::default();
+    config.ip = vec![ip.parse().unwrap()];
+    config.max_connections = 256;
+    config.buffers = Some(1023);
+    config.msl = Duration::from_millis(100);
+    config.stats = Some("127.0.0.1:0".parse().unwrap());
+    config
 }
 
 /// What a process holds that an engine might leave behind.
@@ -184,10 +183,8 @@ fn fifty_engines_on_a_packet_socket_stopped_with_live_connections_leave_nothing_
         || {
             let eal = eal();
             leaves_nothing_behind(&eal, |number| {
-                let config = Config {
-                    iface: vec!["idv0".to_owned()],
-                    ..config("10.99.0.2/24")
-                };
+                let mut config = config("10.99.0.2/24");
+                config.iface = vec!["idv0".to_owned()];
                 let engine = Engine::start(config).unwrap();
                 let (endpoint, listener) = serve(&engine);
                 let connect = |_| TcpStream::connect_timeout(&"10.99.0.2:7".parse().unwrap(), WAIT).unwrap();

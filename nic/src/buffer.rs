@@ -58,11 +58,26 @@ pub trait RxBuf: Send + 'static {
     /// Keeps the first `len` bytes; all of them when there are fewer.
     fn truncate(&mut self, len: usize);
 
-    /// Writes `bytes` behind what is there, as many as fit; returns how many.
+    /// The bytes that are left, for writing.
     ///
-    /// For buffers that were handed out [blank](crate::Queue::blank): registered memory that an endpoint fills. What was
-    /// received is not to be written to.
-    fn append(&mut self, bytes: &[u8]) -> usize;
+    /// This and the three below are for buffers that were handed out [blank](crate::Queue::blank): registered memory that an endpoint
+    /// fills. What was received is not to be written to.
+    fn bytes_mut(&mut self) -> &mut [u8];
+
+    /// The room behind what is there, with whatever it held before.
+    fn spare_mut(&mut self) -> &mut [u8];
+
+    /// Takes in the first `count` bytes of the [room behind](Self::spare_mut); all of it when there is less.
+    fn grow(&mut self, count: usize);
+
+    /// Writes `bytes` behind what is there, as many as fit; returns how many.
+    fn append(&mut self, bytes: &[u8]) -> usize {
+        let room = self.spare_mut();
+        let count = bytes.len().min(room.len());
+        room[..count].copy_from_slice(&bytes[..count]);
+        self.grow(count);
+        count
+    }
 
     /// Bytes of pool memory that this buffer pins, whatever it carries (D5).
     fn space(&self) -> usize;

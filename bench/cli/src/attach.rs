@@ -13,23 +13,21 @@ pub(crate) fn config(
     stats: args::Stats,
     max_connections: u32,
 ) -> Result<Config, Failure> {
-    let config = Config {
-        iface: attach.iface.clone(),
-        driver: attach.driver.into(),
-        port: attach.port.clone(),
-        ip: attach.ip.clone(),
-        gateway: attach.gateway.clone(),
-        mac: attach.mac.clone(),
-        vlan: attach.vlan,
-        fragments: attach.fragments.into(),
-        quiet_time: attach.quiet_time,
-        secrets: match &attach.secrets {
-            Some(asked) => asked.0.clone(),
-            None => Secrets::usual_file(),
-        },
-        stats: stats.0,
-        ..engine_config(engine, max_connections)?
+    let mut config = engine_config(engine, max_connections)?;
+    config.iface = attach.iface.clone();
+    config.driver = attach.driver.into();
+    config.port = attach.port.clone();
+    config.ip = attach.ip.clone();
+    config.gateway = attach.gateway.clone();
+    config.mac = attach.mac.clone();
+    config.vlan = attach.vlan;
+    config.fragments = attach.fragments.into();
+    config.quiet_time = attach.quiet_time;
+    config.secrets = match &attach.secrets {
+        Some(asked) => asked.0.clone(),
+        None => Secrets::usual_file(),
     };
+    config.stats = stats.0;
     if config.port_names().next().is_none() {
         return Err(Failure::Usage(
             "--iface or --port: name what to attach to, as --iface v0, --port 0000:65:00.0 or --port vdev:SPEC".into(),
@@ -58,18 +56,17 @@ pub(crate) fn engine_config(engine: &args::Engine, max_connections: u32) -> Resu
         }
         .into());
     }
-    Ok(Config {
-        workers,
-        cores,
-        mtu: engine.mtu,
-        idle: engine.idle.into(),
-        msl: engine.msl,
-        congestion: engine.congestion.into(),
-        ecn: engine.ecn.into(),
-        eal: engine.eal.clone(),
-        max_connections,
-        ..Config::default()
-    })
+    let mut config = Config::default();
+    config.workers = workers;
+    config.cores = cores;
+    config.mtu = engine.mtu;
+    config.idle = engine.idle.into();
+    config.msl = engine.msl;
+    config.congestion = engine.congestion.into();
+    config.ecn = engine.ecn.into();
+    config.eal = engine.eal.clone();
+    config.max_connections = max_connections;
+    Ok(config)
 }
 
 /// Cores that this process may use; empty when the system does not tell.

@@ -115,11 +115,9 @@ impl<Q: Queue> Generator<Q> {
             piece: None,
             piece_sought: false,
             phase: Phase::Connect,
-            options: ConnectOptions {
-                profile: Some(profile),
-                fast_open: plan.fast_open,
-                ..ConnectOptions::default()
-            },
+            options: ConnectOptions::new()
+                .with_profile(profile)
+                .with_fast_open(plan.fast_open),
             began: None,
             now: Instant::ZERO,
             window_start: Instant::ZERO,

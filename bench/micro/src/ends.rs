@@ -130,10 +130,7 @@ impl Handler<LeanQueue> for Client {
             let host = self.opened % self.hosts;
             self.opened = self.opened.wrapping_add(1);
             let [high, low] = (host as u16 + FIRST_CLIENT).to_be_bytes();
-            let options = ConnectOptions {
-                local: Some([10, 0, high, low].into()),
-                ..ConnectOptions::default()
-            };
+            let options = ConnectOptions::new().with_local([10, 0, high, low].into());
             if worker
                 .connect(([10, 0, 0, 1], self.port).into(), &options)
                 .is_err()
@@ -230,7 +227,7 @@ impl Ends {
     /// What the server listens on.
     pub(crate) fn listen() -> Listen {
         let mut listen = Listen::on(PORT);
-        listen.profile = profile();
+        listen.profile = Some(profile());
         listen.syn_queue = 65_536;
         listen
     }

@@ -34,7 +34,7 @@ impl Handed {
     fn new(connections: usize) -> std::io::Result<Self> {
         let mut ends = Ends::new(Service::Echo, connections as u32 * 2)?;
         let mut listen = Listen::on(PORT);
-        listen.profile = profile();
+        listen.profile = Some(profile());
         listen.backlog = connections as u32;
         let listener = ends.server.listen_for_endpoints(1, listen);
         let mut handed = Self {

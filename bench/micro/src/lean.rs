@@ -100,15 +100,27 @@ impl RxBuf for LeanBuf {
         self.len = self.len.min(len.min(ROOM) as u16);
     }
 
-    fn append(&mut self, bytes: &[u8]) -> usize {
+    #[inline]
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        let (from, to) = (usize::from(self.start), usize::from(self.start + self.len));
+        let memory = Arc::get_mut(&mut self.memory);
+        memory
+            .and_then(|memory| memory.0.get_mut(from..to))
+            .unwrap_or_default()
+    }
+
+    #[inline]
+    fn spare_mut(&mut self) -> &mut [u8] {
         let from = usize::from(self.start + self.len);
-        let Some(room) = Arc::get_mut(&mut self.memory).and_then(|memory| memory.0.get_mut(from..)) else {
-            return 0;
-        };
-        let count = bytes.len().min(room.len());
-        room[..count].copy_from_slice(&bytes[..count]);
-        self.len += count as u16;
-        count
+        let memory = Arc::get_mut(&mut self.memory);
+        memory
+            .and_then(|memory| memory.0.get_mut(from..))
+            .unwrap_or_default()
+    }
+
+    #[inline]
+    fn grow(&mut self, count: usize) {
+        self.len += count.min(self.spare_mut().len()) as u16;
     }
 
     #[inline]

@@ -54,11 +54,9 @@ fn main() -> ExitCode {
 }
 
 fn run(iface: &str, addresses: &str, threads: usize) -> Result<(), Box<dyn Error>> {
-    let config = Config {
-        iface: vec![iface.to_owned()],
-        ip: addresses.split(',').map(str::parse).collect::<Result<_, _>>()?,
-        ..Config::default()
-    };
+    let mut config = Config::default();
+    config.iface = vec![iface.to_owned()];
+    config.ip = addresses.split(',').map(str::parse).collect::<Result<_, _>>()?;
     let engine = Engine::builder(config)
         .listen(Listen::on(80).for_endpoints())
         .start()?;

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
-use fourtuple::{Config, Connection, Engine, Handler, KeepAlive, Listen, Profile};
+use fourtuple::{Config, Connection, ConnectionOption, Engine, Handler, KeepAlive, Listen};
 use request::{Parsed, Request, parse};
 use walkdir::WalkDir;
 
@@ -187,21 +187,13 @@ fn main() -> ExitCode {
 
 fn run(iface: &str, addresses: &str, folder: &Path) -> Result<(), Box<dyn Error>> {
     let files = Arc::new(load(folder)?);
-    let config = Config {
-        iface: vec![iface.to_owned()],
-        ip: addresses.split(',').map(str::parse).collect::<Result<_, _>>()?,
-        ..Config::default()
-    };
+    let mut config = Config::default();
+    config.iface = vec![iface.to_owned()];
+    config.ip = addresses.split(',').map(str::parse).collect::<Result<_, _>>()?;
     // Clients that vanish without a word are found out.
-    let profile = Profile {
-        keepalive: Some(KeepAlive::default()),
-        ..config.profile()
-    };
+    let keepalive = ConnectionOption::KeepAlive(Some(KeepAlive::default()));
     let _engine = Engine::builder(config)
-        .listen(Listen {
-            profile,
-            ..Listen::on(80)
-        })
+        .listen(Listen::on(80).with(keepalive))
         .start_with(|_worker| Server {
             files: Arc::clone(&files),
         })?;

@@ -18,7 +18,7 @@ mod resp;
 use std::collections::HashMap;
 use std::process::ExitCode;
 
-use fourtuple::{Config, Connection, Engine, Handler, Listen, Profile};
+use fourtuple::{Config, Connection, ConnectionOption, Engine, Handler, Listen};
 use resp::{Parsed, bulk, line, number, parse};
 
 /// No more commands are taken while so many bytes of answers wait.
@@ -189,22 +189,13 @@ fn main() -> ExitCode {
 }
 
 fn run(iface: &str, addresses: &str) -> Result<(), Box<dyn std::error::Error>> {
-    let config = Config {
-        iface: vec![iface.to_owned()],
-        ip: addresses.split(',').map(str::parse).collect::<Result<_, _>>()?,
-        workers: 1,
-        ..Config::default()
-    };
-    // Answers are small, and nobody is to wait for more of them.
-    let profile = Profile {
-        nodelay: true,
-        ..config.profile()
-    };
+    let mut config = Config::default();
+    config.iface = vec![iface.to_owned()];
+    config.ip = addresses.split(',').map(str::parse).collect::<Result<_, _>>()?;
+    config.workers = 1;
     let _engine = Engine::builder(config)
-        .listen(Listen {
-            profile,
-            ..Listen::on(6379)
-        })
+        // Answers are small, and nobody is to wait for more of them.
+        .listen(Listen::on(6379).with(ConnectionOption::NoDelay(true)))
         .start_with(|_worker| Store::default())?;
     eprintln!("listening on port 6379");
     loop {

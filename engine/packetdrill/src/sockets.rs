@@ -90,12 +90,10 @@ impl Stack {
                 (Kind::Fresh, Some(address)) if address.port() != 0 => address,
                 (Kind::Fresh | Kind::Stream(_), _) => return Err(libc::EINVAL),
             };
-            let listen = Listen {
-                address: Some(address.ip()).filter(|ip| !ip.is_unspecified()),
-                backlog: u32::try_from(backlog).unwrap_or(0).max(1),
-                profile: socket.profile.clone(),
-                ..Listen::on(address.port())
-            };
+            let mut listen = Listen::on(address.port())
+                .with_backlog(u32::try_from(backlog).unwrap_or(0).max(1))
+                .with_profile(socket.profile.clone());
+            listen.address = Some(address.ip()).filter(|ip| !ip.is_unspecified());
             state.listeners += 1;
             let id = state.stepped.listen(number, &listen);
             let queue = VecDeque::new();
@@ -229,12 +227,9 @@ impl State {
                 Some(_) | None => {}
             },
         }
-        let options = ConnectOptions {
-            local: bound.map(|bound| bound.ip()).filter(|ip| !ip.is_unspecified()),
-            local_port: bound.map(|bound| bound.port()).filter(|port| *port != 0),
-            profile: Some(profile),
-            ..ConnectOptions::default()
-        };
+        let mut options = ConnectOptions::new().with_profile(profile);
+        options.local = bound.map(|bound| bound.ip()).filter(|ip| !ip.is_unspecified());
+        options.local_port = bound.map(|bound| bound.port()).filter(|port| *port != 0);
         let id = self
             .stepped
             .call(self.now, |_, worker| worker.connect(peer, &options))

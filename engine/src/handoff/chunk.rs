@@ -4,7 +4,8 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use fourtuple_nic::{Queue, RxBuf};
+use bytes::Bytes;
+use fourtuple_nic::Queue;
 use fourtuple_wire::{Payload, Received};
 
 use super::home::{Buffer, Home, Homecoming};
@@ -96,11 +97,11 @@ impl<Q: Queue> Chunk<Q> {
         })
     }
 
-    /// Writes behind what is there, where the buffer was blank; how much fitted.
-    pub(super) fn append(&mut self, bytes: &[u8]) -> usize {
+    /// The buffer, where it was blank and may be written to.
+    pub(super) fn blank_mut(&mut self) -> Option<&mut Q::Rx> {
         match &mut self.0 {
-            Held::Filled { buffer, .. } => buffer.as_mut().map_or(0, |buffer| buffer.0.append(bytes)),
-            Held::Lent { .. } | Held::Part { .. } | Held::Copied { .. } => 0,
+            Held::Filled { buffer, .. } => buffer.as_mut().map(|buffer| &mut buffer.0),
+            Held::Lent { .. } | Held::Part { .. } | Held::Copied { .. } => None,
         }
     }
 
@@ -259,6 +260,21 @@ impl<Q: Queue> Deref for Chunk<Q> {
 impl<Q: Queue> AsRef<[u8]> for Chunk<Q> {
     fn as_ref(&self) -> &[u8] {
         self
+    }
+}
+
+/// Without a copy: the buffer goes home when the last part of the `Bytes` is dropped, on whatever thread. Until then it is charged as
+/// the chunk was: what is kept for long is better copied (`Bytes::copy_from_slice`).
+///
+/// ```no_run
+/// # fn body(stream: &fourtuple::Stream) -> Result<bytes::Bytes, fourtuple::StreamError> {
+/// let chunk = stream.recv(std::time::Duration::from_secs(1))?;
+/// Ok(chunk.map_or_else(bytes::Bytes::new, bytes::Bytes::from))
+/// # }
+/// ```
+impl<Q: Queue> From<Chunk<Q>> for Bytes {
+    fn from(chunk: Chunk<Q>) -> Self {
+        Self::from_owner(chunk)
     }
 }
 

@@ -17,7 +17,7 @@ use super::accept::Accepting;
 use super::connection::{Connection, Piece};
 use super::endpoint::Opening;
 use super::estate::Estate;
-use super::handle::{EndpointHandle, Inbox};
+use super::handle::{Arrival, EndpointHandle, Inbox};
 use super::home::Home;
 use super::keys::KeyHasher;
 use super::moving::HandedOver;
@@ -28,6 +28,7 @@ use super::rings::{EndpointEnd, EndpointLimits, Presence, Return, WorkerEnd, rin
 use super::sending::Starving;
 use super::stream::StreamError;
 use crate::ConnId;
+use crate::error::ApiMisuse;
 use crate::idle::Sleeper;
 
 /// Its keys are ours, so its order is no secret: the same calls give the same one, and with it the same run (D11).
@@ -51,7 +52,7 @@ pub(crate) struct EndpointCore<Q: Queue> {
     pub(super) tx_copied_bytes: u64,
     pub(super) presence: Arc<Presence>,
     /// Where other endpoints put connections.
-    pub(super) inbox: Arc<Inbox<Q>>,
+    pub(super) inbox: Arc<Inbox<Arrival<Q>>>,
     pub(super) handed: HandedOver,
     /// Connections that are to go to another endpoint as soon as their workers have answered, and with which mark.
     pub(super) departing: Map<ConnId, (EndpointHandle<Q>, u64)>,
@@ -187,6 +188,15 @@ impl<Q: Queue> EndpointCore<Q> {
     /// The endpoint was dropped.
     pub(super) fn has_left(&self) -> bool {
         self.ends.is_empty()
+    }
+
+    /// Why a stream finds its connection here no more.
+    pub(super) fn gone(&self) -> StreamError {
+        StreamError::Misuse(if self.has_left() {
+            ApiMisuse::Stopped
+        } else {
+            ApiMisuse::MovedAway
+        })
     }
 
     pub(super) fn end_of(&mut self, id: ConnId) -> Option<&mut EndpointEnd<Q>> {

@@ -171,7 +171,7 @@ impl<Q: Queue> Endpoint<Q> {
     ///
     /// ```no_run
     /// # fn from_port_20(endpoint: &fourtuple::Endpoint) -> Result<fourtuple::Stream, fourtuple::StreamError> {
-    /// let options = fourtuple::ConnectOptions { local_port: Some(20), ..Default::default() };
+    /// let options = fourtuple::ConnectOptions::new().with_local_port(20);
     /// endpoint.connect_with(([10, 99, 0, 1], 80).into(), &options, std::time::Duration::from_secs(5))
     /// # }
     /// ```
@@ -314,14 +314,14 @@ impl<Q: Queue> Connecting<Q> {
     /// # Errors
     /// Why it could not be opened.
     pub fn poll_finish(&self, cx: &mut Context<'_>) -> Poll<Result<Stream<Q>, StreamError>> {
-        let answer = self.shared.with(|core| match core.connect_answer(self.token) {
+        // What is replaced is dropped without the lock.
+        let (answer, _replaced) = self.shared.with(|core| match core.connect_answer(self.token) {
             Err(StreamError::NotYet) => {
-                if let Some(opening) = core.connects.get_mut(&self.token) {
-                    opening.watch.wait_to_write(cx.waker());
-                }
-                Poll::Pending
+                let opening = core.connects.get_mut(&self.token);
+                let replaced = opening.and_then(|opening| opening.watch.wait_to_write(cx.waker()));
+                (Poll::Pending, replaced)
             }
-            settled => Poll::Ready(settled),
+            settled => (Poll::Ready(settled), None),
         });
         answer.map(|answer| self.stream(answer))
     }

@@ -3,10 +3,16 @@
 //! No worker is at an inbox: its lock is between application threads, and held for a push or a swap.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+#[cfg(not(loom))]
+use std::sync::Mutex;
+#[cfg(not(loom))]
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, PoisonError};
 
 use fourtuple_nic::Queue;
+#[cfg(loom)]
+use loom::sync::{Mutex, atomic::AtomicBool};
 
 use super::connection::Connection;
 use super::protocol::EndpointNumber;
@@ -33,7 +39,7 @@ use crate::attach::PortQueue;
 /// ```
 pub struct EndpointHandle<Q: Queue = PortQueue> {
     presence: Arc<Presence>,
-    inbox: Arc<Inbox<Q>>,
+    inbox: Arc<Inbox<Arrival<Q>>>,
 }
 
 impl<Q: Queue> Clone for EndpointHandle<Q> {
@@ -46,7 +52,7 @@ impl<Q: Queue> Clone for EndpointHandle<Q> {
 }
 
 impl<Q: Queue> EndpointHandle<Q> {
-    pub(super) fn new(presence: &Arc<Presence>, inbox: &Arc<Inbox<Q>>) -> Self {
+    pub(super) fn new(presence: &Arc<Presence>, inbox: &Arc<Inbox<Arrival<Q>>>) -> Self {
         Self {
             presence: Arc::clone(presence),
             inbox: Arc::clone(inbox),
@@ -93,14 +99,14 @@ pub(super) struct Arrival<Q: Queue> {
 }
 
 /// What other endpoints gave and the endpoint has not looked at.
-pub(super) struct Inbox<Q: Queue> {
+pub(super) struct Inbox<T> {
     /// Something may be in it.
     arrived: AtomicBool,
     /// `None`: the endpoint is gone.
-    waiting: Mutex<Option<Vec<Arrival<Q>>>>,
+    waiting: Mutex<Option<Vec<T>>>,
 }
 
-impl<Q: Queue> Inbox<Q> {
+impl<T> Inbox<T> {
     pub(super) fn new() -> Self {
         Self {
             arrived: AtomicBool::new(false),
@@ -108,7 +114,7 @@ impl<Q: Queue> Inbox<Q> {
         }
     }
 
-    fn put(&self, arrival: Arrival<Q>) -> Result<(), Arrival<Q>> {
+    fn put(&self, arrival: T) -> Result<(), T> {
         match &mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(waiting) => waiting.push(arrival),
             None => return Err(arrival),
@@ -123,7 +129,7 @@ impl<Q: Queue> Inbox<Q> {
     }
 
     /// All that arrived.
-    pub(super) fn take(&self) -> Vec<Arrival<Q>> {
+    pub(super) fn take(&self) -> Vec<T> {
         if !self.has_arrived() || !self.arrived.swap(false, Ordering::Acquire) {
             return Vec::new();
         }
@@ -132,8 +138,71 @@ impl<Q: Queue> Inbox<Q> {
     }
 
     /// All that arrived; nothing will any more.
-    pub(super) fn close(&self) -> Vec<Arrival<Q>> {
+    pub(super) fn close(&self) -> Vec<T> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.take().unwrap_or_default()
+    }
+}
+
+/// `RUSTFLAGS="--cfg loom" cargo test -p fourtuple --no-default-features --release loom`
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use loom::sync::Arc;
+    use loom::thread;
+
+    use super::*;
+    use crate::idle::Sleeper;
+
+    /// As `EndpointHandle::give`.
+    fn give(inbox: &Inbox<u32>, endpoint: &Sleeper, arrival: u32) -> Result<(), u32> {
+        let put = inbox.put(arrival);
+        endpoint.wake_if_sleeping();
+        put
+    }
+
+    #[test]
+    fn loom_an_endpoint_that_sleeps_is_woken_for_what_is_given_to_it() {
+        let mut model = loom::model::Builder::new();
+        // Three threads: every order with at most two preemptions.
+        model.preemption_bound = Some(2);
+        model.check(|| {
+            let (inbox, endpoint) = (Arc::new(Inbox::new()), Arc::new(Sleeper::new().unwrap()));
+            let givers = [1, 2].map(|arrival| {
+                let (inbox, endpoint) = (Arc::clone(&inbox), Arc::clone(&endpoint));
+                thread::spawn(move || give(&inbox, &endpoint, arrival).unwrap())
+            });
+            let mut came = Vec::new();
+            while came.len() < 2 {
+                came.extend(inbox.take());
+                if came.len() < 2 {
+                    endpoint.prepare();
+                    if inbox.has_arrived() {
+                        endpoint.cancel();
+                    } else {
+                        endpoint.wait(None, &[]);
+                    }
+                }
+            }
+            came.sort_unstable();
+            assert_eq!(came, [1, 2]);
+            givers.map(|giver| giver.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn loom_what_is_given_to_an_endpoint_that_goes_is_closed_there_or_comes_back() {
+        loom::model(|| {
+            let (inbox, endpoint) = (Arc::new(Inbox::new()), Arc::new(Sleeper::new().unwrap()));
+            let giver = {
+                let (inbox, endpoint) = (Arc::clone(&inbox), Arc::clone(&endpoint));
+                thread::spawn(move || give(&inbox, &endpoint, 1))
+            };
+            let mut came = inbox.take();
+            came.extend(inbox.close());
+            match giver.join().unwrap() {
+                Ok(()) => assert_eq!(came, [1]),
+                Err(back) => assert_eq!((back, came.len()), (1, 0)),
+            }
+        });
     }
 }

@@ -87,6 +87,8 @@ pub(crate) struct Hub<Q: Queue> {
     lends: Lends,
     next_command: usize,
     next_blanks: usize,
+    /// Bytes of commands that endpoints copied into their buffers, and nobody asked for yet.
+    copied_bytes: u64,
     next_wake: usize,
     ring_full: u64,
     lend_refused: u64,
@@ -107,6 +109,7 @@ impl<Q: Queue> Hub<Q> {
             lends: Lends::new(limits.lent),
             next_command: 0,
             next_blanks: 0,
+            copied_bytes: 0,
             next_wake: 0,
             ring_full: 0,
             lend_refused: 0,
@@ -133,11 +136,20 @@ impl<Q: Queue> Hub<Q> {
             };
             self.next_command = at + 1;
             let index = EndpointIndex(at as u16);
-            if let Some(command) = self.slots[at].poll_command(index, &mut self.credits, &mut self.lends) {
+            let slot = &mut self.slots[at];
+            if let Some(command) =
+                slot.poll_command(index, &mut self.credits, &mut self.lends, &mut self.copied_bytes)
+            {
                 return Some((index, command));
             }
         }
         None
+    }
+
+    /// Bytes that endpoints copied to send them, since this was last asked.
+    #[inline]
+    pub(crate) fn take_copied(&mut self) -> u64 {
+        std::mem::take(&mut self.copied_bytes)
     }
 
     /// The command can't be executed now: it comes first next turn, and this endpoint's others behind it.

@@ -61,6 +61,7 @@ impl<Q: Queue> fmt::Debug for Handed<Q> {
 /// }
 /// # }
 /// ```
+#[non_exhaustive]
 pub struct Unmoved<Q: Queue = PortQueue> {
     /// Why not.
     pub why: StreamError,

@@ -151,14 +151,16 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// A task waits for bytes; the last one counts.
-    pub(super) fn wait_to_read(&mut self, waker: &Waker) {
-        keep(&mut self.reader, waker);
+    /// A task waits for bytes; the last one counts. Gives the waker of the one before, to be dropped without the lock.
+    #[must_use]
+    pub(super) fn wait_to_read(&mut self, waker: &Waker) -> Option<Waker> {
+        keep(&mut self.reader, waker)
     }
 
-    /// A task waits for room; the last one counts.
-    pub(super) fn wait_to_write(&mut self, waker: &Waker) {
-        keep(&mut self.writer, waker);
+    /// A task waits for room; else as [`wait_to_read`](Self::wait_to_read).
+    #[must_use]
+    pub(super) fn wait_to_write(&mut self, waker: &Waker) -> Option<Waker> {
+        keep(&mut self.writer, waker)
     }
 
     /// Nobody is told any more. Tasks that wait are woken to find out.
@@ -169,10 +171,10 @@ impl Watch {
     }
 }
 
-fn keep(place: &mut Option<Waker>, waker: &Waker) {
+fn keep(place: &mut Option<Waker>, waker: &Waker) -> Option<Waker> {
     match place {
-        Some(kept) => kept.clone_from(waker),
-        None => *place = Some(waker.clone()),
+        Some(kept) if kept.will_wake(waker) => None,
+        Some(_) | None => place.replace(waker.clone()),
     }
 }
 

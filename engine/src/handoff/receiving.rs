@@ -132,7 +132,7 @@ impl<Q: Queue> EndpointCore<Q> {
     /// `Ok(false)`: the end of file.
     pub(super) fn may_read(&self, id: ConnId) -> Result<bool, StreamError> {
         let Some(connection) = self.connections.get(&id) else {
-            return Err(StreamError::Misuse(ApiMisuse::Stopped));
+            return Err(self.gone());
         };
         if !connection.unread.is_empty() {
             return Ok(true);

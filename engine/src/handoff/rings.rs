@@ -24,10 +24,12 @@ use crate::listener::ListenerId;
 /// ones.
 ///
 /// ```
-/// let limits = fourtuple::EndpointLimits { lent: 4096, ..fourtuple::EndpointLimits::default() };
+/// let mut limits = fourtuple::EndpointLimits::default();
+/// limits.lent = 4096;
 /// assert_eq!(limits.events, 1024);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct EndpointLimits {
     /// Events that wait for the endpoint.
     pub events: u32,
@@ -74,8 +76,10 @@ impl Default for EndpointLimits {
 
 /// What an endpoint puts into its command ring.
 pub(super) enum Order<Q: Queue> {
-    /// For the shard, as it stands. A `Send` carries a buffer that was blank.
+    /// For the shard, as it stands. A `Send` carries a buffer that was blank, with bytes that were copied into it.
     Command(Command<Q>),
+    /// A `Send` of a buffer that was blank and that the application filled.
+    Filled(ConnId, TxChunk<Q::Shared>),
     /// A `Send` of a chunk that was lent and is payload from now on.
     Forward(ConnId, TxChunk<Q::Shared>),
     /// A `Send` of a part of a chunk that is lent: the whole comes home by itself.

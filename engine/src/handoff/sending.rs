@@ -198,7 +198,7 @@ impl<Q: Queue> EndpointCore<Q> {
             Some(Taken::Filled(buffer)) => {
                 let payload = buffer.into_payload();
                 connection.credit -= i64::from(payload.charge());
-                let _ = end.push(Order::Command(Command::Send(id, payload)));
+                let _ = end.push(Order::Filled(id, payload));
             }
             None => {}
         }
@@ -231,8 +231,9 @@ impl<Q: Queue> EndpointCore<Q> {
 
     /// Everything that was sent has been acknowledged, or will never be.
     pub(super) fn is_flushed(&mut self, id: ConnId) -> Result<(), StreamError> {
+        let gone = self.gone();
         let Some(connection) = self.connections.get_mut(&id) else {
-            return Err(StreamError::Misuse(ApiMisuse::Stopped));
+            return Err(gone);
         };
         match connection.ended {
             Some(Err(why)) => Err(StreamError::Connection(why)),
@@ -295,6 +296,11 @@ impl<Q: Queue> EndpointCore<Q> {
             return;
         }
         connection.shut = true;
+        // A task that waits for room finds out that there is no more sending.
+        if std::mem::take(&mut connection.blocked) {
+            self.readiness
+                .tell(Source::Stream(id), &mut connection.watch, WRITABLE);
+        }
         if let Some(end) = self.end_of(id) {
             end.urge(Command::Shutdown(id));
         }
@@ -303,7 +309,7 @@ impl<Q: Queue> EndpointCore<Q> {
     /// Changes an option; behind all that was sent, as every command.
     pub(super) fn set(&mut self, id: ConnId, change: Change) -> Result<(), StreamError> {
         let Some(connection) = self.connections.get(&id) else {
-            return Err(StreamError::Misuse(ApiMisuse::Stopped));
+            return Err(self.gone());
         };
         if connection.ended.is_some() {
             return Err(StreamError::Misuse(ApiMisuse::NoSuchConnection));
@@ -334,9 +340,9 @@ impl<Q: Queue> EndpointCore<Q> {
 
     /// What the worker sees of this connection.
     pub(super) fn look(&mut self, id: ConnId) -> Result<Status, StreamError> {
-        let stopped = self.has_stopped(id);
+        let (stopped, gone) = (self.has_stopped(id), self.gone());
         let Some(connection) = self.connections.get_mut(&id) else {
-            return Err(StreamError::Misuse(ApiMisuse::Stopped));
+            return Err(gone);
         };
         if let Some(seen) = connection.seen.take() {
             return Ok(seen);
@@ -383,7 +389,7 @@ impl<Q: Queue> EndpointCore<Q> {
 
     fn may_send(&self, id: ConnId) -> Result<(), StreamError> {
         let Some(connection) = self.connections.get(&id) else {
-            return Err(StreamError::Misuse(ApiMisuse::Stopped));
+            return Err(self.gone());
         };
         match connection.ended {
             Some(Err(why)) => Err(StreamError::Connection(why)),

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use fourtuple_nic::Queue;
+use fourtuple_wire::Payload;
 
 use super::credit::Credits;
 use super::lend::{Lends, Lent};
@@ -82,6 +83,7 @@ impl<Q: Queue> Slot<Q> {
         index: EndpointIndex,
         credits: &mut Credits,
         lends: &mut Lends,
+        copied: &mut u64,
     ) -> Option<Command<Q>> {
         if self.stalled {
             return None;
@@ -95,10 +97,15 @@ impl<Q: Queue> Slot<Q> {
             self.drained = true;
             let command = match order {
                 Order::Command(command) => {
-                    if let Command::Send(..) | Command::SendUrgent(..) = command {
+                    if let Command::Send(_, chunk) | Command::SendUrgent(_, chunk) = &command {
                         self.blanks_out = self.blanks_out.saturating_sub(1);
+                        *copied += chunk.len() as u64;
                     }
                     command
+                }
+                Order::Filled(id, chunk) => {
+                    self.blanks_out = self.blanks_out.saturating_sub(1);
+                    Command::Send(id, chunk)
                 }
                 Order::Forward(id, chunk) => {
                     lends.come_home(&mut self.lent);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use bytes::{Buf, Bytes};
 use fourtuple_nic::Queue;
 use fourtuple_tcp::Status;
 use fourtuple_wire::FourTuple;
@@ -95,7 +96,7 @@ impl From<StreamError> for io::Error {
             StreamError::Connection(ConnectionError::Refused) => io::ErrorKind::ConnectionRefused,
             StreamError::Connection(ConnectionError::TimedOut) => io::ErrorKind::TimedOut,
             StreamError::Connection(ConnectionError::Aborted) => io::ErrorKind::ConnectionAborted,
-            StreamError::Misuse(ApiMisuse::NoSuchConnection | ApiMisuse::Stopped) => {
+            StreamError::Misuse(ApiMisuse::NoSuchConnection | ApiMisuse::Stopped | ApiMisuse::MovedAway) => {
                 io::ErrorKind::NotConnected
             }
             StreamError::Misuse(ApiMisuse::SendClosed) => io::ErrorKind::BrokenPipe,
@@ -115,6 +116,7 @@ impl From<StreamError> for io::Error {
 /// }
 /// # }
 /// ```
+#[non_exhaustive]
 pub struct Unsent<Q: Queue = PortQueue> {
     /// Why not.
     pub why: StreamError,
@@ -209,6 +211,25 @@ impl<Q: Queue> Stream<Q> {
         self.wait(timeout, |core| {
             core.send_parts(self.id, parts.iter().map(|part| &**part))
         })
+    }
+
+    /// Sends bytes and takes those that were taken off their front; else as [`send`](Self::send): of the heap's memory a NIC knows
+    /// nothing, so they are copied once, into a buffer that it knows, and counted in `tx_copied_bytes`.
+    ///
+    /// ```no_run
+    /// # fn answer(stream: &fourtuple::Stream, mut page: bytes::Bytes) -> Result<(), fourtuple::StreamError> {
+    /// while !page.is_empty() {
+    ///     stream.send_bytes(&mut page, std::time::Duration::from_secs(1))?;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_bytes(&self, bytes: &mut Bytes, timeout: Duration) -> Result<usize, StreamError> {
+        let sent = self.send(bytes, timeout)?;
+        bytes.advance(sent);
+        Ok(sent)
     }
 
     /// Sends what can be sent now.
@@ -320,19 +341,22 @@ impl<Q: Queue> Stream<Q> {
         waits: Waits,
         call: impl FnOnce(&mut EndpointCore<Q>) -> Result<R, StreamError>,
     ) -> Poll<Result<R, StreamError>> {
-        self.shared.with(|core| match self.called(core, call) {
+        // A waker that is replaced may be the last of its task, and the task may own streams: it is dropped without the lock.
+        let (polled, _replaced) = self.shared.with(|core| match self.called(core, call) {
             Err(StreamError::NotYet) => {
                 // It is there, or the call would have said so.
-                if let Some(connection) = core.connections.get_mut(&self.id) {
-                    match waits {
+                let replaced = core
+                    .connections
+                    .get_mut(&self.id)
+                    .and_then(|connection| match waits {
                         Waits::ToRead => connection.watch.wait_to_read(cx.waker()),
                         Waits::ToWrite => connection.watch.wait_to_write(cx.waker()),
-                    }
-                }
-                Poll::Pending
+                    });
+                (Poll::Pending, replaced)
             }
-            settled => Poll::Ready(settled),
-        })
+            settled => (Poll::Ready(settled), None),
+        });
+        polled
     }
 
     /// A call of who does not step.
@@ -399,6 +423,8 @@ impl<Q: Queue> Stream<Q> {
     /// Says that nothing more will be sent: a FIN behind all that was. Receiving goes on.
     pub fn shutdown(&self) {
         self.shared.with(|core| core.shutdown(self.id));
+        // Another thread may wait for room to send.
+        self.shared.rouse();
     }
 
     /// Changes an option of this connection, behind all that was sent; waits at most for `timeout` until it can be said.
@@ -426,6 +452,8 @@ impl<Q: Queue> Stream<Q> {
                 connection.set_marks(low, high);
             }
         });
+        // Another thread may wait for the room that there is now.
+        self.shared.rouse();
     }
 
     /// What TCP knows of this connection, as its worker sees it now: state, round-trip times, windows, queues, what was negotiated
@@ -447,6 +475,28 @@ impl<Q: Queue> Stream<Q> {
 
     /// Closes the connection, as dropping the stream does.
     pub fn close(self) {}
+
+    /// Closes the connection and waits until all that was sent has been acknowledged, at most for `timeout`; then it is reset
+    /// (`SO_LINGER` of the socket interface).
+    ///
+    /// ```no_run
+    /// # fn say(stream: fourtuple::Stream, last: &[u8]) -> Result<(), fourtuple::StreamError> {
+    /// let second = std::time::Duration::from_secs(1);
+    /// stream.send_all(last, second)?;
+    /// stream.close_within(second)
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`StreamError::NotYet`] when the time was up and it was reset, or how it ended before.
+    pub fn close_within(self, timeout: Duration) -> Result<(), StreamError> {
+        self.shutdown();
+        let told = self.wait(timeout, |core| core.is_flushed(self.id));
+        if told == Err(StreamError::NotYet) {
+            self.abort();
+        }
+        told
+    }
 
     /// Closes the connection with a RST; what was sent and not acknowledged may be lost.
     pub fn abort(self) {

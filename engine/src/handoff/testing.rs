@@ -121,13 +121,18 @@ impl RxBuf for Slice {
         self.end = self.start + len.min(RxBuf::bytes(self).len()) as u8;
     }
 
-    fn append(&mut self, bytes: &[u8]) -> usize {
-        let end = usize::from(self.end);
-        let count = bytes.len().min(ROOM - end);
+    fn bytes_mut(&mut self) -> &mut [u8] {
         let memory = Arc::get_mut(&mut self.memory).expect("a received buffer is unique");
-        memory.bytes[end..end + count].copy_from_slice(&bytes[..count]);
-        self.end += count as u8;
-        count
+        &mut memory.bytes[usize::from(self.start)..usize::from(self.end)]
+    }
+
+    fn spare_mut(&mut self) -> &mut [u8] {
+        let memory = Arc::get_mut(&mut self.memory).expect("a received buffer is unique");
+        &mut memory.bytes[usize::from(self.end)..ROOM]
+    }
+
+    fn grow(&mut self, count: usize) {
+        self.end += count.min(ROOM - usize::from(self.end)) as u8;
     }
 
     fn space(&self) -> usize {

@@ -14,6 +14,7 @@ use crate::attach::PortQueue;
 use crate::conn_id::SlotRef;
 use crate::error::{ApiMisuse, ConnectError};
 use crate::host::route;
+use crate::options::{ConnectionOption, changed};
 use crate::records::{Conn, ConnFlags, Owner};
 use crate::shard::states::States;
 
@@ -61,18 +62,22 @@ impl<Q: Queue, S> std::fmt::Debug for WorkerCalls<'_, Q, S> {
 /// How to open a connection.
 ///
 /// ```
-/// let from_port_20 = fourtuple::ConnectOptions { local_port: Some(20), ..Default::default() };
-/// assert!(from_port_20.local.is_none());
+/// use fourtuple::{ConnectOptions, ConnectionOption};
+/// let options = ConnectOptions::new().with_local_port(20).with(ConnectionOption::NoDelay(true));
+/// assert_eq!((options.local, options.local_port), (None, Some(20)));
 /// ```
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct ConnectOptions {
     /// Our address, and with it the port; chosen by the peer's when `None` (RFC 9293 MUST-43, MUST-44): of the port on whose
     /// link the peer is, else of one with a gateway.
     pub local: Option<IpAddr>,
     /// Our port; drawn from the ephemeral range when `None`.
     pub local_port: Option<u16>,
-    /// Options of the connection; the engine's defaults when `None`.
+    /// Options that the connection begins with; those of the engine when `None`.
     pub profile: Option<Profile>,
+    /// Options of the connection that differ from those, the last of a kind counts.
+    pub options: Vec<ConnectionOption>,
     /// On the worker of this connection, as a proxy wants it, whose chunks then go through without a copy. For
     /// [endpoints](crate::Endpoint::start_connect_with); a handler opens on its own worker.
     pub beside: Option<ConnId>,
@@ -80,6 +85,49 @@ pub struct ConnectOptions {
     /// [`connect`](WorkerCalls::connect) and by [`with`](WorkerCalls::with), goes out with the SYN once the server gave us a cookie. The
     /// server may get it twice (§6.1): for requests that bear that.
     pub fast_open: bool,
+}
+
+impl ConnectOptions {
+    /// As [`Endpoint::connect`](crate::Endpoint::connect) has it: all is chosen.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// From this address of ours.
+    pub fn with_local(mut self, local: IpAddr) -> Self {
+        self.local = Some(local);
+        self
+    }
+
+    /// From this port of ours.
+    pub fn with_local_port(mut self, local: u16) -> Self {
+        self.local_port = Some(local);
+        self
+    }
+
+    /// On the worker of this connection.
+    pub fn beside(mut self, connection: ConnId) -> Self {
+        self.beside = Some(connection);
+        self
+    }
+
+    /// With TCP Fast Open, or without.
+    pub fn with_fast_open(mut self, on: bool) -> Self {
+        self.fast_open = on;
+        self
+    }
+
+    /// With these options in place of the engine's.
+    pub fn with_profile(mut self, profile: Profile) -> Self {
+        self.profile = Some(profile);
+        self
+    }
+
+    /// With one option that differs.
+    pub fn with(mut self, option: ConnectionOption) -> Self {
+        self.options.push(option);
+        self
+    }
 }
 
 impl<Q: Queue, S: Default> WorkerCalls<'_, Q, S> {
@@ -193,12 +241,18 @@ impl<Q: Queue> Work<Q> {
             return Err(ConnectError::Limit);
         }
         let tuple = self.draw_port(local, remote, options.local_port)?;
-        let profile = match &options.profile {
-            Some(profile) => self.profiles.hold(profile).ok_or(ConnectError::Limit)?,
-            None => {
-                self.profiles.keep(0);
-                0
+        let profile = if options.options.is_empty() {
+            match &options.profile {
+                Some(profile) => self.profiles.hold(profile).ok_or(ConnectError::Limit)?,
+                None => {
+                    self.profiles.keep(0);
+                    0
+                }
             }
+        } else {
+            let base = options.profile.as_ref().unwrap_or(&self.profiles[0]);
+            let profile = changed(base, &options.options);
+            self.profiles.hold(&profile).ok_or(ConnectError::Limit)?
         };
         let (seeds, path) = (self.secrets.seeds(&tuple, self.now), self.path(port, &tuple));
         let mut env = Env {

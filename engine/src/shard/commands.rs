@@ -31,6 +31,7 @@ impl<Q: Queue> Work<Q> {
                 self.hub.hold(endpoint, command);
             }
         }
+        self.counters.tx_copied_bytes += self.hub.take_copied();
         while let Some(endpoint) = self.hub.poll_gone() {
             self.busy = true;
             self.scans.begin(Act::Leave(endpoint), None);

@@ -57,7 +57,8 @@ impl<Q: Queue> Work<Q> {
     pub(crate) fn control(&mut self, message: Control<Q>) {
         match message {
             Control::Listen(new, done) => {
-                let profile = self.profiles.hold_for_listener(&new.listen.profile);
+                let profile = new.listen.profile_over(&self.profiles[0]);
+                let profile = self.profiles.hold_for_listener(&profile);
                 self.listeners.add(&new, profile);
                 done.count();
             }

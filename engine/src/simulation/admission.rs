@@ -84,9 +84,7 @@ fn a_server_that_closes_first_keeps_serving_when_its_time_wait_records_are_used_
         outcomes: Arc::clone(&outcomes),
     });
     let mut world = World::new(&plan, |_| ClosesFirst, |_| client.take().unwrap());
-    let mut listen = Listen::on(7);
-    listen.profile = plan.profile.clone();
-    world.server.listen(0, &listen);
+    world.server.listen(0, &Listen::on(7));
     world.run_until(Duration::from_secs(30), |world| {
         assert!(world.server.shards[0].work.records.time_wait() <= RECORDS);
         outcomes.lock().unwrap().0 == 100

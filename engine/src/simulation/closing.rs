@@ -183,14 +183,7 @@ fn talk(plan: &Plan, remote: &str, server: Manner, client: Manner) -> Vec<String
         |_| Speaker::new("server", server, &log),
         |_| client.take().unwrap(),
     );
-    let profile = plan.profile.clone();
-    world.server.listen(
-        0,
-        &Listen {
-            profile,
-            ..Listen::on(7)
-        },
-    );
+    world.server.listen(0, &Listen::on(7));
     world.run_until(Duration::from_secs(120), |_| {
         let ended = log.lock().unwrap();
         ended.iter().filter(|line| line.contains("ended")).count() == 2
@@ -359,7 +352,7 @@ fn talk_to_endpoint(plan: &Plan, server: Manner, client: Manner) -> (StreamSpeak
     let id = world.server.listen(
         0,
         &Listen {
-            profile,
+            profile: Some(profile),
             ..Listen::on(7).for_endpoints()
         },
     );
@@ -450,7 +443,7 @@ fn curt(connections: u32) -> Arena<Curt> {
     arena.world.server.listen(
         0,
         &Listen {
-            profile,
+            profile: Some(profile),
             ..Listen::on(7)
         },
     );

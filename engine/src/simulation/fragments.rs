@@ -15,6 +15,7 @@ use super::{Plan, World};
 use crate::handler::{Handler, NoHandler};
 use crate::host::{Added, Reassembler};
 use crate::listener::Listen;
+use crate::options::ConnectionOption;
 use crate::shard::PortNumber;
 
 /// A server, and a peer that writes frames.
@@ -39,8 +40,7 @@ impl<C: Handler<MemQueue>> Peer<C> {
     fn with(plan: &Plan, client: C) -> Self {
         let mut client = Some(client);
         let mut world = World::new(plan, |_| Echo::default(), |_| client.take().unwrap());
-        let mut listen = Listen::on(7);
-        listen.profile.nodelay = true;
+        let listen = Listen::on(7).with(ConnectionOption::NoDelay(true));
         world.server.listen(0, &listen);
         let mut peer = Self {
             world,

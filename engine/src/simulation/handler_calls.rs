@@ -12,7 +12,7 @@ use super::{Plan, World};
 use crate::error::ConnectionError;
 use crate::handler::{Closed, Handler};
 use crate::listener::Listen;
-use crate::shard::Connection;
+use crate::shard::{ConnectOptions, Connection, WorkerCalls};
 
 /// Sets its timer anew each time, now earlier, now later, and notes when it is called.
 struct Timed {
@@ -135,9 +135,12 @@ fn timers_come_once_and_on_time_however_they_are_set() {
 enum Call {
     Open,
     Readable,
+    Writable,
+    Urgent,
     Timer,
     PeerClosed,
     Closed,
+    Turn,
     DropState,
 }
 
@@ -195,6 +198,14 @@ impl Handler<MemQueue> for Panics {
         }
     }
 
+    fn on_writable(&mut self, _: &mut Connection<'_, MemQueue>, _: &mut Fragile) {
+        self.called(Call::Writable);
+    }
+
+    fn on_urgent(&mut self, _: &mut Connection<'_, MemQueue>, _: &mut Fragile) {
+        self.called(Call::Urgent);
+    }
+
     fn on_timer(&mut self, connection: &mut Connection<'_, MemQueue>, _: &mut Fragile) {
         self.called(Call::Timer);
         connection.close();
@@ -209,6 +220,63 @@ impl Handler<MemQueue> for Panics {
     fn on_closed(&mut self, _: Closed, _: &mut Fragile) {
         self.called(Call::Closed);
     }
+
+    fn on_turn(&mut self, _: &mut WorkerCalls<'_, MemQueue, Fragile>) {
+        self.called(Call::Turn);
+    }
+}
+
+/// Opens connections and says something urgent on each; reads the answer and closes.
+struct Urges {
+    to_open: u32,
+    ended: Arc<Mutex<Vec<Result<(), ConnectionError>>>>,
+}
+
+impl Handler<MemQueue> for Urges {
+    type State = ();
+
+    fn on_open(&mut self, connection: &mut Connection<'_, MemQueue>, (): &mut ()) {
+        assert_eq!(connection.send_urgent(b"!"), 1);
+    }
+
+    fn on_readable(&mut self, connection: &mut Connection<'_, MemQueue>, (): &mut ()) {
+        while connection.receive().is_some() {}
+        connection.close();
+    }
+
+    fn on_closed(&mut self, closed: Closed, (): &mut ()) {
+        self.ended.lock().unwrap().push(closed.outcome);
+    }
+
+    fn on_turn(&mut self, worker: &mut WorkerCalls<'_, MemQueue, ()>) {
+        for _ in 0..std::mem::take(&mut self.to_open) {
+            let remote = "10.0.0.1:7".parse().unwrap();
+            worker.connect(remote, &ConnectOptions::default()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_panic_over_urgent_data_costs_its_connection_alone() {
+    let (calls, ended) = (Arc::new(Mutex::new(0)), Arc::default());
+    let server = |_| Panics {
+        at: Call::Urgent,
+        calls: Arc::clone(&calls),
+    };
+    let client = |_| Urges {
+        to_open: 6,
+        ended: Arc::clone(&ended),
+    };
+    let mut world = World::new(&Plan::default(), server, client);
+    world.server.listen(0, &Listen::on(7));
+    world.run_until(Duration::from_secs(10), |_| ended.lock().unwrap().len() == 6);
+    world.run_for(Duration::from_secs(2));
+    let reset = |outcome: &&Result<(), ConnectionError>| **outcome == Err(ConnectionError::Reset);
+    assert_eq!(ended.lock().unwrap().iter().filter(reset).count(), 1);
+    assert_eq!(ended.lock().unwrap().iter().filter(|end| end.is_ok()).count(), 5);
+    assert_eq!(world.server.shards[0].work.counters.handler_panics, 1);
+    assert!(*calls.lock().unwrap() >= 6, "the others were called");
+    world.assert_as_at_start();
 }
 
 #[test]
@@ -216,10 +284,14 @@ fn a_panic_in_any_call_costs_its_connection_alone() {
     for (at, resets) in [
         (Call::Open, 1),
         (Call::Readable, 1),
+        // All that was sent, and the FIN, was acknowledged by then.
+        (Call::Writable, 0),
         (Call::Timer, 1),
         (Call::PeerClosed, 1),
         // TCP is done with it by then.
         (Call::Closed, 0),
+        // It is about no connection.
+        (Call::Turn, 0),
         (Call::DropState, 0),
     ] {
         let errand = Errand {

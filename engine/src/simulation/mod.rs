@@ -39,6 +39,7 @@ mod let_go_late;
 mod opening;
 #[cfg(test)]
 mod options;
+mod options_given;
 #[cfg(test)]
 mod permutations;
 #[cfg(test)]

@@ -209,7 +209,7 @@ fn time_to_live_and_dscp_of_each_packet_are_those_that_were_set() {
     arena.world.server.listen(
         0,
         &Listen {
-            profile,
+            profile: Some(profile),
             ..Listen::on(7)
         },
     );

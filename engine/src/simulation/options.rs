@@ -109,9 +109,7 @@ fn a_handler_changes_the_options_of_one_connection() {
     let mut caller = Some(caller);
     let plan = Plan::default();
     let mut world = World::new(&plan, |_| Changing, |_| caller.take().unwrap());
-    let mut listen = Listen::on(7);
-    listen.profile.msl = plan.profile.msl;
-    world.server.listen(0, &listen);
+    world.server.listen(0, &Listen::on(7));
     let seen = listen_in(&world);
     world.run_until(Duration::from_secs(5), |_| log.lock().unwrap().len() >= 2);
     assert_eq!(*log.lock().unwrap(), ["as you like", "Ok(())"]);

@@ -109,7 +109,7 @@ fn play(
     world.server.listen(
         0,
         &Listen {
-            profile,
+            profile: Some(profile),
             ..Listen::on(7)
         },
     );

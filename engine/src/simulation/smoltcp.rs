@@ -290,11 +290,7 @@ fn run(exchange: Exchange, conditions: WireConditions) {
         talker.take().unwrap()
     });
     if !exchange.we_open {
-        let listen = Listen {
-            profile: plan.profile.clone(),
-            ..Listen::on(7)
-        };
-        side.listen(0, &listen);
+        side.listen(0, &Listen::on(7));
     }
     let mut peer = Peer::new(theirs.take_queues().remove(0), exchange);
     while ended.lock().unwrap().is_none() || !peer.is_over() {

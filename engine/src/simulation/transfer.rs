@@ -23,13 +23,7 @@ fn exchange(plan: &Plan, remote: &str, connections: u32, bytes: usize) -> World<
     let (client, outcome) = Client::new(vec![errand]);
     let mut client = Some(client);
     let mut world = World::new(plan, |_| Echo::default(), |_| client.take().expect("one client"));
-    world.server.listen(
-        0,
-        &Listen {
-            profile: plan.profile.clone(),
-            ..Listen::on(7)
-        },
-    );
+    world.server.listen(0, &Listen::on(7));
     // A watchdog on progress, not on the whole: loss may take long, standing still may not.
     let mut last = (0, 0);
     loop {
@@ -250,7 +244,7 @@ fn a_paced_connection_that_has_sent_all_lets_its_worker_sleep() {
     let remote = "10.0.0.1:7".parse().unwrap();
     let mut world = World::new(&plan, |_| Monologue, |_| Listener(Some(remote)));
     let listen = Listen {
-        profile,
+        profile: Some(profile),
         ..Listen::on(7)
     };
     world.server.listen(0, &listen);

@@ -9,6 +9,7 @@ use crate::{Buffers, CongestionKind, Profile, State, Tcb};
 /// A snapshot of a connection (RFC 9293 §3.10.6). Soft errors are told here to who looks, and to handlers
 /// and streams that ask for them; nobody else is bothered (SHLD-20).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Status {
     /// The state.
     pub state: State,

@@ -45,20 +45,17 @@ impl Engines {
                 enter_thread: || Ok(Box::new(())),
                 reports: Box::new(Vec::new),
             };
-            let config = Config {
-                ip: vec![ip.parse().unwrap()],
-                max_connections: 4096,
-                msl: Duration::from_millis(10),
-                ..Config::default()
-            };
+            let mut config = Config::default();
+            config.ip = vec![ip.parse().unwrap()];
+            config.max_connections = 4096;
+            config.msl = Duration::from_millis(10);
             Engine::start_on(config, attachment, |_| NoHandler).expect("an engine")
         };
         let (server, client) = (start(one, "10.0.0.1/24"), start(other, "10.0.0.2/24"));
-        let listen = Listen {
-            backlog: 2048,
-            syn_queue: 2048,
-            ..Listen::on(7).for_endpoints()
-        };
+        let listen = Listen::on(7)
+            .for_endpoints()
+            .with_backlog(2048)
+            .with_syn_queue(2048);
         let listener = server.listen(listen).expect("a port");
         Self {
             server,

@@ -46,12 +46,22 @@ impl RxBuf for MemBuf {
         self.place.end = self.place.start + len.min(self.place.len());
     }
 
-    fn append(&mut self, bytes: &[u8]) -> usize {
-        let room = &mut self.loan.bytes_mut()[self.place.end..];
-        let len = bytes.len().min(room.len());
-        room[..len].copy_from_slice(&bytes[..len]);
-        self.place.end += len;
-        len
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        self.loan
+            .bytes_mut()
+            .get_mut(self.place.clone())
+            .unwrap_or_default()
+    }
+
+    fn spare_mut(&mut self) -> &mut [u8] {
+        self.loan
+            .bytes_mut()
+            .get_mut(self.place.end..)
+            .unwrap_or_default()
+    }
+
+    fn grow(&mut self, count: usize) {
+        self.place.end += count.min(self.spare_mut().len());
     }
 
     fn space(&self) -> usize {
@@ -126,6 +136,17 @@ mod tests {
         assert_eq!(buffer.bytes(), b"234567");
         assert_eq!(buffer.append(b"abcdefghijk"), 8, "as many as fit");
         assert_eq!(buffer.bytes(), b"234567abcdefgh");
+        buffer.truncate(7);
+        buffer.bytes_mut()[0] = b'x';
+        buffer.spare_mut()[..2].copy_from_slice(b"yz");
+        buffer.grow(2);
+        assert_eq!(buffer.bytes(), b"x34567ayz");
+        buffer.grow(100);
+        assert_eq!(
+            (buffer.bytes().len(), buffer.spare_mut().len()),
+            (14, 0),
+            "all of it"
+        );
         assert_eq!(buffer.space(), 16 + BUFFER_OVERHEAD);
         buffer.trim_front(100);
         assert_eq!(buffer.bytes(), b"");

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use fourtuple::attach::{PortQueue, attach_pair};
-use fourtuple::{AtPort, Config, Engine, Listen};
+use fourtuple::{AtPort, Config, ConnectionOption, Engine, Listen};
 use fourtuple_loadgen::{Pattern, Plan, Report, Run, ServerCost};
 use ipnet::IpNet;
 
@@ -38,24 +38,20 @@ pub(crate) fn run(demo: &Demo) -> Result<(), Failure> {
     let base_workers = base.workers;
     let (server_cores, generator_cores) = cores(&base);
     let sources = sources(&demo.run, SERVER.into())?;
-    let mut server_config = Config {
-        ip: vec![net(SERVER)],
-        // The way to addresses of --src-range.
-        gateway: vec![Ipv4Addr::from(u32::from(SERVER) + 1).into()],
-        cores: server_cores,
-        stats: demo.run.stats.0,
-        max_connections: room(demo.pattern, demo.run.connections).max(SERVER_ROOM),
-        ..base.clone()
-    };
+    let mut server_config = base.clone();
+    server_config.ip = vec![net(SERVER)];
+    // The way to addresses of --src-range.
+    server_config.gateway = vec![Ipv4Addr::from(u32::from(SERVER) + 1).into()];
+    server_config.cores = server_cores;
+    server_config.stats = demo.run.stats.0;
+    server_config.max_connections = room(demo.pattern, demo.run.connections).max(SERVER_ROOM);
     let locals = locals(demo.run.connections, demo.run.src_ports);
-    let generator_config = Config {
-        ip: locals.iter().copied().map(net).collect(),
-        cores: generator_cores,
-        max_connections: room(demo.pattern, demo.run.connections),
-        ephemeral_ports: demo.run.src_ports,
-        source_range: demo.run.src_range,
-        ..base
-    };
+    let mut generator_config = base;
+    generator_config.ip = locals.iter().copied().map(net).collect();
+    generator_config.cores = generator_cores;
+    generator_config.max_connections = room(demo.pattern, demo.run.connections);
+    generator_config.ephemeral_ports = demo.run.src_ports;
+    generator_config.source_range = demo.run.src_range;
     server_config.validate()?;
     generator_config.validate()?;
     let locals = sources.unwrap_or_else(|| locals.into_iter().map(IpAddr::V4).collect());
@@ -75,9 +71,8 @@ pub(crate) fn run(demo: &Demo) -> Result<(), Failure> {
     if run.plan().fast_open {
         listen.fast_open = run.plan().connections.saturating_mul(2);
     }
-    listen.profile = server_config.profile();
-    listen.profile.nodelay = true;
-    listen.profile.keepalive = keepalive;
+    listen.options.push(ConnectionOption::NoDelay(true));
+    listen.options.push(ConnectionOption::KeepAlive(keepalive));
     let opening = run.plan().opening.saturating_mul(u32::from(base_workers));
     listen.syn_queue = listen
         .syn_queue
@@ -224,10 +219,11 @@ mod tests {
 
     #[test]
     fn server_and_generator_share_cores_only_when_they_must() {
-        let config = |cores: &[usize], workers| Config {
-            cores: cores.to_vec(),
-            workers,
-            ..Config::default()
+        let config = |cores: &[usize], workers| {
+            let mut config = Config::default();
+            config.cores = cores.to_vec();
+            config.workers = workers;
+            config
         };
         assert_eq!(cores(&config(&[3, 4], 1)), (vec![3], vec![4]));
         assert_eq!(cores(&config(&[3, 4, 5, 6], 2)), (vec![3, 4], vec![5, 6]));

@@ -47,11 +47,9 @@ pub(crate) fn run(load: &Load) -> Result<(), Failure> {
             load.target.ip()
         )));
     }
-    let config = Config {
-        ephemeral_ports: load.run.src_ports,
-        source_range: load.run.src_range,
-        ..config
-    };
+    let mut config = config;
+    config.ephemeral_ports = load.run.src_ports;
+    config.source_range = load.run.src_range;
     let profile = profile(&config, &plan, load.run.keepalive);
     let run = Run::new(plan, profile, config.workers)?;
     let signals = Signals::install()?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fourtuple::attach::PortQueue;
-use fourtuple::{Config, ConfigError, Engine, Listen, Listener};
+use fourtuple::{ConfigError, ConnectionOption, Engine, Listen, Listener};
 
 use crate::args::{Mode, Serve};
 use crate::attach::config;
@@ -26,7 +26,7 @@ pub(crate) fn run(serve: &Serve) -> Result<(), Failure> {
     let signals = Signals::install()?;
     let mut builder = Engine::builder(config.clone());
     for service in &serve.services {
-        builder = builder.listen(listen(serve, &config, service));
+        builder = builder.listen(listen(serve, service));
     }
     let engine = match serve.mode {
         Mode::Handler => {
@@ -107,18 +107,14 @@ fn site(serve: &Serve) -> Result<Site, Failure> {
 }
 
 /// How to listen for a service.
-fn listen(serve: &Serve, config: &Config, service: &Service) -> Listen {
-    let mut profile = config.profile();
-    profile.nodelay = true;
-    profile.keepalive = serve.keepalive;
-    let listen = Listen {
-        backlog: serve.backlog,
-        syn_queue: serve.syn_queue,
-        syn_cookies: serve.syn_cookies.into(),
-        fast_open: serve.fast_open,
-        profile,
-        ..Listen::on_ports(service.first..=service.last)
-    };
+fn listen(serve: &Serve, service: &Service) -> Listen {
+    let listen = Listen::on_ports(service.first..=service.last)
+        .with_backlog(serve.backlog)
+        .with_syn_queue(serve.syn_queue)
+        .with_syn_cookies(serve.syn_cookies.into())
+        .with_fast_open(serve.fast_open)
+        .with(ConnectionOption::NoDelay(true))
+        .with(ConnectionOption::KeepAlive(serve.keepalive));
     match serve.mode {
         Mode::Handler => listen,
         Mode::Threads(_) => listen.for_endpoints(),

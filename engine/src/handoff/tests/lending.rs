@@ -1,5 +1,6 @@
 //! Chunks out and home again; what happens when somebody is slow.
 
+use bytes::Bytes;
 use fourtuple_nic::Queue;
 
 use super::model::{HUB, House, LIMITS};
@@ -276,6 +277,95 @@ fn a_copy_is_split_too() {
     assert_eq!(&chunk.split_to(1)[..], b"a");
     assert_eq!(&chunk[..], b"bc");
     assert!(chunk.split_off(7).is_empty());
+}
+
+#[test]
+fn received_chunks_are_bytes_without_a_copy_and_go_home_behind_the_last_of_them() {
+    let mut house = House::new(1);
+    let endpoint = house.endpoint(&LIMITS);
+    let stream = house.accepted(0, &endpoint);
+    house.workers[0].arrive(stream.id(), b"head body");
+    house.turn();
+    let chunk = received(stream.try_recv());
+    let place = chunk.as_ptr();
+    let mut head = Bytes::from(chunk);
+    assert_eq!(head.as_ptr(), place, "where it was received");
+    let body = head.split_off(5);
+    let other = std::thread::spawn(move || (body.clone(), body)).join().unwrap();
+    assert_eq!((&head[..], &other.0[..]), (&b"head "[..], &b"body"[..]));
+    drop((stream, head));
+    house.settle(&endpoint);
+    house.check_pools(1);
+    drop(endpoint);
+    let mut estate = house.estates.try_recv().expect("a chunk is out");
+    assert_eq!(&other.1[..], b"body", "it outlives stream and endpoint");
+    std::thread::spawn(move || drop(other)).join().unwrap();
+    estate.step();
+    house.turn();
+    house.check_pools(0);
+}
+
+#[test]
+fn bytes_are_copied_once_and_counted_and_what_was_not_taken_stays() {
+    let now = std::time::Duration::ZERO;
+    let mut house = House::new(1);
+    house.workers[0].credit = 100;
+    let endpoint = house.endpoint(&LIMITS);
+    let stream = house.accepted(0, &endpoint);
+    let all: Vec<u8> = (0..150).collect();
+    let mut bytes = Bytes::from(all.clone());
+    assert_eq!(stream.send_bytes(&mut bytes, now), Ok(100));
+    assert_eq!(bytes, all[100..]);
+    assert_eq!(stream.send_bytes(&mut bytes, now), Err(StreamError::NotYet));
+    assert_eq!(bytes, all[100..], "nothing was taken");
+    house.settle(&endpoint);
+    assert_eq!(stream.send_bytes(&mut bytes, now), Ok(50));
+    assert!(bytes.is_empty());
+    house.settle(&endpoint);
+    assert_eq!(house.workers[0].conn(stream.id()).sent, all);
+    assert_eq!(house.workers[0].hub.take_copied(), 150, "by the worker");
+    // What is filled in place or was received is not.
+    stream
+        .send_chunk(stream.tx_buffer(now).unwrap().into_chunk(), now)
+        .unwrap();
+    let mut buffer = stream.tx_buffer(now).unwrap();
+    std::io::Write::write_all(&mut buffer, b"here").unwrap();
+    stream.send_chunk(buffer.into_chunk(), now).unwrap();
+    house.workers[0].arrive(stream.id(), b"there");
+    house.settle(&endpoint);
+    stream.send_chunk(received(stream.try_recv()), now).unwrap();
+    house.settle(&endpoint);
+    assert_eq!(house.workers[0].conn(stream.id()).sent.len(), 159);
+    assert_eq!(house.workers[0].hub.take_copied(), 0);
+}
+
+#[test]
+fn a_buffer_is_filled_by_any_means() {
+    use bytes::BufMut;
+    let now = std::time::Duration::ZERO;
+    let mut house = House::new(1);
+    let endpoint = house.endpoint(&LIMITS);
+    let stream = house.accepted(0, &endpoint);
+    house.settle(&endpoint);
+    let mut buffer = stream.tx_buffer(now).unwrap();
+    let room = buffer.spare_mut().len();
+    assert_eq!(room, 64);
+    buffer.spare_mut()[..2].copy_from_slice(b"no");
+    assert!(buffer.is_empty(), "not before it is taken in");
+    let mut spare = buffer.spare_mut();
+    spare.put_u16(0);
+    spare.put_slice(b"framed");
+    let written = room - spare.len();
+    buffer.commit(written);
+    buffer[..2].copy_from_slice(&6_u16.to_be_bytes());
+    assert_eq!(&buffer[..], b"\0\x06framed");
+    stream.send_chunk(buffer.into_chunk(), now).unwrap();
+    house.settle(&endpoint);
+    assert_eq!(house.workers[0].conn(stream.id()).sent, b"\0\x06framed");
+    let mut full = stream.tx_buffer(now).unwrap();
+    full.spare_mut().fill(7);
+    full.commit(usize::MAX);
+    assert_eq!((full.len(), full.spare_mut().len()), (64, 0), "all there is");
 }
 
 #[test]

@@ -5,10 +5,12 @@ mod allocation;
 mod commands;
 mod leaving;
 mod lending;
+mod misuse;
 mod model;
 mod moving;
 mod properties;
 mod readiness;
+mod soak;
 #[cfg(feature = "async")]
 mod tasks;
 mod waiting;

@@ -95,7 +95,7 @@ pub(super) struct ModelWorker {
     pub(super) credit: u32,
     next: u32,
     index: u16,
-    sleeper: Arc<Sleeper>,
+    pub(super) sleeper: Arc<Sleeper>,
 }
 
 impl ModelWorker {

@@ -524,6 +524,44 @@ fn tasks_are_woken_for_what_they_wait_for() {
     assert!(matches!(stream.poll_recv(&mut reads.context()), Poll::Ready(Err(error)) if error == why));
 }
 
+/// A task that nobody but its waker holds, and that owns a stream.
+struct Owning(std::sync::Mutex<Option<Stream<TestQueue>>>);
+
+impl Wake for Owning {
+    fn wake(self: Arc<Self>) {
+        drop(self.0.lock().unwrap().take());
+    }
+}
+
+#[test]
+fn a_task_that_goes_with_its_replaced_waker_may_own_streams() {
+    let mut house = House::new(1);
+    let endpoint = house.endpoint(&LIMITS);
+    let [watched, owned] = [0, 0].map(|worker| house.accepted(worker, &endpoint));
+    let connecting = endpoint.start_connect(([10, 0, 0, 9], 1).into()).unwrap();
+    let also_owned = house.accepted(0, &endpoint);
+    let ids = [owned.id(), also_owned.id()];
+    let [first, second] = [owned, also_owned].map(|stream| {
+        let task = Arc::new(Owning(std::sync::Mutex::new(Some(stream))));
+        Waker::from(task)
+    });
+    let later = Task::new(None);
+    assert!(watched.poll_recv(&mut Context::from_waker(&first)).is_pending());
+    assert!(
+        connecting
+            .poll_finish(&mut Context::from_waker(&second))
+            .is_pending()
+    );
+    drop((first, second));
+    // The last of each goes here, and closes a stream of the very endpoint.
+    assert!(watched.poll_recv(&mut later.context()).is_pending());
+    assert!(connecting.poll_finish(&mut later.context()).is_pending());
+    house.settle(&endpoint);
+    for id in ids {
+        assert!(house.workers[0].conn(id).gone.is_some());
+    }
+}
+
 #[test]
 fn a_dropped_endpoint_wakes_all_its_tasks() {
     let mut house = House::new(1);

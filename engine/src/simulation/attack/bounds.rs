@@ -30,7 +30,7 @@ fn idle_deadlines_of_connections_that_are_gone_keep_nobody_out() {
     arena.world.server.listen(
         0,
         &Listen {
-            profile,
+            profile: Some(profile),
             ..Listen::on(7)
         },
     );
@@ -66,14 +66,7 @@ fn four_tuples_that_are_reopened_again_and_again_cost_no_memory() {
         ..Plan::default()
     };
     let mut arena = Arena::new(&plan, |_| Curt);
-    let profile = plan.profile.clone();
-    arena.world.server.listen(
-        0,
-        &Listen {
-            profile,
-            ..Listen::on(7)
-        },
-    );
+    arena.world.server.listen(0, &Listen::on(7));
     let room = arena.world.server.shards[0].work.records.time_waits_queued().1;
     let mut seq = SeqNum(1_000);
     for round in 0..400 {

@@ -344,7 +344,7 @@ fn listen(conversation: &Conversation) -> Listen {
             Way::Worker(_) => Delivery::Handler,
             Way::Endpoint(_) => Delivery::Endpoints,
         },
-        profile: conversation.profiles[ledger::ACCEPTOR].clone(),
+        profile: Some(conversation.profiles[ledger::ACCEPTOR].clone()),
         ..Listen::on(port_of(conversation.number))
     }
 }

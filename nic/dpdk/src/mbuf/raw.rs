@@ -153,6 +153,16 @@ impl RawMbuf {
         unsafe { std::slice::from_raw_parts_mut(self.load(BUF_ADDR).add(start), len) }
     }
 
+    /// Free bytes behind the data of this segment, with whatever they held before; for a unique holder.
+    #[inline]
+    pub(crate) fn tail_mut(&mut self) -> &mut [u8] {
+        let start = usize::from(self.data_offset()) + usize::from(self.len());
+        let room = self.tailroom();
+        // SAFETY: the range lies within the buffer, whose memory was written when the pool was made; the caller holds the only
+        // reference to a direct mbuf (see `store`), so nobody else reads or writes it.
+        unsafe { std::slice::from_raw_parts_mut(self.load(BUF_ADDR).add(start), room) }
+    }
+
     /// Takes `count` bytes off the front of a single segment.
     #[inline]
     pub(crate) fn trim_front(&mut self, count: u16) {

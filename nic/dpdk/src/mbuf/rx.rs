@@ -57,13 +57,21 @@ impl RxBuf for Mbuf {
         }
     }
 
-    fn append(&mut self, bytes: &[u8]) -> usize {
-        let count = bytes.len().min(self.raw.tailroom());
-        if let Some(room) = self.raw.extend(count) {
-            room.copy_from_slice(&bytes[..count]);
-        }
-        self.raw.set_len(self.raw.len());
-        count
+    #[inline]
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        self.raw.bytes_mut()
+    }
+
+    #[inline]
+    fn spare_mut(&mut self) -> &mut [u8] {
+        self.raw.tail_mut()
+    }
+
+    #[inline]
+    fn grow(&mut self, count: usize) {
+        // Fits: tailroom is less than 2^16, and ends where the buffer does.
+        self.raw
+            .set_len(self.raw.len() + count.min(self.raw.tailroom()) as u16);
     }
 
     #[inline]
