@@ -132,9 +132,10 @@ pub enum ApiMisuse {
     /// The engine has stopped, or the endpoint was dropped.
     #[error("the engine has stopped, or the endpoint was dropped")]
     Stopped,
-    /// The connection is another endpoint's: a [move](crate::Stream::move_to) that seemed to take too long was carried out after all.
-    #[error("the connection was given to another endpoint; the stream is there")]
-    MovedAway,
+    /// The connection is this stream's no more: it was aborted by another who holds the stream, or it is another endpoint's, because a
+    /// [move](crate::Stream::move_to) that seemed to take too long was carried out after all.
+    #[error("the connection was let go: it was aborted here, or given to another endpoint")]
+    LetGo,
     /// The connections of its worker have as many different sets of options as there may be.
     #[error("too many different sets of options; give connections the same ones")]
     TooManyOptions,

@@ -195,7 +195,7 @@ impl<Q: Queue> EndpointCore<Q> {
         StreamError::Misuse(if self.has_left() {
             ApiMisuse::Stopped
         } else {
-            ApiMisuse::MovedAway
+            ApiMisuse::LetGo
         })
     }
 

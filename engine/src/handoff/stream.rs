@@ -96,7 +96,7 @@ impl From<StreamError> for io::Error {
             StreamError::Connection(ConnectionError::Refused) => io::ErrorKind::ConnectionRefused,
             StreamError::Connection(ConnectionError::TimedOut) => io::ErrorKind::TimedOut,
             StreamError::Connection(ConnectionError::Aborted) => io::ErrorKind::ConnectionAborted,
-            StreamError::Misuse(ApiMisuse::NoSuchConnection | ApiMisuse::Stopped | ApiMisuse::MovedAway) => {
+            StreamError::Misuse(ApiMisuse::NoSuchConnection | ApiMisuse::Stopped | ApiMisuse::LetGo) => {
                 io::ErrorKind::NotConnected
             }
             StreamError::Misuse(ApiMisuse::SendClosed) => io::ErrorKind::BrokenPipe,

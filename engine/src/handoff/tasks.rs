@@ -189,7 +189,7 @@ impl<Q: Queue> Stream<Q> {
     ) -> Poll<Result<Option<u64>, StreamError>> {
         self.poll(cx, Waits::ToRead, |core| {
             let Some(connection) = core.connections.get(&self.id) else {
-                return Err(StreamError::Misuse(ApiMisuse::Stopped));
+                return Err(core.gone());
             };
             match (connection.urgent_ahead(held as u64), connection.ended) {
                 (Some(ahead), _) => Ok(Some(ahead)),

@@ -151,7 +151,7 @@ fn who_does_not_wait_asks_again_whether_it_went() {
     // Somebody else's step takes the answer in.
     house.settle(&one);
     assert_eq!(one.connections(), 0);
-    let away = StreamError::Misuse(ApiMisuse::MovedAway);
+    let away = StreamError::Misuse(ApiMisuse::LetGo);
     assert_eq!(stream.try_recv().unwrap_err(), away);
     assert_eq!(stream.try_send(b"x"), Err(away));
     assert_eq!(stream.info(NOW).unwrap_err(), away);
