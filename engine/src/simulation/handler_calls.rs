@@ -135,7 +135,6 @@ fn timers_come_once_and_on_time_however_they_are_set() {
 enum Call {
     Open,
     Readable,
-    Writable,
     Urgent,
     Timer,
     PeerClosed,
@@ -196,10 +195,6 @@ impl Handler<MemQueue> for Panics {
         while let Some(bytes) = connection.receive() {
             let _ = connection.send_shared(bytes.into_payload());
         }
-    }
-
-    fn on_writable(&mut self, _: &mut Connection<'_, MemQueue>, _: &mut Fragile) {
-        self.called(Call::Writable);
     }
 
     fn on_urgent(&mut self, _: &mut Connection<'_, MemQueue>, _: &mut Fragile) {
@@ -284,8 +279,6 @@ fn a_panic_in_any_call_costs_its_connection_alone() {
     for (at, resets) in [
         (Call::Open, 1),
         (Call::Readable, 1),
-        // All that was sent, and the FIN, was acknowledged by then.
-        (Call::Writable, 0),
         (Call::Timer, 1),
         (Call::PeerClosed, 1),
         // TCP is done with it by then.
