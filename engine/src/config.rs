@@ -108,8 +108,11 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// Bytes of buffer space a connection may hold for the application (receive window).
     pub receive_buffer: u32,
-    /// Bytes a connection may hold for sending.
+    /// Bytes a connection may hold for sending, whatever its path.
     pub send_buffer: u32,
+    /// To how many bytes that grows with the congestion window, while half of the worker's buffers are free; it does not where this is
+    /// `send_buffer` or less.
+    pub send_buffer_most: u32,
 }
 
 /// How to attach to an interface.
@@ -197,6 +200,7 @@ impl Default for Config {
             listen: Vec::new(),
             receive_buffer: 256 * 1024,
             send_buffer: 256 * 1024,
+            send_buffer_most: 4 * 1024 * 1024,
         }
     }
 }
@@ -229,6 +233,7 @@ impl Config {
             ecn: self.ecn,
             receive_buffer: self.receive_buffer,
             send_buffer: self.send_buffer,
+            send_buffer_most: self.send_buffer_most,
             ..Profile::default()
         }
     }

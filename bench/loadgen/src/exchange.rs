@@ -165,11 +165,12 @@ impl<Q: Queue> Generator<Q> {
     /// Counts what was acknowledged, and fills the send queue.
     fn fill(&mut self, connection: &mut Connection<'_, Q>, slot: u32) {
         let now = connection.now();
-        let room = connection.send_room() as u64;
+        let queued = connection
+            .status()
+            .map_or(0, |status| u64::from(status.send_queue));
         let size = u64::from(self.plan.size);
         let place = self.slots.at_mut(slot);
-        place.room = place.room.max(room);
-        let acknowledged = place.sent.saturating_sub(place.room - room);
+        let acknowledged = place.sent.saturating_sub(queued);
         let fresh = acknowledged.saturating_sub(place.acknowledged);
         place.acknowledged += fresh;
         let place = *place;

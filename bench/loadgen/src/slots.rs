@@ -40,8 +40,6 @@ pub(crate) struct Slot {
     pub(crate) answered: bool,
     /// When something last moved: what the time-out counts from.
     pub(crate) moved: Instant,
-    /// Room of the empty send queue (stream).
-    pub(crate) room: u64,
     /// The block whose latency is measured ends here (stream).
     pub(crate) probe_end: u64,
     /// And began then.
@@ -63,7 +61,6 @@ impl Slot {
             progress: 0,
             answered: false,
             moved: Instant::ZERO,
-            room: 0,
             probe_end: 0,
             probe_start: Instant::ZERO,
         }

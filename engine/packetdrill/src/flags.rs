@@ -51,7 +51,10 @@ fn set(options: &mut SteppedOptions, key: &str, value: &str) -> Result<(), Strin
         "mtu" => options.mtu = number(key, value)?,
         "seed" => options.seed = number(key, value)?,
         "receive_buffer" => profile.receive_buffer = number(key, value)?,
-        "send_buffer" => profile.send_buffer = number(key, value)?,
+        "send_buffer" => {
+            profile.send_buffer = number(key, value)?;
+            profile.send_buffer_most = 0;
+        }
         "timestamps" => profile.timestamps = switch(key, value)?,
         "sack" => profile.sack = switch(key, value)?,
         "ecn" => profile.ecn = number(key, value)?,

@@ -70,7 +70,11 @@ fn set(socket: &mut Socket, level: c_int, name: c_int, value: &[u8]) -> Answer<(
             first(value)?;
         }
         (SOL_SOCKET, libc::SO_RCVBUF) => profile.receive_buffer = positive(value)?,
-        (SOL_SOCKET, libc::SO_SNDBUF) => profile.send_buffer = positive(value)?,
+        (SOL_SOCKET, libc::SO_SNDBUF) => {
+            profile.send_buffer = positive(value)?;
+            // Who says a size gets that, as on Linux.
+            profile.send_buffer_most = 0;
+        }
         (SOL_SOCKET, libc::SO_KEEPALIVE) => {
             profile.keepalive = (first(value)? != 0).then(|| profile.keepalive.unwrap_or_default());
         }

@@ -4,15 +4,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use fourtuple_nic::{Queue, RxBuf, Shared};
-use fourtuple_tcp::{Profile, SendRefused, State, Status};
+use fourtuple_tcp::{Pools, Profile, SendRefused, State, Status};
 use fourtuple_wire::{FourTuple, Instant, Payload, Received};
 
-use super::limits::{SCARCE_PART, SHARE_OF_FREE};
+use super::limits::{PLENTY_PART, SCARCE_PART, SHARE_OF_FREE};
 use super::ports::{AttachedPort, PortNumber};
 use super::work::{Work, tick_at_or_after};
 use crate::ConnId;
 use crate::attach::PortQueue;
-use crate::buffer::{RxChunk, TxChunk};
+use crate::buffer::{PortBuffers, RxChunk, TxChunk};
 use crate::conn_id::SlotRef;
 use crate::error::ApiMisuse;
 use crate::handoff::{EndpointHandle, StreamError};
@@ -122,10 +122,20 @@ impl<S: Shared> SharedBytes<S> {
     }
 }
 
-/// Bytes that `send_shared` would take now.
+/// Bytes that `send_shared` would take now. Buffers that were received grow no send queue beyond its least: most are wanted to
+/// receive with.
 #[inline]
-fn room_of<Q: Queue>(conn: &Conn<Q>, profile: &Profile, port: &AttachedPort<Q>) -> usize {
-    let room = conn.tcb.send_room(profile);
+fn room_of<Q: Queue>(
+    conn: &Conn<Q>,
+    profile: &Profile,
+    pools: &Pools<PortBuffers<Q>>,
+    port: &AttachedPort<Q>,
+) -> usize {
+    let room = if port.shortage.is_plenty {
+        conn.tcb.send_room(profile, pools)
+    } else {
+        conn.tcb.least_send_room(profile)
+    };
     match port.shortage.share {
         Some(share) if conn.tcb.queued_bytes() > 0 => {
             room.min(share.saturating_sub(conn.tcb.pinned()) as usize)
@@ -262,7 +272,9 @@ impl<Q: Queue> Connection<'_, Q> {
             return 0;
         };
         let profile = self.work.profiles.get(conn.profile);
-        profile.map_or(0, |profile| room_of(conn, profile, &self.work.ports[conn.port]))
+        profile.map_or(0, |profile| {
+            room_of(conn, profile, &self.work.pools, &self.work.ports[conn.port])
+        })
     }
 
     /// The handler has it still.
@@ -286,12 +298,16 @@ impl<Q: Queue> Connection<'_, Q> {
             return 0;
         };
         let profile = self.work.profiles.get(conn.profile);
-        let room = profile.map_or(0, |profile| conn.tcb.send_room(profile));
+        let Some(profile) = profile else { return 0 };
+        let room = conn.tcb.least_send_room(profile);
         if conn.tcb.queued_bytes() == 0 {
             return room;
         }
         let queue = &self.work.ports[conn.port].queue;
         let (buffers, free) = queue.payload_pool();
+        if free >= buffers / PLENTY_PART {
+            return conn.tcb.send_room(profile, &self.work.pools);
+        }
         if free >= buffers / SCARCE_PART {
             return room;
         }
@@ -351,7 +367,7 @@ impl<Q: Queue> Connection<'_, Q> {
         let mut back = Some(bytes.0);
         let refused = self.work.with_conn(self.slot, |conn, port, env| {
             let bytes = back.take()?;
-            if bytes.len() > room_of(conn, env.profile, port) {
+            if bytes.len() > room_of(conn, env.profile, env.pools, port) {
                 return Some(bytes);
             }
             conn.tcb.send(bytes, env).err().map(SendRefused::into_payload)

@@ -40,6 +40,13 @@ pub(crate) const SCARCE_MARKS: u32 = 4;
 /// Buffers to send copies from are scarce below this part of all: as those of received data are.
 pub(crate) const SCARCE_PART: u32 = 4;
 
+/// Low-water marks above which buffers are plenty: half of all. Only then send queues grow with the windows of their paths, so that
+/// what has grown never makes buffers scarce by itself.
+pub(crate) const PLENTY_MARKS: u32 = 2 * SCARCE_MARKS;
+
+/// The same of the buffers to send copies from.
+pub(crate) const PLENTY_PART: u32 = 2;
+
 /// While they are scarce one connection may pin this part of what is free. Peers that take nothing then share what is left of
 /// the pool with each other, and hardly any of it is theirs at the low-water mark (Choudhury and Hahne, "Dynamic queue length
 /// thresholds for shared-memory packet switches", 1998).

@@ -239,6 +239,8 @@ fn pool_sizes(limits: &Limits, buffers: u32) -> PoolSizes {
         receive_chunks: buffers,
         reassemblies: (limits.connections / 4).clamp(64, 65_536),
         flights: (limits.connections / 4).clamp(64, 65_536),
+        // Eight kilobytes each: two megabytes at most.
+        long_scoreboards: (limits.connections / 64).clamp(4, 256),
         asides: (limits.connections / 4).clamp(64, 65_536),
     }
 }

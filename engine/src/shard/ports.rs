@@ -68,6 +68,8 @@ pub(crate) struct Shortage {
     pub(crate) short_of_buffers: bool,
     /// While less than a quarter of the buffers is free: the bytes of them that one connection may pin.
     pub(crate) share: Option<u32>,
+    /// Half of the buffers are free: send queues may grow with their paths.
+    pub(crate) is_plenty: bool,
 }
 
 impl<Q: Queue> AttachedPort<Q> {

@@ -19,7 +19,7 @@ use crate::buffer::RxChunk;
 use crate::conn_id::{SlotKind, SlotRef};
 use crate::mesh::MeshMessage;
 use crate::records::Conn;
-use crate::shard::limits::{MESH_BUDGET, RX_BUDGET, SCARCE_MARKS, SHARE_OF_FREE};
+use crate::shard::limits::{MESH_BUDGET, PLENTY_MARKS, RX_BUDGET, SCARCE_MARKS, SHARE_OF_FREE};
 use crate::shard::ports::{AttachedPort, PortNumber, Shortage};
 use crate::shard::work::Work;
 use crate::table::Table;
@@ -227,6 +227,7 @@ impl<Q: Queue> AttachedPort<Q> {
         self.shortage = Shortage {
             short_of_buffers: free < self.low_water,
             share: scarce.then(|| free / SHARE_OF_FREE * space as u32),
+            is_plenty: free >= self.low_water.saturating_mul(PLENTY_MARKS),
         };
     }
 

@@ -6,6 +6,7 @@
 use fourtuple_wire::{Received, SeqNum};
 
 use crate::profile::millis;
+use crate::recovery::Phase;
 use crate::tcb::{Debts, Flags};
 use crate::timers::Timer;
 use crate::{Buffers, Ending, Env, Path, Pools, Profile, Seeds, State, Tcb};
@@ -42,7 +43,7 @@ impl<B: Buffers> Tcb<B> {
     /// SEND (§3.10.2): queues bytes behind those that are queued.
     ///
     /// # Errors
-    /// [`SendRefused::Full`] when the queue is charged `send_buffer` bytes or the pool is empty; [`SendRefused::Closed`] after
+    /// [`SendRefused::Full`] when the queue is charged all that [it may](Self::send_room) or the pool is empty; [`SendRefused::Closed`] after
     /// a close, from either call, and when there is no connection.
     #[inline(always)]
     pub fn send(&mut self, payload: B::Tx, env: &mut Env<'_, B>) -> Result<(), SendRefused<B::Tx>> {
@@ -62,7 +63,7 @@ impl<B: Buffers> Tcb<B> {
             return Err(SendRefused::Closed(payload));
         }
         let len = payload.len();
-        if len > self.send_room(env.profile) {
+        if len > self.send_room(env.profile, env.pools) {
             return Err(SendRefused::Full(payload));
         }
         self.queue.push(payload, &mut env.pools.send).map_err(|payload| {
@@ -73,13 +74,41 @@ impl<B: Buffers> Tcb<B> {
         Ok(())
     }
 
-    /// Bytes that `send` would take now. An empty queue takes a chunk of any size up to the whole buffer.
+    /// Bytes that `send` would take now. An empty queue takes a chunk of any size up to the whole buffer, which grows with the
+    /// congestion window as long as half of the pool is free.
     ///
     /// The queue is charged by what its chunks pin ([`Payload::charge`](fourtuple_wire::Payload::charge)); the last may
     /// exceed the bound by its own charge.
     #[inline]
-    pub fn send_room(&self, profile: &Profile) -> usize {
+    pub fn send_room(&self, profile: &Profile, pools: &Pools<B>) -> usize {
+        let least = self.least_send_room(profile);
+        if self.congestion.window() <= profile.send_buffer / GROWN_IN_RECOVERY || pools.send.is_half_full() {
+            return least;
+        }
+        least.max(
+            self.grown_send_buffer(profile)
+                .saturating_sub(self.queue.charged()) as usize,
+        )
+    }
+
+    /// The same without what the buffer has grown by.
+    #[inline]
+    pub fn least_send_room(&self, profile: &Profile) -> usize {
         profile.send_buffer.saturating_sub(self.queue.charged()) as usize
+    }
+
+    /// A window that the path has let grow is one that it carries: what is outstanding and what is to follow it have room.
+    fn grown_send_buffer(&self, profile: &Profile) -> u32 {
+        let window = self.congestion.window();
+        if window <= self.initial_congestion_window(profile) {
+            return 0;
+        }
+        let times = if self.recovery.phase == Phase::Open {
+            GROWN
+        } else {
+            GROWN_IN_RECOVERY
+        };
+        window.saturating_mul(times).min(profile.send_buffer_most)
     }
 
     /// RECEIVE (§3.10.3): the next chunk in order. Its space stays charged to the window until it is released.
@@ -289,3 +318,9 @@ impl<B: Buffers> Tcb<B> {
         self.timers.arm(Timer::Life, millis(span), env.tick());
     }
 }
+
+/// A window that is outstanding, and one that the application has written meanwhile.
+const GROWN: u32 = 2;
+
+/// In recovery what the peer SACKed stays queued, from before the window came down, beside all that is sent meanwhile.
+const GROWN_IN_RECOVERY: u32 = 4;

@@ -7,6 +7,7 @@ use crate::flight::Flight;
 use crate::pool::Pool;
 use crate::reassembly::Reassembly;
 use crate::receive_queue::ReceiveNode;
+use crate::scoreboard::Spares;
 use crate::send_queue::SendNode;
 use crate::{Profile, TcpCounters};
 
@@ -44,6 +45,7 @@ pub struct Pools<B: Buffers> {
     pub(crate) receive: Pool<ReceiveNode<B::Rx>>,
     pub(crate) reassemblies: Pool<Reassembly>,
     pub(crate) flights: Pool<Flight>,
+    pub(crate) long_scoreboards: Spares,
     pub(crate) asides: Pool<Aside>,
 }
 
@@ -59,6 +61,8 @@ pub struct PoolSizes {
     /// Connections of which it may be kept what is outstanding, when it was sent and what of it was SACKed; beyond, loss is
     /// recovered without (RFC 6582).
     pub flights: u32,
+    /// Of those, connections that may remember hundreds of holes at a time; beyond, what was SACKed is sent again.
+    pub long_scoreboards: u32,
     /// Connections that may have urgent data under way or look for their path's MTU; beyond, urgent data is data.
     pub asides: u32,
 }
@@ -74,6 +78,8 @@ pub struct PoolsInUse {
     pub reassemblies: u32,
     /// Of [`PoolSizes::flights`].
     pub flights: u32,
+    /// Of [`PoolSizes::long_scoreboards`].
+    pub long_scoreboards: u32,
     /// Of [`PoolSizes::asides`].
     pub asides: u32,
 }
@@ -86,6 +92,7 @@ impl<B: Buffers> Pools<B> {
             receive: Pool::new(sizes.receive_chunks),
             reassemblies: Pool::new(sizes.reassemblies),
             flights: Pool::new(sizes.flights),
+            long_scoreboards: Spares::new(sizes.long_scoreboards),
             asides: Pool::new(sizes.asides),
         }
     }
@@ -96,6 +103,7 @@ impl<B: Buffers> Pools<B> {
             + self.receive.reserved_bytes()
             + self.reassemblies.reserved_bytes()
             + self.flights.reserved_bytes()
+            + self.long_scoreboards.reserved_bytes()
             + self.asides.reserved_bytes()
     }
 
@@ -106,6 +114,7 @@ impl<B: Buffers> Pools<B> {
             receive_chunks: self.receive.in_use(),
             reassemblies: self.reassemblies.in_use(),
             flights: self.flights.in_use(),
+            long_scoreboards: self.long_scoreboards.in_use(),
             asides: self.asides.in_use(),
         }
     }

@@ -91,7 +91,9 @@ impl<B: Buffers> Tcb<B> {
     /// The record goes, whatever it holds.
     pub(crate) fn drop_flight(&mut self, env: &mut Env<'_, B>) {
         if self.flight != NIL {
-            env.pools.flights.remove(self.flight);
+            if let Some(flight) = env.pools.flights.remove(self.flight) {
+                flight.scoreboard.give_back(&mut env.pools.long_scoreboards);
+            }
             self.flight = NIL;
             self.recovery.marks.remove(Marks::SACKED);
         }

@@ -43,8 +43,10 @@ pub struct Profile {
     pub user_timeout: Option<Duration>,
     /// Bytes of buffer space that received data may pin; what the advertised window is made of.
     pub receive_buffer: u32,
-    /// Bytes that may be queued for sending and not yet be acknowledged.
+    /// Bytes that may be queued for sending and not yet be acknowledged, whatever the path.
     pub send_buffer: u32,
+    /// To how many that grows with the congestion window, while memory is plenty; it does not with `send_buffer` or less.
+    pub send_buffer_most: u32,
     /// Offer and use window scaling (RFC 7323 §2).
     pub window_scaling: bool,
     /// Offer and use timestamps and PAWS (RFC 7323 §3, §5).
@@ -121,6 +123,7 @@ impl Default for Profile {
             user_timeout: None,
             receive_buffer: 256 * 1024,
             send_buffer: 256 * 1024,
+            send_buffer_most: 4 * 1024 * 1024,
             window_scaling: true,
             timestamps: true,
             sack: true,

@@ -88,8 +88,10 @@ impl Rto {
             self.rttvar = self.rttvar - (self.rttvar >> 2) + error;
             self.srtt = (self.srtt - (self.srtt >> 3) + rtt_us).max(1);
         }
-        // §2.3: RTO ← SRTT + max(G, 4 RTTVAR); G is the millisecond tick. Rounded up: never early.
-        let rto_us = (self.srtt >> 3) + self.rttvar.max(1000);
+        // §2.3: RTO ← SRTT + max(G, 4 RTTVAR); G is the millisecond tick. Rounded up: never early. A loss is repaired, or a tail
+        // probed for (RFC 8985 §7.2), two round trips after SND.UNA moved last: on a long path without variation that is waited for.
+        let srtt_us = self.srtt >> 3;
+        let rto_us = srtt_us + self.rttvar.max(srtt_us + REPAIR_SLACK_US);
         // Deviation: §2.4 rounds up to one second; the bound is a setting, 200 ms unless given (as every stack has it).
         let least = millis(profile.min_rto).max(1);
         let most = millis(profile.max_rto).max(least);
@@ -159,6 +161,9 @@ fn in_16_bits(ms: u32) -> u16 {
     ms.min(u32::from(u16::MAX)) as u16
 }
 
+/// What ACKs of a repair may be late: peers delay them by 40 ms, and a tick or two. Up to a round trip of 75 ms the lower bound is more.
+const REPAIR_SLACK_US: u32 = 50_000;
+
 /// A minute: longer samples say nothing about the path, and the fixed point stays within 32 bits.
 const MAX_SAMPLE_US: u32 = 60_000_000;
 
@@ -222,6 +227,16 @@ mod tests {
         }
         assert_eq!(rto.timeout_ms(0, &profile), 200);
         assert!(rto.srtt() <= Duration::from_micros(21));
+    }
+
+    #[test]
+    fn a_long_path_without_variation_is_given_time_to_repair_a_loss() {
+        let profile = Profile::default();
+        let mut rto = Rto::new(&profile);
+        for _ in 0..100 {
+            rto.sample(200_000, &profile);
+        }
+        assert_eq!(rto.timeout_ms(0, &profile), 450);
     }
 
     // proves: RFC 9293 MUST-18 (Karn's algorithm)

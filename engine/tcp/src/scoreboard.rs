@@ -4,24 +4,28 @@
 //!   una        end           end          end          end         end = nxt
 //!    │ sent again │ SACKed     │ lost       │ SACKed     │ sent       │
 //! ```
-//! Ranges cover SND.UNA to SND.NXT without a gap, sorted, bounded in number. What was sent at about the same time is one
+//! Ranges cover SND.UNA to SND.NXT without a gap, sorted, bounded in number (`ranges`). What was sent at about the same time is one
 //! range: it keeps its first and its last moment, so that no segment is taken for sent earlier, or later, than it was. With
 //! no room left neighbours of one kind are merged; a SACK that finds no room even then is forgotten, which costs a
 //! retransmission and no more. Moments are microseconds on a circle of 32 bits.
 
-use arrayvec::ArrayVec;
+mod ranges;
+
 use fourtuple_wire::{SackBlock, SeqNum};
+
+use ranges::Ranges;
+pub(crate) use ranges::Spares;
 
 /// The ranges of one connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Scoreboard {
     una: SeqNum,
-    ranges: ArrayVec<Range, RANGES>,
+    ranges: Ranges,
 }
 
 /// Octets up to `end`, from where the range before it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Range {
+pub(crate) struct Range {
     end: SeqNum,
     /// When the first of them was sent last.
     first: u32,
@@ -76,16 +80,13 @@ pub(crate) struct Lost {
     pub(crate) retransmission: Option<u32>,
 }
 
-/// Two for each hole of which a receiver tells, and what was sent behind them.
-const RANGES: usize = 64;
-
 /// What SACKs and retransmissions leave free, so that new text always finds its range.
 const RESERVE: usize = 4;
 
 impl Scoreboard {
     /// What lies between, sent not before `first` and not after `last`; `again`: perhaps more than once.
     pub(crate) fn new(una: SeqNum, nxt: SeqNum, first: u32, last: u32, again: bool) -> Self {
-        let mut ranges = ArrayVec::new();
+        let mut ranges = Ranges::few();
         if una != nxt {
             ranges.push(Range {
                 end: nxt,
@@ -97,6 +98,31 @@ impl Scoreboard {
             });
         }
         Self { una, ranges }
+    }
+
+    /// Before something is added: more memory, where there is some, rather than that something be forgotten.
+    #[inline]
+    pub(crate) fn make_sure(&mut self, spares: &mut Spares) {
+        if self.ranges.is_short()
+            && let Some(spare) = spares.take()
+        {
+            self.ranges.lengthen(spare);
+        }
+    }
+
+    /// Gives that memory back when what is left fits in its own, with room to spare.
+    #[inline]
+    pub(crate) fn shorten(&mut self, spares: &mut Spares) {
+        if let Some(spare) = self.ranges.shorten() {
+            spares.give_back(spare);
+        }
+    }
+
+    /// It is needed no more.
+    pub(crate) fn give_back(self, spares: &mut Spares) {
+        if let Some(spare) = self.ranges.into_spare() {
+            spares.give_back(spare);
+        }
     }
 
     /// New text up to `end` goes out. What follows within `quantum` microseconds joins the range before it.
@@ -125,7 +151,7 @@ impl Scoreboard {
         if self.ranges.is_full() {
             self.make_room(1);
         }
-        if let Err(refused) = self.ranges.try_push(range)
+        if !self.ranges.push(range)
             && let Some(last) = self.ranges.last_mut()
         {
             // What was SACKed there is forgotten; none of it counts as sent once.
@@ -133,7 +159,7 @@ impl Scoreboard {
             *last = Range {
                 first: last.first,
                 again,
-                ..refused.element()
+                ..range
             };
         }
     }
@@ -143,7 +169,7 @@ impl Scoreboard {
         self.cut(left, 2);
         self.cut(right, 1);
         let mut from = self.una;
-        for range in &mut self.ranges {
+        for range in self.ranges.iter_mut() {
             let covers = from.before(right) && left.before(range.end) && range.fate != Fate::Sacked;
             if covers {
                 // Without room for a cut the whole range counts: it waits for a further loss, or the timer.
@@ -167,7 +193,7 @@ impl Scoreboard {
         self.cut(block.left, RESERVE + 2);
         self.cut(block.right, RESERVE + 1);
         let (mut from, mut news) = (self.una, 0);
-        for range in &mut self.ranges {
+        for range in self.ranges.iter_mut() {
             let covered = block.left.at_or_before(from) && range.end.at_or_before(block.right);
             if covered && range.fate != Fate::Sacked {
                 let delivered = range.delivered(from, range.end);
@@ -187,7 +213,7 @@ impl Scoreboard {
     #[inline]
     pub(crate) fn acknowledge(&mut self, una: SeqNum, mut tell: impl FnMut(&Delivered)) {
         let (mut from, mut whole) = (self.una, 0);
-        for range in &self.ranges {
+        for range in self.ranges.iter() {
             if !from.before(una) {
                 break;
             }
@@ -198,14 +224,14 @@ impl Scoreboard {
             whole += usize::from(range.end.at_or_before(una));
             from = range.end;
         }
-        self.ranges.drain(..whole);
+        self.ranges.forget_first(whole);
         self.una = una;
     }
 
     /// Asks `lost` of everything on its way, and marks what is.
     pub(crate) fn judge(&mut self, mut lost: impl FnMut(Waiting) -> bool) -> Lost {
         let (mut from, mut found) = (self.una, Lost::default());
-        for range in &mut self.ranges {
+        for range in self.ranges.iter_mut() {
             let waiting = Waiting {
                 end: range.end,
                 last: range.last,
@@ -239,7 +265,7 @@ impl Scoreboard {
 
     /// All of it is lost, SACKed or not (RFC 2018 §8).
     pub(crate) fn lose_all(&mut self) {
-        for range in &mut self.ranges {
+        for range in self.ranges.iter_mut() {
             range.fate = Fate::Lost;
         }
         self.coalesce(0);
@@ -247,7 +273,7 @@ impl Scoreboard {
 
     /// Nothing is lost after all.
     pub(crate) fn find_all(&mut self) {
-        for range in &mut self.ranges {
+        for range in self.ranges.iter_mut() {
             if range.fate == Fate::Lost {
                 range.fate = Fate::Sent;
             }
@@ -262,7 +288,7 @@ impl Scoreboard {
     pub(crate) fn octets_of(&self, fate: Fate) -> u32 {
         let mut from = self.una;
         let mut octets = 0;
-        for range in &self.ranges {
+        for range in self.ranges.iter() {
             if range.fate == fate {
                 octets += range.end.distance_from(from);
             }
@@ -274,7 +300,7 @@ impl Scoreboard {
     /// RFC 6675 §4, NextSeg (1): the first part that is lost.
     pub(crate) fn next_lost(&self) -> Option<(SeqNum, SeqNum)> {
         let (mut from, mut found) = (self.una, None);
-        for range in &self.ranges {
+        for range in self.ranges.iter() {
             found = match (found, range.fate) {
                 (None, Fate::Lost) => Some((from, range.end)),
                 (Some((left, _)), Fate::Lost) => Some((left, range.end)),
@@ -289,7 +315,7 @@ impl Scoreboard {
     /// Where the first SACKed octet stands.
     pub(crate) fn first_sacked(&self) -> Option<SeqNum> {
         let mut from = self.una;
-        for range in &self.ranges {
+        for range in self.ranges.iter() {
             if range.fate == Fate::Sacked {
                 return Some(from);
             }
@@ -548,12 +574,12 @@ mod tests {
             for at in 0..200u32 {
                 board.sent(SeqNum(base) + (at + 1) * 20, at * 1000, 10);
             }
-            assert!(board.ranges.len() <= RANGES);
+            assert!(board.ranges.len() <= ranges::FEW);
             let mut sacked = 0;
             for at in 0..199u32 {
                 sacked += sack(&mut board, base, at * 20 + 10, at * 20 + 20);
             }
-            assert!(sacked > 0 && board.ranges.len() <= RANGES);
+            assert!(sacked > 0 && board.ranges.len() <= ranges::FEW);
             assert_eq!(board.pipe() + board.octets_of(Fate::Sacked), 4000);
             for at in 0..40u32 {
                 board.sent(SeqNum(base) + 4000 + (at + 1) * 20, 300_000 + at * 1000, 10);

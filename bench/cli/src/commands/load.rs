@@ -153,6 +153,7 @@ pub(crate) fn profile(config: &Config, plan: &Plan, keepalive: Option<KeepAlive>
         ecn: config.ecn,
         receive_buffer: config.receive_buffer,
         send_buffer: config.send_buffer,
+        send_buffer_most: config.send_buffer_most,
         ..Profile::default()
     }
 }

@@ -273,6 +273,7 @@ impl<B: Buffers> Tcb<B> {
             }
             let arrived = self.arrived(header, env);
             if let Some(flight) = env.pools.flights.piece_mut(self.flight) {
+                flight.scoreboard.make_sure(&mut env.pools.long_scoreboards);
                 let mut listener = Listener {
                     rack: &mut flight.rack,
                     arrived,
@@ -467,6 +468,7 @@ impl<B: Buffers> Tcb<B> {
             again |= delivered.again;
             listener.on_delivered(delivered);
         });
+        flight.scoreboard.shorten(&mut env.pools.long_scoreboards);
         news.again = again;
         flight.undo.on_advance(self.snd.una);
         if self.recovery.marks.contains(Marks::SACKED) && flight.scoreboard.first_sacked().is_none() {
@@ -608,6 +610,7 @@ impl<B: Buffers> Tcb<B> {
         let Some(flight) = env.pools.flights.piece_mut(self.flight) else {
             return;
         };
+        flight.scoreboard.make_sure(&mut env.pools.long_scoreboards);
         let (now, octets) = (env.now.as_micros() as u32, end.distance_from(seq));
         let quantum = self.rto.srtt_us() / QUANTA;
         if again {

@@ -87,6 +87,7 @@ impl Bulk {
                     receive_chunks: 4_096,
                     reassemblies: 4,
                     flights: 4,
+                    long_scoreboards: 1,
                     asides: 4,
                 },
                 peer_syn: seg(SYN).mss(1460),
@@ -169,7 +170,7 @@ impl Bulk {
         let end = &mut self.ends[0];
         loop {
             let len = 8_192.min(limit - self.written);
-            if len == 0 || end.tcb.send_room(&end.profile) < len {
+            if len == 0 || end.tcb.send_room(&end.profile, &end.pools) < len {
                 return;
             }
             let bytes: Vec<u8> = (self.written..self.written + len).map(octet).collect();

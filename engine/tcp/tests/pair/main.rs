@@ -59,6 +59,7 @@ fn setup(seed: u64) -> Setup {
             receive_chunks: 2_000,
             reassemblies: 4,
             flights: 4,
+            long_scoreboards: 1,
             asides: 4,
         },
     }
@@ -182,6 +183,7 @@ fn empty_pools_slow_a_connection_down_and_never_stop_it() {
             receive_chunks: 1 + (seed % 4) as u32,
             reassemblies: (seed % 2) as u32,
             flights: (seed % 2) as u32,
+            long_scoreboards: 1,
             asides: (seed % 2) as u32,
         };
         for plan in &mut setup.plans {

@@ -272,7 +272,7 @@ impl Pair {
         if side.written < side.plan.total && self.rng.chance(60) {
             let len =
                 (1 + self.rng.below(side.plan.chunk as u64) as usize).min(side.plan.total - side.written);
-            let len = len.min(tcb.send_room(env.profile));
+            let len = len.min(tcb.send_room(env.profile, env.pools));
             let bytes: Vec<u8> = (side.written..side.written + len)
                 .map(|at| octet(index, at))
                 .collect();

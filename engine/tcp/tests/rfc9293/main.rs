@@ -3,6 +3,7 @@
 
 mod bbr;
 mod bottleneck;
+mod goodput;
 mod options_changed;
 mod pacing;
 mod rfc2883_dsack;

@@ -87,7 +87,7 @@ fn the_first_mark_halves_the_window_and_one_after_forty_clean_windows_hardly_cou
         end.drain();
         let (mut written, mut acked) = (1usize, 1u32);
         for _ in 0..clean_windows {
-            let room = end.tcb.send_room(&end.profile).min(60_000) / 1_000 * 1_000;
+            let room = end.tcb.send_room(&end.profile, &end.pools).min(60_000) / 1_000 * 1_000;
             end.write_octets(written, room);
             written += room;
             for _ in 0..end.drain().len() {
@@ -95,7 +95,7 @@ fn the_first_mark_halves_the_window_and_one_after_forty_clean_windows_hardly_cou
                 send!(end, seg(ACK).seq(1).ack(acked)).verdict.unwrap();
             }
         }
-        let room = end.tcb.send_room(&end.profile).min(60_000) / 1_000 * 1_000;
+        let room = end.tcb.send_room(&end.profile, &end.pools).min(60_000) / 1_000 * 1_000;
         end.write_octets(written, room);
         end.drain();
         let before = end.tcb.status(&end.profile, end.now).cwnd;

@@ -37,7 +37,7 @@ fn acknowledged_octets_leave_the_queue_and_make_room() {
     assert!(end.try_write(b"x").is_err());
     let arrival = send!(end, seg(ACK).seq(1).ack(5));
     assert_eq!(arrival.signals, Signals::WRITABLE);
-    assert_eq!(end.tcb.send_room(&end.profile), 4);
+    assert_eq!(end.tcb.send_room(&end.profile, &end.pools), 4);
     assert!(end.try_write(b"x").is_ok());
 }
 

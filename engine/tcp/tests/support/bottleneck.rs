@@ -29,6 +29,8 @@ pub struct Link {
     /// Loss in hundredths of a percent.
     pub loss: u64,
     pub seed: u64,
+    /// Octets of a full segment's payload.
+    pub mss: u64,
 }
 
 impl Link {
@@ -41,6 +43,7 @@ impl Link {
             mark_above: u64::MAX,
             loss: 0,
             seed: 1,
+            mss: MSS,
         }
     }
 }
@@ -141,8 +144,8 @@ impl Bottleneck {
     pub fn open(&mut self, profile: &Profile) -> usize {
         let (start, number) = (self.now, self.flows.len() as u32);
         let path = Path {
-            receive_mss: MSS as u16 + 12,
-            send_mss_limit: MSS as u16 + 12,
+            receive_mss: self.link.mss as u16 + 12,
+            send_mss_limit: self.link.mss as u16 + 12,
             default_mss: 536,
         };
         let seeds = |iss: u32| Seeds {
@@ -332,7 +335,10 @@ impl Bottleneck {
         };
         let side = &mut flow.sender;
         // Some round trips' worth is queued: a longer queue would only take time.
-        while most >= MSS && side.tcb.queued_bytes() < 1 << 20 && side.tcb.send_room(&side.profile) >= CHUNK {
+        while most >= MSS
+            && side.tcb.queued_bytes() < 1 << 20
+            && side.tcb.send_room(&side.profile, &side.pools) >= CHUNK
+        {
             let len = (CHUNK as u64).min(most / MSS * MSS) as usize;
             let sent = side.with(now, |tcb, env| tcb.send(Bytes::new(&ZEROS[..len]), env));
             assert!(sent.is_ok());

@@ -15,6 +15,7 @@ pub const POOLS: PoolSizes = PoolSizes {
     receive_chunks: 1024,
     reassemblies: 4,
     flights: 4,
+    long_scoreboards: 1,
     asides: 4,
 };
 
