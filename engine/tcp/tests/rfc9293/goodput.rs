@@ -95,7 +95,7 @@ fn room(end: &End) -> usize {
     end.tcb.send_room(&end.profile, &end.pools)
 }
 
-/// Ten segments are sent and acknowledged: the window is twenty.
+/// Twenty segments are sent and acknowledged, and the window was used meanwhile: it is twenty-two.
 fn grown(send_chunks: u32) -> End {
     let usual = Setup::default();
     let mut end = Setup {
@@ -109,25 +109,24 @@ fn grown(send_chunks: u32) -> End {
     }
     .established();
     assert_eq!(room(&end), 20_000, "no path is known yet");
-    end.write_octets(1, 10_000);
+    end.write_octets(1, 20_000);
     end.drain();
-    for at in 0..10 {
-        send!(end, seg(ACK).seq(1).ack(1_001 + at * 1_000))
-            .verdict
-            .unwrap();
+    for at in (1..=10).chain([20]) {
+        send!(end, seg(ACK).seq(1).ack(1 + at * 1_000)).verdict.unwrap();
+        end.drain();
     }
-    assert_eq!(end.tcb.status(&end.profile, end.now).cwnd, 20_000);
+    assert_eq!(end.tcb.status(&end.profile, end.now).cwnd, 22_000);
     end
 }
 
 #[test]
 fn the_send_buffer_grows_with_the_window_up_to_its_bound() {
     let mut end = grown(8);
-    assert_eq!(room(&end), 35_000, "two windows would be 40,000");
+    assert_eq!(room(&end), 35_000, "two windows would be 44,000");
     end.write_octets(1, 20_000);
     assert_eq!((room(&end), end.try_write(&[0; 15_000])), (15_000, Ok(())));
     assert_eq!(room(&end), 0);
-    expect!(end, seg(ACK).seq(10_001));
+    expect!(end, seg(ACK).seq(20_001));
 }
 
 #[test]
