@@ -117,6 +117,12 @@ impl SlotRef {
         self.0 >> INDEX_BITS == 0b010
     }
 
+    /// A connection of IPv6.
+    #[inline]
+    pub(crate) fn is_tcb_v6(self) -> bool {
+        self.0 >> INDEX_BITS == 0b011
+    }
+
     #[inline]
     pub(crate) fn kind(self) -> SlotKind {
         match self.0 >> 30 {

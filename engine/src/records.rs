@@ -224,6 +224,27 @@ impl<Q: Queue> Records<Q> {
         self.find_any(hint, hash, tuple)
     }
 
+    /// The connection at the hint, if that is the one of this four-tuple.
+    #[inline(always)]
+    pub(crate) fn hinted_conn_mut(
+        &mut self,
+        hint: Option<SlotRef>,
+        tuple: &FourTuple,
+    ) -> Option<(SlotRef, &mut Conn<Q>)> {
+        let slot = hint?;
+        match tuple {
+            FourTuple::V4(key) if slot.is_tcb_v4() => {
+                let place = self.v4.tcb.at_mut(slot.index())?;
+                (place.key == *key).then_some((slot, &mut place.record))
+            }
+            FourTuple::V6(key) if slot.is_tcb_v6() => {
+                let place = self.v6.tcb.at_mut(slot.index())?;
+                (place.key == *key).then_some((slot, &mut place.record))
+            }
+            FourTuple::V4(_) | FourTuple::V6(_) => None,
+        }
+    }
+
     #[inline(never)]
     fn find_any(&self, hint: Option<SlotRef>, hash: u64, tuple: &FourTuple) -> Option<SlotRef> {
         match hint {
@@ -685,14 +706,19 @@ mod tests {
 
     use super::*;
     use crate::buffer::PortBuffers;
+    use crate::slots::Place;
 
     /// What the port's buffer takes beyond the 16 bytes of a real one, the test's port adds.
     const EXTRA: usize = size_of::<fourtuple_tcp::Tcb<PortBuffers<MemQueue>>>() - 192;
 
     /// The sizes of the design, for IPv4: four lines with the key; half-open connections and TIME_WAIT in little.
     const _: () = assert!(size_of::<Conn<MemQueue>>() - EXTRA + size_of::<TupleV4>() <= 256);
-    const _: () = assert!(size_of::<Option<Keyed<TupleV4, HalfOpen>>>() <= 72);
-    const _: () = assert!(size_of::<Option<Keyed<TupleV4, TimeWait>>>() <= 48);
+    const _: () = assert!(
+        size_of::<Place<Keyed<TupleV4, Conn<MemQueue>, Line>>>()
+            == size_of::<Keyed<TupleV4, Conn<MemQueue>, Line>>()
+    );
+    const _: () = assert!(size_of::<Place<Keyed<TupleV4, HalfOpen>>>() <= 72);
+    const _: () = assert!(size_of::<Place<Keyed<TupleV4, TimeWait>>>() <= 48);
 
     #[test]
     fn a_place_stands_once_on_the_list_of_each_port_whoever_comes_and_goes() {

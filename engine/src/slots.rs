@@ -1,21 +1,33 @@
 //! Places of one kind of record: a fixed arena, a FIFO free list, and generations that make stale names errors (D6, D7).
 //!
-//! Allocates everything in [`Slots::new`], nothing after. A place of a connection whose generation would wrap is retired: it
+//! The free list is threaded through the vacant places and takes no room of its own. Allocates everything in [`Slots::new`], nothing after. A place of a connection whose generation would wrap is retired: it
 //! is never used again, which costs capacity after 16 million connections on the same place and never another user's
 //! connection. Records that no application has a name of turn round instead: a flood of SYNs must not use their places up.
-
-use std::collections::VecDeque;
 
 use fourtuple_nic::{Arena, HugePages, Queue};
 
 use crate::conn_id::MAX_GENERATION;
 
+/// A place: the next that is free behind it, or a record. As large as the record alone.
+#[derive(Debug)]
+pub(crate) enum Place<T> {
+    /// Free, or retired.
+    Vacant { next: u32 },
+    /// In use.
+    Taken(T),
+}
+
+/// Behind the last free place.
+const NONE: u32 = u32::MAX;
+
 /// A fixed number of places for records of type `T`.
 #[derive(Debug)]
 pub(crate) struct Slots<T> {
-    places: Arena<Option<T>>,
+    places: Arena<Place<T>>,
     generations: Arena<u32>,
-    free: VecDeque<u32>,
+    /// The place that has been free for longest, and the one that became free last.
+    first_free: u32,
+    last_free: u32,
     used: u32,
     /// Names are given out: a generation is never used twice.
     named: bool,
@@ -24,10 +36,18 @@ pub(crate) struct Slots<T> {
 impl<T> Slots<T> {
     /// Reserves and touches `capacity` places of records that applications have names of.
     pub(crate) fn new(capacity: u32, pages: &dyn HugePages) -> Self {
+        let mut behind = 0;
+        let vacant = || {
+            behind += 1;
+            Place::Vacant {
+                next: if behind < capacity { behind } else { NONE },
+            }
+        };
         Self {
-            places: Arena::new(capacity as usize, pages, || None),
+            places: Arena::new(capacity as usize, pages, vacant),
             generations: Arena::new(capacity as usize, pages, || 1),
-            free: (0..capacity).collect(),
+            first_free: if capacity > 0 { 0 } else { NONE },
+            last_free: capacity.checked_sub(1).unwrap_or(NONE),
             used: 0,
             named: true,
         }
@@ -44,28 +64,41 @@ impl<T> Slots<T> {
     /// Puts a record into the place that has been free for longest; gives it back when none is free.
     #[inline]
     pub(crate) fn insert(&mut self, record: T) -> Result<u32, T> {
-        let Some(index) = self.free.pop_front() else {
-            return Err(record);
-        };
-        self.places[index] = Some(record);
-        self.used += 1;
-        Ok(index)
+        let index = self.first_free;
+        match self.places.get_mut(index) {
+            Some(place @ Place::Vacant { .. }) => {
+                if let Place::Vacant { next } = *place {
+                    self.first_free = next;
+                }
+                *place = Place::Taken(record);
+                self.used += 1;
+                Ok(index)
+            }
+            Some(Place::Taken(_)) | None => Err(record),
+        }
     }
 
     /// Empties a place and ends its generation.
     #[inline]
     pub(crate) fn remove(&mut self, index: u32) -> Option<T> {
-        let record = self.places.get_mut(index)?.take()?;
+        let place = self.places.get_mut(index)?;
+        if let Place::Vacant { .. } = place {
+            return None;
+        }
+        let taken = std::mem::replace(place, Place::Vacant { next: NONE });
         self.end_generation(index);
-        Some(record)
+        match taken {
+            Place::Taken(record) => Some(record),
+            Place::Vacant { .. } => None,
+        }
     }
 
     /// The same where nobody wants what was there: large records are not moved.
     pub(crate) fn vacate(&mut self, index: u32) {
         if let Some(place) = self.places.get_mut(index)
-            && place.is_some()
+            && let Place::Taken(_) = place
         {
-            *place = None;
+            *place = Place::Vacant { next: NONE };
             self.end_generation(index);
         }
     }
@@ -80,7 +113,12 @@ impl<T> Slots<T> {
         } else {
             *generation = 1;
         }
-        self.free.push_back(index);
+        // Behind all others.
+        match self.places.get_mut(self.last_free) {
+            Some(Place::Vacant { next }) if self.first_free != NONE => *next = index,
+            Some(_) | None => self.first_free = index,
+        }
+        self.last_free = index;
     }
 
     /// Asks for all lines of a place, whether or not there is a record.
@@ -94,13 +132,19 @@ impl<T> Slots<T> {
     /// The record at `index`.
     #[inline]
     pub(crate) fn at(&self, index: u32) -> Option<&T> {
-        self.places.get(index)?.as_ref()
+        match self.places.get(index)? {
+            Place::Taken(record) => Some(record),
+            Place::Vacant { .. } => None,
+        }
     }
 
     /// The record at `index`, for writing.
     #[inline]
     pub(crate) fn at_mut(&mut self, index: u32) -> Option<&mut T> {
-        self.places.get_mut(index)?.as_mut()
+        match self.places.get_mut(index)? {
+            Place::Taken(record) => Some(record),
+            Place::Vacant { .. } => None,
+        }
     }
 
     /// The generation that the place is in.
@@ -116,7 +160,7 @@ impl<T> Slots<T> {
 
     /// A record could be inserted.
     pub(crate) fn has_room(&self) -> bool {
-        !self.free.is_empty()
+        self.first_free != NONE
     }
 
     /// Places in all.
@@ -126,9 +170,7 @@ impl<T> Slots<T> {
 
     /// Bytes reserved.
     pub(crate) fn reserved_bytes(&self) -> usize {
-        self.places.reserved_bytes()
-            + self.generations.reserved_bytes()
-            + self.free.capacity() * size_of::<u32>()
+        self.places.reserved_bytes() + self.generations.reserved_bytes()
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use fourtuple_nic::{Queue, RxBuf, Shared};
-use fourtuple_tcp::{Pools, Profile, SendRefused, State, Status};
+use fourtuple_tcp::{Env, Pools, Profile, SendRefused, State, Status};
 use fourtuple_wire::{FourTuple, Instant, Payload, Received};
 
 use super::limits::{PLENTY_PART, SCARCE_PART, SHARE_OF_FREE};
@@ -364,6 +364,29 @@ impl<Q: Queue> Connection<'_, Q> {
     /// [`on_writable`](crate::Handler::on_writable) tells when to try again.
     #[inline]
     pub fn send_shared(&mut self, bytes: SharedBytes<Q::Shared>) -> Result<(), SharedBytes<Q::Shared>> {
+        let (work, len) = (&mut *self.work, bytes.len());
+        if let Some(conn) = work.records.conn_mut(self.slot)
+            && let Some(profile) = work.profiles.get(conn.profile)
+            && conn.tcb.takes_plain(len, profile)
+            && work.ports[conn.port].shortage.share.is_none()
+        {
+            let env = Env {
+                now: work.now,
+                profile,
+                pools: &mut work.pools,
+                counters: &mut work.counters.tcp,
+            };
+            conn.tcb.queue_plain(bytes.0, len, &env);
+            if !std::mem::replace(&mut conn.flags.transmit, true) {
+                work.ports[conn.port].transmit.push_back(self.slot);
+            }
+            return Ok(());
+        }
+        self.send_any(bytes)
+    }
+
+    /// The same where it is not plain text.
+    fn send_any(&mut self, bytes: SharedBytes<Q::Shared>) -> Result<(), SharedBytes<Q::Shared>> {
         let mut back = Some(bytes.0);
         let refused = self.work.with_conn(self.slot, |conn, port, env| {
             let bytes = back.take()?;

@@ -11,7 +11,7 @@ use super::scan::Act;
 use super::work::Work;
 use crate::ConnId;
 use crate::conn_id::SlotRef;
-use crate::handoff::{EndpointIndex, WorkerEnd};
+use crate::handoff::WorkerEnd;
 use crate::host::NeighbourCounts;
 use crate::listener::ListenerId;
 use crate::stats::Counters;
@@ -86,7 +86,7 @@ impl<Q: Queue> Work<Q> {
         let slots = self.deliver.capacity() + self.retire.capacity() + self.starved.capacity();
         let debtors: usize = self.ports.iter().map(|port| port.transmit.capacity()).sum();
         (slots + debtors) * size_of::<SlotRef>()
-            + self.held_up.capacity() * size_of::<(ConnId, EndpointIndex)>()
+            + self.held_up.capacity() * size_of::<ConnId>()
             + self.alarms.reserved_bytes()
     }
 

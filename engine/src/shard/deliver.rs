@@ -431,7 +431,7 @@ impl<Q: Queue> Work<Q> {
             // Names of connections that have ended: a look at all of them takes them out.
             self.retry = self.held_up.len();
         }
-        self.held_up.push_back((name, endpoint));
+        self.held_up.push_back(name);
     }
 
     /// Connections that were held up go back on the list when their endpoints take more again.
@@ -445,14 +445,18 @@ impl<Q: Queue> Work<Q> {
         }
         for _ in 0..self.retry.min(DELIVER_BUDGET) {
             self.retry -= 1;
-            let Some((name, endpoint)) = self.held_up.pop_front() else {
+            let Some(name) = self.held_up.pop_front() else {
                 return;
             };
             let Some(slot) = self.records.named(name) else {
                 continue;
             };
-            if !self.hub.has_event_room(endpoint) && self.hub.wait_for_room(endpoint) {
-                self.held_up.push_back((name, endpoint));
+            let owner = self.records.conn(slot).map(|conn| conn.owner);
+            if let Some(Owner::Endpoint(endpoint)) = owner
+                && !self.hub.has_event_room(endpoint)
+                && self.hub.wait_for_room(endpoint)
+            {
+                self.held_up.push_back(name);
                 continue;
             }
             if let Some(conn) = self.records.conn_mut(slot) {

@@ -19,6 +19,7 @@ pub(crate) mod listeners;
 mod listening;
 mod moving;
 mod path_errors;
+mod plain;
 pub(crate) mod ports;
 pub(crate) mod profiles;
 mod receive;

@@ -115,7 +115,7 @@ impl<Q: Queue> Work<Q> {
             conn.token = u32::from(endpoint.0);
             conn.owner = Owner::Moving(target);
             if std::mem::take(&mut conn.flags.held_up) {
-                self.held_up.retain(|(name, _)| *name != id);
+                self.held_up.retain(|name| *name != id);
             }
         }
         Ok(())

@@ -50,9 +50,9 @@ pub(crate) struct Arrived {
     parsed: Result<Packet, DropReason>,
     hash: u64,
     /// The record that may be its own: only looked for, so that its lines come while others are handled (D2).
-    hint: Option<SlotRef>,
+    pub(super) hint: Option<SlotRef>,
     /// Where it came in, here or on another worker.
-    port: PortNumber,
+    pub(super) port: PortNumber,
     /// Another worker handed it over, and is so short of buffers as that; else the port gave it to us, and another may own it.
     steered: Option<Shortage>,
 }
@@ -253,6 +253,21 @@ impl<Q: Queue> Work<Q> {
 
     #[inline]
     fn dispatch(&mut self, arrived: &Arrived, packet: &Packet, frame: Q::Rx) -> Verdict {
+        let frame = match &packet.kind {
+            PacketKind::Tcp(segment) => match self.plain_segment(arrived, packet, segment, frame) {
+                Ok(()) => return Verdict::Consumed,
+                Err(frame) => frame,
+            },
+            PacketKind::Udp(_)
+            | PacketKind::Arp(_)
+            | PacketKind::Icmpv4(_)
+            | PacketKind::Icmpv6(_)
+            | PacketKind::Fragment(_) => frame,
+        };
+        self.dispatch_any(arrived, packet, frame)
+    }
+
+    fn dispatch_any(&mut self, arrived: &Arrived, packet: &Packet, frame: Q::Rx) -> Verdict {
         let port = arrived.port;
         if self.workers > 1 && arrived.steered.is_none() {
             let owner = self.owner_of(packet);

@@ -8,15 +8,15 @@ use std::net::IpAddr;
 use fourtuple_nic::{Queue, TxChecksum, TxFrame};
 use fourtuple_tcp::{Env, Outgoing, Pools, State, Tcb};
 use fourtuple_wire::{
-    ECT_0, EmitChecksum, EtherAddr, Family, FourTuple, IpFields, Link, Payload, STAMPED_HEADERS_LEN,
-    StampedFields, Sum, TcpFlags, TcpHeader, TcpOptions, emit_stamped, emit_tcp, tcp_frame_header_len,
+    ECT_0, EmitChecksum, EtherAddr, Family, FourTuple, IpFields, Link, Payload, Sum, TcpFlags, TcpHeader,
+    TcpOptions, emit_tcp, tcp_frame_header_len,
 };
 
 use super::fast_open::option_of_syn;
 use super::limits::{COPY_UP_TO, SEGMENTS_A_CONNECTION};
 use super::ports::PortNumber;
 use super::train::{Left, leave};
-use super::work::{Work, tick_of};
+use super::work::Work;
 use crate::buffer::PortBuffers;
 use crate::conn_id::{SlotKind, SlotRef};
 use crate::host::Resolution;
@@ -89,73 +89,6 @@ impl<Q: Queue> Work<Q> {
             return Paid::All;
         }
         self.pay_in_full(slot, port)
-    }
-
-    /// A connection of IPv4 whose whole debt is one small segment of plain text to a station that is known: the record is looked
-    /// at once, and the frame is written in a straight line. `None`, and nothing has changed, when it is not so.
-    #[inline]
-    fn pay_plainly(&mut self, slot: SlotRef, port: PortNumber) -> Option<()> {
-        let attached = &mut self.ports[port];
-        let (conn, tuple) = self.records.conn_v4_mut(slot)?;
-        let profile = self.profiles.get(conn.profile)?;
-        let text = conn.tcb.plain_text(profile)?;
-        if conn.port != port
-            || !conn.flags.transmit
-            || text.len() > COPY_UP_TO
-            || attached.host.vlan().is_some()
-        {
-            return None;
-        }
-        let ether = attached.neighbours.ether(conn.hop?, self.now)?;
-        let mut frame = attached.queue.tx_frame()?;
-        let (headers, room) = frame
-            .append(STAMPED_HEADERS_LEN + text.len())?
-            .split_first_chunk_mut::<STAMPED_HEADERS_LEN>()?;
-        let checksum = if attached.queue.promises().tx_checksum {
-            room.copy_from_slice(text);
-            EmitChecksum::Hardware
-        } else {
-            EmitChecksum::Software(Sum::of_copy(text, room))
-        };
-        let len = text.len();
-        let segment = conn.tcb.send_plain(&mut Env {
-            now: self.now,
-            profile,
-            pools: &mut self.pools,
-            counters: &mut self.counters.tcp,
-        });
-        // RFC 9293 §3.9.1.1, MUST-45, and §3.9.1.9, SHLD-22, as in `next_segment`.
-        let ip = IpFields {
-            ttl: profile.ttl,
-            traffic_class: (profile.dscp << 2) | if segment.ect { ECT_0 } else { 0 },
-            identification: 0,
-        };
-        let link = attached.host.link_to(ether);
-        let fields = StampedFields {
-            seq: segment.seq,
-            ack: segment.ack,
-            flags: segment.flags,
-            window: segment.window,
-            urgent: 0,
-            timestamps: segment.timestamps,
-        };
-        emit_stamped(headers, &link, tuple, &ip, &fields, len, checksum);
-        if matches!(checksum, EmitChecksum::Hardware) {
-            frame.request_checksum(TxChecksum {
-                l2_len: 14,
-                l3_len: 20,
-                ipv6: false,
-            });
-        }
-        conn.flags.transmit = false;
-        self.counters.tx_copied_bytes += len as u64;
-        self.counters.tx_packets += 1;
-        self.counters.tx_bytes += (STAMPED_HEADERS_LEN + len) as u64;
-        attached.tx.push(frame);
-        if let Some(tick) = conn.tick_to_arm(tick_of(self.now)) {
-            self.enter_wheel(slot, tick);
-        }
-        Some(())
     }
 
     fn pay_in_full(&mut self, slot: SlotRef, port: PortNumber) -> Paid {

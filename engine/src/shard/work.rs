@@ -11,7 +11,7 @@ use crate::ConnId;
 use crate::buffer::{PortBuffers, RxChunk};
 use crate::conn_id::SlotRef;
 use crate::error::ApiMisuse;
-use crate::handoff::{EndpointIndex, Hub};
+use crate::handoff::Hub;
 use crate::mesh::Mesh;
 use crate::options::Change;
 use crate::records::{Conn, Owner, Records};
@@ -89,7 +89,7 @@ pub(crate) struct Work<Q: Queue> {
     /// Connections whose owner is to be told something.
     pub(crate) deliver: SlotList,
     /// Connections whose endpoint took no more: tried again when it does. Each that lives stands here once.
-    pub(crate) held_up: VecDeque<(ConnId, EndpointIndex)>,
+    pub(crate) held_up: VecDeque<ConnId>,
     /// How many of them are to be tried again now.
     pub(crate) retry: usize,
     /// Connections that may be over.

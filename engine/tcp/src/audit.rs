@@ -125,7 +125,7 @@ mod tests {
                 next: NIL,
             };
             let node = pool.insert(node).ok().expect("room");
-            queue.append(node, &mut pool);
+            queue.append(node, bytes.len() as u32, &mut pool);
         }
         let space = |frames: [&[u8]; 2]| frames.map(|bytes| Frame::new(bytes).space() as u32).iter().sum();
         assert_eq!(queue.held(&pool), Some((space([b"ab", b"cde"]), 5)));

@@ -48,6 +48,11 @@ impl<B: Buffers> Tcb<B> {
     #[inline(always)]
     pub fn send(&mut self, payload: B::Tx, env: &mut Env<'_, B>) -> Result<(), SendRefused<B::Tx>> {
         use fourtuple_wire::Payload;
+        let len = payload.len();
+        if self.takes_plain(len, env.profile) {
+            self.queue_plain(payload, len, env);
+            return Ok(());
+        }
         match self.state {
             // Before ESTABLISHED data is queued for transmission after it.
             State::SynSent | State::SynReceived | State::Established | State::CloseWait => {}

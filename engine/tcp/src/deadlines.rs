@@ -22,7 +22,7 @@ impl<B: Buffers> Tcb<B> {
     }
 
     /// The tick of [`deadline`](Self::deadline), in milliseconds on a circle of 32 bits, seen from the tick `now`.
-    #[inline]
+    #[inline(always)]
     pub fn deadline_tick(&self, now: u32) -> Option<u32> {
         let mut left = self.timers.earliest(now);
         if self.flags.contains(Flags::PACED) {

@@ -19,7 +19,7 @@ const SEGMENTS_AN_ACK: u32 = 8;
 
 impl<B: Buffers> Tcb<B> {
     /// `len` octets came in order, with nothing missing before or behind.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn on_text_in_order(&mut self, len: u32, env: &Env<'_, B>) {
         if len > u32::from(self.rcv.mss) {
             self.rcv.mss = len.min(u32::from(u16::MAX)) as u16;

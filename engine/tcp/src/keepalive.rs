@@ -16,7 +16,7 @@ impl<B: Buffers> Tcb<B> {
 
     /// Something arrived: the idle time begins again.
     // RFC 9293 §3.8.4, MUST-26: only when nothing was received for the interval; MUST-27: which is a setting.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn restart_keepalive(&mut self, env: &Env<'_, B>) {
         let Some(keepalive) = &env.profile.keepalive else {
             return;

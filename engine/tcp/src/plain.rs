@@ -68,6 +68,30 @@ impl<B: Buffers> Tcb<B> {
             && self.reassembly & self.aside & self.flight == NIL
     }
 
+    /// SEND (§3.10.2) of so many bytes would make plain text: nothing is queued or outstanding, and they fit into a segment, the window
+    /// and the buffer.
+    #[inline(always)]
+    pub fn takes_plain(&self, bytes: usize, profile: &Profile) -> bool {
+        let most = u32::from(self.snd.mss).min(self.snd.wnd).min(profile.send_buffer);
+        self.state == State::Established
+            && self.queue.len() == 0
+            && bytes.wrapping_sub(1) < most as usize
+            && self.snd.una == self.snd.nxt
+            && self.recovery.phase == Phase::Open
+            && !self.flags.contains(NOT_PLAIN.with(Flags::FIN_QUEUED))
+            && self.reassembly & self.aside & self.flight == NIL
+            && profile.header_prediction
+    }
+
+    /// SEND of what [`takes_plain`](Self::takes_plain) told of.
+    #[inline(always)]
+    pub fn queue_plain(&mut self, payload: B::Tx, bytes: usize, env: &Env<'_, B>) {
+        self.queue.begin_with(payload, bytes as u32);
+        self.debts.remove(Debts::TAIL_PROBE);
+        self.restart_after_idle(env);
+        self.debts.insert(Debts::TEXT);
+    }
+
     /// The bytes of plain text, in one piece, if that is what is owed, with an ACK or without.
     #[inline]
     pub fn plain_text(&self, profile: &Profile) -> Option<&[u8]> {

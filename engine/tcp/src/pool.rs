@@ -91,6 +91,12 @@ impl<T> Pool<T> {
         }
     }
 
+    /// A piece could be stored.
+    #[inline]
+    pub(crate) fn has_room(&self) -> bool {
+        self.vacant != NIL
+    }
+
     /// Half of the pieces are taken.
     pub(crate) fn is_half_full(&self) -> bool {
         self.in_use as usize >= self.slots.len().div_ceil(2)

@@ -64,16 +64,18 @@ impl ReceiveQueue {
         self.charged = space as u32;
     }
 
-    /// Appends a chunk that was stored in the pool already and charged.
-    #[inline]
-    pub(crate) fn append<Rx: Received>(&mut self, node: u32, pool: &mut Pool<ReceiveNode<Rx>>) {
-        let first = pool.piece(self.tail).map_or(node, |tail| tail.next);
-        if let Some(tail) = pool.piece_mut(self.tail) {
-            tail.next = node;
+    /// Appends a chunk of `len` octets that was stored in the pool already and charged.
+    #[inline(always)]
+    pub(crate) fn append<Rx: Received>(&mut self, node: u32, len: u32, pool: &mut Pool<ReceiveNode<Rx>>) {
+        let mut first = node;
+        if self.tail != NIL
+            && let Some(tail) = pool.piece_mut(self.tail)
+        {
+            first = std::mem::replace(&mut tail.next, node);
         }
         if let Some(own) = pool.piece_mut(node) {
             own.next = first;
-            self.unread += own.buffer.bytes().len() as u32;
+            self.unread += len;
             self.tail = node;
         }
     }
@@ -81,11 +83,15 @@ impl ReceiveQueue {
     /// The next chunk; its space stays charged.
     #[inline]
     pub(crate) fn take<Rx: Received>(&mut self, pool: &mut Pool<ReceiveNode<Rx>>) -> Option<Rx> {
-        let first = pool.piece(self.tail)?.next;
+        let tail = self.tail;
+        let first = pool.piece(tail)?.next;
+        if first == tail {
+            // The only one, as it mostly is.
+            (self.tail, self.unread) = (NIL, 0);
+            return pool.remove(tail).map(|node| node.buffer);
+        }
         let node = pool.remove(first)?;
-        if first == self.tail {
-            self.tail = NIL;
-        } else if let Some(tail) = pool.piece_mut(self.tail) {
+        if let Some(tail) = pool.piece_mut(tail) {
             tail.next = node.next;
         }
         self.unread = self.unread.saturating_sub(node.buffer.bytes().len() as u32);
@@ -152,7 +158,7 @@ mod tests {
                 })
                 .ok()
                 .unwrap();
-            queue.append(node, &mut pool);
+            queue.append(node, bytes.len() as u32, &mut pool);
         }
         let charged = queue.charged();
         assert_eq!(queue.unread(), 6);

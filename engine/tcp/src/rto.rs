@@ -94,8 +94,12 @@ impl Rto {
         let rto_us = srtt_us + self.rttvar.max(srtt_us + REPAIR_SLACK_US);
         // Deviation: §2.4 rounds up to one second; the bound is a setting, 200 ms unless given (as every stack has it).
         let least = millis(profile.min_rto).max(1);
-        let most = millis(profile.max_rto).max(least);
-        self.base_ms = in_16_bits(rto_us.div_ceil(1000).clamp(least, most));
+        let rto_ms = rto_us.div_ceil(1000);
+        self.base_ms = in_16_bits(if rto_ms <= least {
+            least
+        } else {
+            rto_ms.min(millis(profile.max_rto).max(least))
+        });
     }
 
     /// RFC 6298 §5.7: the handshake's SYN was retransmitted, so data begins with three seconds when nothing was measured.
@@ -106,7 +110,7 @@ impl Rto {
     }
 
     /// The timeout after `backoff` expiries, in milliseconds (RFC 6298 §5.5; RFC 9293 §3.8.2, MUST-19).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn timeout_ms(&self, backoff: u8, profile: &Profile) -> u32 {
         if backoff == 0 {
             return u32::from(self.base_ms);

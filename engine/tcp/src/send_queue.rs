@@ -70,6 +70,30 @@ impl<Tx: Payload> SendQueue<Tx> {
         }
     }
 
+    /// `octets` are queued, in one chunk, or none.
+    #[inline]
+    pub(crate) fn is_one_chunk_of(&self, octets: u32) -> bool {
+        self.len == octets && self.tail == NIL
+    }
+
+    /// The first chunk of an empty queue, of so many bytes, which are not none.
+    #[inline(always)]
+    pub(crate) fn begin_with(&mut self, payload: Tx, bytes: u32) {
+        self.charged = bytes.max((payload.space() / 2) as u32);
+        self.head = Some(payload);
+        self.head_offset = 0;
+        self.len = bytes;
+    }
+
+    /// The only chunk, or what is left of it, was acknowledged.
+    #[inline]
+    pub(crate) fn forget_only_chunk(&mut self) {
+        self.head = None;
+        self.head_offset = 0;
+        self.len = 0;
+        self.charged = 0;
+    }
+
     /// Appends a chunk.
     ///
     /// # Errors
@@ -165,11 +189,14 @@ impl<Tx: Payload> SendQueue<Tx> {
     }
 
     /// New data is about to be sent from `offset`: the cursor moves to the node that holds it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn seek(&mut self, offset: u32, pool: &Pool<SendNode<Tx>>) {
-        if self.tail == NIL {
-            return;
+        if self.tail != NIL {
+            self.seek_behind_head(offset, pool);
         }
+    }
+
+    fn seek_behind_head(&mut self, offset: u32, pool: &Pool<SendNode<Tx>>) {
         let (mut node, mut at) = self.start_for(offset, pool);
         while node != NIL {
             let Some(piece) = pool.piece(node) else { return };

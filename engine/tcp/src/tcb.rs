@@ -203,6 +203,8 @@ bit_set! {
         FAST_OPEN_ASKED = 32768,
         /// Any of these keeps header prediction off: ORPHAN, ECN_ECHO, FAST_OPEN.
         UNPREDICTED = 2 | 2048 | 16384,
+        /// What an acknowledgment of something new puts an end to: R1_TOLD, UNREACHABLE.
+        TOLD_OF_TROUBLE = 128 | 512,
     }
 }
 
@@ -240,6 +242,12 @@ impl Debts {
     #[inline]
     pub(crate) const fn only(self, one: Self, other: Self) -> bool {
         self.0 & !other.0 == one.0
+    }
+
+    /// Nothing but what is in `other`.
+    #[inline]
+    pub(crate) const fn is_within(self, other: Self) -> bool {
+        self.0 & !other.0 == 0
     }
 
     /// Nothing is owed.

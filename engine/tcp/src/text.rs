@@ -111,7 +111,8 @@ impl<B: Buffers> Tcb<B> {
     }
 
     /// RFC 5681 §4.1: after an RTO without sending, the window is the initial one at most.
-    fn restart_after_idle(&mut self, env: &Env<'_, B>) {
+    #[inline]
+    pub(crate) fn restart_after_idle(&mut self, env: &Env<'_, B>) {
         let idle = env.tick().wrapping_sub(self.last_sent);
         if idle > self.rto.timeout_ms(0, env.profile) {
             let initial = self.initial_congestion_window(env.profile);

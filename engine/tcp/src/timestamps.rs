@@ -64,6 +64,12 @@ impl TimestampState {
         is_before(value, self.recent) && age_unit(now).wrapping_sub(self.recent_at) <= OUTDATED
     }
 
+    /// A segment's timestamp is the recent one or a later one.
+    #[inline]
+    pub(crate) const fn is_next(&self, value: u32) -> bool {
+        !is_before(value, self.recent)
+    }
+
     /// RFC 7323 §4.3 (2) and §5.3 R3: TS.Recent follows a segment that is not behind the last ACK sent.
     #[inline]
     pub(crate) fn follow(&mut self, value: u32, seq: SeqNum, last_ack_sent: SeqNum, now: Instant) {

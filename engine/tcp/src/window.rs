@@ -72,7 +72,12 @@ impl<B: Buffers> Tcb<B> {
         if !self.state.takes_text() {
             return;
         }
-        let (standing, step) = (self.rcv.wnd(), self.window_step(env.profile));
+        let standing = self.rcv.wnd();
+        if standing > env.profile.receive_buffer.div_ceil(2) {
+            // What could be told is less than half of the buffer, and no step is larger than that.
+            return;
+        }
+        let step = self.window_step(env.profile);
         // Without window scaling a header says less than there is: what can't be said is no news.
         let most = 65_535 << self.rcv.shift;
         let grown = self.free_space(env.profile).min(most).saturating_sub(standing);

@@ -115,10 +115,16 @@ impl Sum {
     /// The pseudo-header of IPv4 (RFC 9293 §3.1): `len` is that of the upper layer with its header.
     #[inline]
     pub fn pseudo_v4(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, len: u16) -> Self {
-        let [source, destination] = [source, destination].map(|a| u64::from(u32::from_ne_bytes(a.octets())));
+        let [source, destination] = [source, destination].map(|a| u32::from_ne_bytes(a.octets()));
+        Self::pseudo_of_words(source, destination, protocol, len)
+    }
+
+    /// The same of addresses as they stand in memory.
+    #[inline(always)]
+    pub(crate) fn pseudo_of_words(source: u32, destination: u32, protocol: u8, len: u16) -> Self {
         let rest = u64::from(u16::from(protocol).to_be()) + u64::from(len.to_be());
         Self {
-            total: fold_once(source + destination + rest),
+            total: u64::from(source) + u64::from(destination) + rest,
             odd: false,
         }
     }
@@ -181,7 +187,7 @@ fn sum_words(bytes: &[u8]) -> u64 {
 const SHORT: usize = 224;
 
 /// Headers and small payloads, straight where they are needed.
-#[inline]
+#[inline(always)]
 fn sum_short(bytes: &[u8]) -> u64 {
     let mut total = 0u128;
     // Four at a time: the loop itself would take as long as the additions.

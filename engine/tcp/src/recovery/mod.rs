@@ -74,6 +74,8 @@ impl Marks {
     pub(crate) const UNMEASURED: Self = Self(8);
     /// RACK.reordering_seen.
     pub(crate) const REORDERED: Self = Self(16);
+    /// Something is SACKed, or a probe is outstanding.
+    pub(crate) const OF_PROBES_OR_SACKED: Self = Self(1 | 2 | 4);
     /// Any of what keeps a probe from being sent.
     const NO_PROBE: Self = Self(1 | 2 | 8);
 

@@ -37,7 +37,7 @@ impl<B: Buffers> Tcb<B> {
     }
 
     /// The same without the bound of the retransmission timeout.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn free_probe_timeout_ms(&self) -> u32 {
         let srtt_us = self.rto.srtt_us();
         if srtt_us == 0 {

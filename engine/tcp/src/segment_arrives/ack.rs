@@ -147,7 +147,7 @@ impl<B: Buffers> Tcb<B> {
     }
 
     /// SND.WND follows a segment that is not older than the last one it followed (§3.10.7.4, fifth).
-    #[inline]
+    #[inline(always)]
     pub(super) fn update_window(&mut self, header: &TcpHeader, env: &mut Env<'_, B>) {
         let newer = self.snd.wl1.before(header.seq)
             || (self.snd.wl1 == header.seq && self.snd.wl2.at_or_before(header.ack));

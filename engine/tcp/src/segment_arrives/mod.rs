@@ -19,6 +19,7 @@
 mod ack;
 mod fast_path;
 mod fin;
+mod plain;
 mod reset;
 mod sequence;
 mod syn;
@@ -130,6 +131,16 @@ impl<B: Buffers> Tcb<B> {
 
     #[inline]
     fn judge(&mut self, mut segment: Segment<'_, B::Rx>, env: &mut Env<'_, B>) -> Arrival {
+        let (header, marked) = (segment.header, segment.marked);
+        if let Some(payload) = segment.payload.take_if(|payload| {
+            let len = payload.bytes().len() as u32;
+            !marked && self.expects_plain(header, len, payload.space(), env)
+        }) {
+            return Arrival {
+                signals: self.take_plain(header, payload, env),
+                ..Arrival::new()
+            };
+        }
         env.counters.segments_in += 1;
         if env.profile.header_prediction && self.is_predicted(&segment, env) {
             let mut signals = Signals::default();

@@ -137,7 +137,7 @@ impl<B: Buffers> Tcb<B> {
 
     /// A round-trip sample, from the segment under measurement or, when Karn's algorithm forbids it, from a timestamp.
     // RFC 9293 §3.8.1, MUST-18 (Karn): the backoff stays until there is a sample, which an ambiguous ACK does not give.
-    #[inline]
+    #[inline(always)]
     pub(super) fn measure(&mut self, header: &TcpHeader, env: &Env<'_, B>) {
         let timed = !self.rto.is_idle();
         if self.rto.acknowledged(header.ack, env.profile, env.now) {

@@ -95,7 +95,7 @@ impl<B: Buffers> Tcb<B> {
             return Err(DropReason::NoRoom);
         };
         self.received.charge(space);
-        self.received.append(node, &mut env.pools.receive);
+        self.received.append(node, len, &mut env.pools.receive);
         self.rcv.nxt += len;
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! The short way out: an untagged frame with IPv4 and TCP, timestamps the only option, as nearly all segments of a connection are.
+//! The short way out: an untagged frame with IPv4 and TCP, timestamps the only option, as nearly all segments of a connection are,
+//! or the four options that nearly all SYNs have.
 //!
 //! Constant places behind one length check, and sums of the numbers themselves: nothing is read back. What is not of this shape
 //! is left to the way for every frame, which writes the same octets.
@@ -14,12 +15,18 @@ pub const STAMPED_HEADERS_LEN: usize = LEN;
 const LEN: usize = TCP + SEGMENT;
 /// Octets of the TCP header with timestamps.
 const SEGMENT: usize = TCP_LEN + 12;
+/// Octets of the TCP header of a SYN with its four options.
+const SYN_SEGMENT: usize = TCP_LEN + 20;
+const SYN_LEN: usize = TCP + SYN_SEGMENT;
 const IP: usize = ETHER_LEN;
 const TCP: usize = IP + IPV4_LEN;
 const NOP_NOP_TIMESTAMPS: u32 = 0x0101_080a;
+const MSS_OPTION: u32 = 0x0204_0000;
+const SACK_PERMITTED_TIMESTAMPS: u32 = 0x0402_080a;
+const NOP_WINDOW_SCALE: u32 = 0x0103_0300;
 const DONT_FRAGMENT: u32 = 0x4000;
 
-/// Writes the headers if they are of this shape and fit; returns how many octets, [`LEN`].
+/// Writes the headers if they are of one of these shapes and fit; returns how many octets.
 #[inline]
 pub(super) fn emit(
     buffer: &mut [u8],
@@ -31,11 +38,19 @@ pub(super) fn emit(
     checksum: EmitChecksum,
 ) -> Option<usize> {
     let FourTuple::V4(tuple) = tuple else { return None };
-    let stamps = only_timestamps(&header.options)?;
-    let frame = buffer.first_chunk_mut::<LEN>()?;
-    if link.vlan.is_some() || payload_len > usize::from(u16::MAX) - IPV4_LEN - SEGMENT {
+    if link.vlan.is_some() || payload_len > usize::from(u16::MAX) - IPV4_LEN - SYN_SEGMENT {
         return None;
     }
+    if let Some(options) = words_of_a_syn(&header.options) {
+        let frame = buffer.first_chunk_mut::<SYN_LEN>()?;
+        let segment_len = (SYN_SEGMENT + payload_len) as u16;
+        put_ether(frame, link);
+        put_ip(frame, tuple, ip, segment_len, checksum);
+        put_syn(frame, tuple, header, &options, segment_len, checksum);
+        return Some(SYN_LEN);
+    }
+    let stamps = only_timestamps(&header.options)?;
+    let frame = buffer.first_chunk_mut::<LEN>()?;
     let fields = StampedFields {
         seq: header.seq,
         ack: header.ack,
@@ -78,11 +93,62 @@ pub fn emit_stamped(
     checksum: EmitChecksum,
 ) {
     let segment_len = (SEGMENT + payload_len) as u16;
+    put_ether(frame, link);
+    put_ip(frame, tuple, ip, segment_len, checksum);
+    put_tcp(frame, tuple, fields, segment_len, checksum);
+}
+
+/// The TCP header of a SYN, or a SYN+ACK, with the options of nearly all.
+fn put_syn(
+    frame: &mut [u8; SYN_LEN],
+    tuple: &TupleV4,
+    header: &TcpHeader,
+    options: &[u32; 5],
+    segment_len: u16,
+    checksum: EmitChecksum,
+) {
+    let ports = u32::from(tuple.local_port) << 16 | u32::from(tuple.remote_port);
+    let control =
+        ((SYN_SEGMENT as u32 / 4) << 28) | u32::from(header.flags.0) << 16 | u32::from(header.window);
+    let fixed = [
+        ports,
+        header.seq.0,
+        header.ack.0,
+        control,
+        u32::from(header.urgent),
+    ];
+    let [source, destination] = ends(tuple);
+    let pseudo = summed(&[source, destination, u32::from(ip::TCP) + u32::from(segment_len)]);
+    let field = match checksum {
+        EmitChecksum::Software(payload) => {
+            !folded(pseudo + summed(&fixed) + summed(options) + payload.unfolded())
+        }
+        EmitChecksum::Hardware => folded(pseudo),
+    };
+    for (place, word) in fixed.iter().chain(options).enumerate() {
+        put(frame, TCP + 4 * place, *word);
+    }
+    put_sum(frame, TCP + 16, field);
+}
+
+/// The options of a SYN as they are written, if it has these four alone.
+fn words_of_a_syn(options: &TcpOptions) -> Option<[u32; 5]> {
+    let (mss, shift, stamps) = (options.mss?, options.window_scale?, options.timestamps?);
+    let alone = options.sack_permitted && options.fast_open.is_none() && options.sack.is_empty();
+    alone.then_some([
+        MSS_OPTION | u32::from(mss),
+        SACK_PERMITTED_TIMESTAMPS,
+        stamps.value,
+        stamps.echo,
+        NOP_WINDOW_SCALE | u32::from(shift),
+    ])
+}
+
+#[inline(always)]
+fn put_ether<const N: usize>(frame: &mut [u8; N], link: &Link) {
     frame[..6].copy_from_slice(&link.destination);
     frame[6..12].copy_from_slice(&link.source);
     frame[12..14].copy_from_slice(&ether_type::IPV4.to_be_bytes());
-    put_ip(frame, tuple, ip, segment_len, checksum);
-    put_tcp(frame, tuple, fields, segment_len, checksum);
 }
 
 /// The timestamps, if nothing stands beside them.
@@ -97,7 +163,13 @@ fn only_timestamps(options: &TcpOptions) -> Option<Timestamps> {
 }
 
 #[inline(always)]
-fn put_ip(frame: &mut [u8; LEN], tuple: &TupleV4, ip: &IpFields, segment_len: u16, checksum: EmitChecksum) {
+fn put_ip<const N: usize>(
+    frame: &mut [u8; N],
+    tuple: &TupleV4,
+    ip: &IpFields,
+    segment_len: u16,
+    checksum: EmitChecksum,
+) {
     let first = 0x4500_0000 | u32::from(ip.traffic_class) << 16 | (IPV4_LEN as u32 + u32::from(segment_len));
     let second = u32::from(ip.identification) << 16 | DONT_FRAGMENT;
     let third = u32::from(ip.ttl) << 24 | u32::from(ip::TCP) << 16;
@@ -154,13 +226,13 @@ fn ends(tuple: &TupleV4) -> [u32; 2] {
 
 /// `at` is a constant within the headers.
 #[inline(always)]
-fn put(frame: &mut [u8; LEN], at: usize, number: u32) {
+fn put<const N: usize>(frame: &mut [u8; N], at: usize, number: u32) {
     frame[at..at + 4].copy_from_slice(&number.to_be_bytes());
 }
 
 /// The same for a sum in the machine's own order.
 #[inline(always)]
-fn put_sum(frame: &mut [u8; LEN], at: usize, sum: u16) {
+fn put_sum<const N: usize>(frame: &mut [u8; N], at: usize, sum: u16) {
     frame[at..at + 2].copy_from_slice(&sum.to_ne_bytes());
 }
 
@@ -186,6 +258,7 @@ mod tests {
         fn it_writes_as_the_way_for_every_frame_does(
             (seq, ack, value, echo) in any::<(u32, u32, u32, u32)>(),
             (flags, window, urgent, ttl, class, identification) in any::<(u8, u16, u16, u8, u8, u16)>(),
+            (syn, mss, shift) in any::<(bool, u16, u8)>(),
             payload in prop::collection::vec(any::<u8>(), 0..100),
             hardware in any::<bool>(),
             destination in any::<[u8; 6]>(),
@@ -206,6 +279,9 @@ mod tests {
                 urgent,
                 options: TcpOptions {
                     timestamps: Some(Timestamps { value, echo }),
+                    mss: syn.then_some(mss),
+                    window_scale: syn.then_some(shift),
+                    sack_permitted: syn,
                     ..TcpOptions::default()
                 },
             };
@@ -214,12 +290,13 @@ mod tests {
             } else {
                 EmitChecksum::Software(Sum::of(&payload))
             };
-            let (mut short, mut long) = ([0xaa; LEN], [0xbb; LEN]);
+            let (mut short, mut long) = ([0xaa; SYN_LEN], [0xbb; SYN_LEN]);
+            let expected = if syn { SYN_LEN } else { LEN };
             let len = emit(&mut short, &link, &tuple, &ip, &header, payload.len(), checksum);
-            prop_assert_eq!(len, Some(LEN));
+            prop_assert_eq!(len, Some(expected));
             let len = emit_any(&mut long, &link, &tuple, &ip, &header, payload.len(), checksum);
-            prop_assert_eq!(len, LEN);
-            prop_assert_eq!(short, long);
+            prop_assert_eq!(len, expected);
+            prop_assert_eq!(&short[..len], &long[..len]);
         }
     }
 
@@ -274,7 +351,7 @@ mod tests {
                 EmitChecksum::Hardware,
             )
         };
-        let most = usize::from(u16::MAX) - IPV4_LEN - SEGMENT;
+        let most = usize::from(u16::MAX) - IPV4_LEN - SYN_SEGMENT;
         assert_eq!(try_len(LEN, most), Some(LEN));
         assert_eq!(try_len(LEN, most + 1), None);
         assert_eq!(try_len(LEN - 1, 0), None);

@@ -45,19 +45,17 @@ fn parse_v4(frame: &[u8], check: ChecksumCheck, place: &mut Result<Packet, DropR
         return None;
     }
     let segment = frame.get(TCP..IP + total_len)?;
+    // As numbers in the machine's own order, until they are written.
+    let remote = u32::from_ne_bytes(part(head, IP + 12));
+    let local = u32::from_ne_bytes(part(head, IP + 16));
     if check != ChecksumCheck::Trust && !ipv4_header_is_right(head) {
         return None;
     }
-    let tuple = TupleV4 {
-        local: Ipv4Addr::from(be32(head, IP + 16)),
-        remote: Ipv4Addr::from(be32(head, IP + 12)),
-        local_port: be16(head, TCP + 2),
-        remote_port: be16(head, TCP),
-    };
-    if tuple.local_port == 0 || tuple.remote_port == 0 {
+    let (local_port, remote_port) = (be16(head, TCP + 2), be16(head, TCP));
+    if local_port == 0 || remote_port == 0 {
         return None;
     }
-    let pseudo = Sum::pseudo_v4(tuple.remote, tuple.local, ip::TCP, segment.len() as u16);
+    let pseudo = Sum::pseudo_of_words(remote, local, ip::TCP, segment.len() as u16);
     let accepted = match accept(pseudo, segment, check)? {
         Ok(accepted) => accepted,
         Err(reason) => {
@@ -72,6 +70,12 @@ fn parse_v4(frame: &[u8], check: ChecksumCheck, place: &mut Result<Packet, DropR
         traffic_class: head[IP + 1],
         partial_checksum: accepted == Accepted::Partial,
     };
+    let tuple = TupleV4 {
+        local: Ipv4Addr::from(local.to_ne_bytes()),
+        remote: Ipv4Addr::from(remote.to_ne_bytes()),
+        local_port,
+        remote_port,
+    };
     put(segment, TCP, FourTuple::V4(tuple), &found, place)
 }
 
@@ -82,7 +86,7 @@ fn ipv4_header_is_right<const N: usize>(head: &[u8; N]) -> bool {
     fold(word(0) + word(4) + word(8) + word(12) + word(16)) == 0xffff
 }
 
-#[inline(always)]
+#[inline(never)]
 fn parse_v6(frame: &[u8], check: ChecksumCheck, place: &mut Result<Packet, DropReason>) -> Option<()> {
     const TCP: usize = IP + IPV6_LEN;
     let head = frame.first_chunk::<{ TCP + TCP_LEN }>()?;
