@@ -111,7 +111,13 @@ impl<B: Buffers> Tcb<B> {
 
     /// Tells the algorithm that fast recovery ended.
     pub(crate) fn tell_recovered(&mut self, env: &mut Env<'_, B>) {
-        let (flight, mss) = (self.pipe(env.pools), u32::from(self.snd.mss));
+        let flight = match self.recovery.phase {
+            // RFC 6582 §3.2 step 5: the window was inflated, and comes down to what is outstanding.
+            Phase::Fast => self.pipe(env.pools),
+            // RFC 6675 §5, RFC 9937 §6.2: with SACK the window ends at ssthresh, whatever is outstanding.
+            Phase::Open | Phase::FastSack | Phase::Loss => self.congestion.threshold(),
+        };
+        let mss = u32::from(self.snd.mss);
         let model = self.model(env.pools);
         self.congestion
             .on_recovered(model, env.profile.congestion, flight, mss);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fourtuple_tcp::{Ending, KeepAlive, Profile};
 
-use crate::support::{ACK, End, Setup, seg};
+use crate::support::{ACK, End, SYN, Setup, seg};
 use crate::{expect, expect_nothing, send};
 
 fn change(end: &mut End, change: impl FnOnce(&mut Profile)) {
@@ -99,10 +99,10 @@ fn a_clamp_makes_segments_smaller_and_a_larger_buffer_the_window_wider() {
 
 #[test]
 fn an_option_that_has_nothing_to_do_with_windows_sends_nothing() {
-    // More than the window of a SYN can say.
-    let mut end = Setup::default()
-        .profile(|profile| profile.receive_buffer = 300_000)
-        .established();
+    // More than the window of a SYN+ACK can say.
+    let mut setup = Setup::default().profile(|profile| profile.receive_buffer = 300_000);
+    setup.peer_syn = seg(SYN).mss(1000).window_scale(7);
+    let mut end = setup.accepted();
     change(&mut end, |profile| profile.nodelay = !profile.nodelay);
     change(&mut end, |profile| profile.send_buffer *= 2);
     expect_nothing!(end);
