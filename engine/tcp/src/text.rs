@@ -96,8 +96,9 @@ impl<B: Buffers> Tcb<B> {
     #[inline]
     pub(crate) fn consider_queued_text(&mut self, env: &mut Env<'_, B>) {
         let flight = self.snd.flight();
-        let whole = flight + u32::from(self.snd.mss) <= self.congestion.window();
-        if env.profile.header_prediction && self.debts.contains(Debts::TEXT) && flight > 0 && whole {
+        let whole = flight + u32::from(self.snd.mss) <= self.congestion.window().min(self.snd.wnd);
+        let owed = self.debts.only(Debts::TEXT, Debts::ACK);
+        if env.profile.header_prediction && owed && flight > 0 && whole {
             // What may go goes with more behind it, too: a whole segment fits, and no rule holds text back for there being more.
             return;
         }

@@ -123,7 +123,7 @@ fn grown(send_chunks: u32) -> End {
 fn the_send_buffer_grows_with_the_window_up_to_its_bound() {
     let mut end = grown(8);
     assert_eq!(room(&end), 35_000, "two windows would be 44,000");
-    end.write_octets(1, 20_000);
+    end.write_octets(20_001, 20_000);
     assert_eq!((room(&end), end.try_write(&[0; 15_000])), (15_000, Ok(())));
     assert_eq!(room(&end), 0);
     expect!(end, seg(ACK).seq(20_001).octets(1_000));

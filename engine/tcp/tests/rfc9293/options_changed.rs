@@ -101,6 +101,7 @@ fn a_clamp_makes_segments_smaller_and_a_larger_buffer_the_window_wider() {
 fn an_option_that_has_nothing_to_do_with_windows_sends_nothing() {
     // More than the window of a SYN+ACK can say.
     let mut setup = Setup::default().profile(|profile| profile.receive_buffer = 300_000);
+    setup.profile.window_scaling = true;
     setup.peer_syn = seg(SYN).mss(1000).window_scale(7);
     let mut end = setup.accepted();
     change(&mut end, |profile| profile.nodelay = !profile.nodelay);
