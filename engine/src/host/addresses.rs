@@ -142,6 +142,11 @@ impl Addresses {
     }
 
     /// The next hop for what is not on the link, of the family of `remote`.
+    /// The gateways, of IPv4 and of IPv6.
+    pub(crate) fn gateways(&self) -> [Option<IpAddr>; 2] {
+        [self.gateway_v4.map(IpAddr::V4), self.gateway_v6.map(IpAddr::V6)]
+    }
+
     fn gateway_for(&self, remote: IpAddr) -> Option<IpAddr> {
         match remote {
             IpAddr::V4(_) => self.gateway_v4.map(IpAddr::V4),

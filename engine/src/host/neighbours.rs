@@ -91,6 +91,8 @@ pub(crate) struct Neighbours<W> {
     hasher: SipHasher13,
     waiting: Waiting<W>,
     counts: NeighbourCounts,
+    /// The gateways of both families: never evicted while they are known, or who is on the link could take their place.
+    kept: [Option<IpAddr>; 2],
     /// The place that was asked for last, when there was one: connections open in bursts, and through one gateway.
     recent: u16,
 }
@@ -157,6 +159,7 @@ impl<W> Neighbours<W> {
             next: Instant::FAR_FUTURE,
             // Twice the entries: then the table cleans up in place and never grows.
             index: HashTable::with_capacity(usize::from(capacity) * 2),
+            kept: [None; 2],
             fresh: 0..capacity,
             hasher: SipHasher13::new_with_key(secret),
             waiting: Waiting::new(),
@@ -239,6 +242,11 @@ impl<W> Neighbours<W> {
                 Err(frame)
             }
         }
+    }
+
+    /// These give way to nobody while they are known.
+    pub(crate) fn keep(&mut self, gateways: [Option<IpAddr>; 2]) {
+        self.kept = gateways;
     }
 
     /// The next frame whose next hop became known, with its station.
@@ -540,7 +548,7 @@ impl<W> Neighbours<W> {
             EntryState::Pending { .. } => false,
             EntryState::Failed { .. } => wanted || entry.used_at + must_rest <= now,
             EntryState::Reachable { .. } | EntryState::Probing { .. } => {
-                !entry.wanted || entry.used_at + must_rest <= now
+                !self.kept.contains(&Some(entry.ip)) && (!entry.wanted || entry.used_at + must_rest <= now)
             }
         };
         let candidates = self

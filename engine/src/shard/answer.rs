@@ -119,7 +119,9 @@ impl<Q: Queue> Work<Q> {
                 ether,
                 origin: Origin::Request,
             };
-            neighbours.learn(&learned, self.now);
+            if neighbours.learn(&learned, self.now) {
+                self.tell_of_neighbour(port, &learned);
+            }
             self.resolve_for(from, port, ip, None);
         } else {
             neighbours.replicate(ip, ether, self.now);
@@ -152,8 +154,10 @@ impl<Q: Queue> Work<Q> {
         };
         if attached.neighbours.learn(&learned, now) {
             self.send_resolved(port);
-            // Worker 0 may know better; and it keeps who is spoken to from strangers.
-            if self.worker != 0 {
+            // Worker 0 may know better, and it keeps who is spoken to from strangers; what it learns itself others may wait for.
+            if self.worker == 0 {
+                self.tell_of_neighbour(port, &learned);
+            } else {
                 let _full = self.mesh.try_say(0, MeshMessage::Neighbour(port, remote, ether));
             }
         }

@@ -74,7 +74,8 @@ pub(crate) struct Shortage {
 
 impl<Q: Queue> AttachedPort<Q> {
     /// Reserves a backlog, room for `debtors` that owe something at a time, and a table of neighbours.
-    pub(crate) fn new(parts: PortParts<Q>, debtors: usize, neighbours: Neighbours<Q::Tx>) -> Self {
+    pub(crate) fn new(parts: PortParts<Q>, debtors: usize, mut neighbours: Neighbours<Q::Tx>) -> Self {
+        neighbours.keep(parts.host.addresses.gateways());
         Self {
             queue: parts.queue,
             host: parts.host,

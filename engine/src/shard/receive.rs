@@ -305,7 +305,11 @@ impl<Q: Queue> Work<Q> {
     ) -> Verdict {
         let own = std::mem::replace(&mut self.ports[arrived.port].shortage, shortage);
         let verdict = self.dispatch(arrived, packet, frame);
-        self.ports[arrived.port].shortage = own;
+        self.ports[arrived.port].shortage = Shortage {
+            // What handlers send on in this turn may be the other worker's, too.
+            is_plenty: own.is_plenty && shortage.is_plenty,
+            ..own
+        };
         verdict
     }
 

@@ -14,7 +14,7 @@ mod ranges;
 use fourtuple_wire::{SackBlock, SeqNum};
 
 use ranges::Ranges;
-pub(crate) use ranges::Spares;
+pub(crate) use ranges::{FEW, Spares};
 
 /// The ranges of one connection.
 #[derive(Clone, Debug)]
@@ -574,12 +574,12 @@ mod tests {
             for at in 0..200u32 {
                 board.sent(SeqNum(base) + (at + 1) * 20, at * 1000, 10);
             }
-            assert!(board.ranges.len() <= ranges::FEW);
+            assert!(board.ranges.len() <= FEW);
             let mut sacked = 0;
             for at in 0..199u32 {
                 sacked += sack(&mut board, base, at * 20 + 10, at * 20 + 20);
             }
-            assert!(sacked > 0 && board.ranges.len() <= ranges::FEW);
+            assert!(sacked > 0 && board.ranges.len() <= FEW);
             assert_eq!(board.pipe() + board.octets_of(Fate::Sacked), 4000);
             for at in 0..40u32 {
                 board.sent(SeqNum(base) + 4000 + (at + 1) * 20, 300_000 + at * 1000, 10);

@@ -420,6 +420,19 @@ fn requests_of_strangers_push_out_only_each_other() {
 }
 
 #[test]
+fn nobody_pushes_out_a_gateway() {
+    let mut table = table(4);
+    table.keep([Some(ip(1)), None]);
+    known(&mut table, ip(1), A, at(0));
+    for last in 2..=250 {
+        // Spoken to, each of them, a second and more after the one before.
+        let now = at(2_000 * u64::from(last));
+        known(&mut table, ip(last), B, now);
+    }
+    assert_eq!(ether_of(table.resolve(ip(1), at(600_000))), Some(A));
+}
+
+#[test]
 fn another_workers_table_takes_over_what_worker_0_learned() {
     let mut replica = table(8);
     replica.resolve(ip(1), at(0));

@@ -26,7 +26,7 @@ use crate::recovery::frto::Frto;
 use crate::recovery::prr::{Progress, Prr};
 use crate::recovery::rack::{Arrived, Verdict};
 use crate::recovery::undo::Undo;
-use crate::scoreboard::{Delivered, is_earlier};
+use crate::scoreboard::{Delivered, FEW, is_earlier};
 use crate::tcb::{Debts, Flags};
 use crate::timers::{Retransmit, Timer};
 use crate::{Buffers, Env, Pools, Tcb};
@@ -274,8 +274,11 @@ impl<B: Buffers> Tcb<B> {
                 return;
             }
             let arrived = self.arrived(header, env);
+            let many_holes = self.may_have_many_holes();
             if let Some(flight) = env.pools.flights.piece_mut(self.flight) {
-                flight.scoreboard.make_sure(&mut env.pools.long_scoreboards);
+                if many_holes {
+                    flight.scoreboard.make_sure(&mut env.pools.long_scoreboards);
+                }
                 let mut listener = Listener {
                     rack: &mut flight.rack,
                     arrived,
@@ -608,11 +611,20 @@ impl<B: Buffers> Tcb<B> {
         }
     }
 
+    /// So much is outstanding that honest SACKs may leave more holes than a scoreboard has ranges of its own: a peer that
+    /// SACKs single octets of little gets no more.
+    fn may_have_many_holes(&self) -> bool {
+        self.snd.flight() / u32::from(self.snd.mss) >= FEW as u32 / 2
+    }
+
     fn note_sending(&mut self, seq: SeqNum, end: SeqNum, again: bool, env: &mut Env<'_, B>) {
+        let many_holes = self.may_have_many_holes();
         let Some(flight) = env.pools.flights.piece_mut(self.flight) else {
             return;
         };
-        flight.scoreboard.make_sure(&mut env.pools.long_scoreboards);
+        if many_holes {
+            flight.scoreboard.make_sure(&mut env.pools.long_scoreboards);
+        }
         let (now, octets) = (env.now.as_micros() as u32, end.distance_from(seq));
         let quantum = self.rto.srtt_us() / QUANTA;
         if again {

@@ -35,7 +35,7 @@ pub(crate) struct Spares {
 }
 
 /// Two for each hole of which a receiver tells, and what was sent behind them.
-pub(super) const FEW: usize = 64;
+pub(crate) const FEW: usize = 64;
 
 /// 250 holes: the first slow start of a connection on a path of a hundred megabits a second and 50 ms, behind a usual queue.
 pub(super) const MANY: usize = 512;
