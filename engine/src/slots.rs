@@ -1,8 +1,9 @@
 //! Places of one kind of record: a fixed arena, a FIFO free list, and generations that make stale names errors (D6, D7).
 //!
-//! The free list is threaded through the vacant places and takes no room of its own. Allocates everything in [`Slots::new`], nothing after. A place of a connection whose generation would wrap is retired: it
-//! is never used again, which costs capacity after 16 million connections on the same place and never another user's
-//! connection. Records that no application has a name of turn round instead: a flood of SYNs must not use their places up.
+//! The free list is threaded through the vacant places and takes no room of its own. Allocates everything in [`Slots::new`], nothing
+//! after. A place of a connection whose generation would wrap is retired: it is never used again, which costs capacity after 16
+//! million connections on the same place and never another user's connection. Records that no application has a name
+//! of turn round instead: a flood of SYNs must not use their places up.
 
 use fourtuple_nic::{Arena, HugePages, Queue};
 

@@ -1,4 +1,4 @@
-//! Fourtuple's traffic generator as a library: a [`Handler`](fourtuple::Handler) on each worker, and the thread that watches.
+//! Fourtuple's traffic generator as a library: a [`fourtuple::Handler`] on each worker, and the thread that watches.
 //!
 //! ```text
 //!   caller's thread                          worker w
