@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use fourtuple_nic::Queue;
@@ -29,11 +29,17 @@ use crate::handoff::{Listener, Stream};
 pub struct AsyncListener<Q: Queue = PortQueue> {
     held: Arc<Held<Q>>,
     listener: Listener,
+    /// Whoever polled this handle last waits by this ticket.
+    polled: Mutex<Option<u64>>,
 }
 
 impl<Q: Queue> AsyncListener<Q> {
     pub(super) fn new(held: Arc<Held<Q>>, listener: Listener) -> Self {
-        Self { held, listener }
+        Self {
+            held,
+            listener,
+            polled: Mutex::default(),
+        }
     }
 
     /// The next connection, and its peer. Cancel-safe: a connection that a dropped call did not return is the next one's.
@@ -50,12 +56,17 @@ impl<Q: Queue> AsyncListener<Q> {
         Ok(self.accepted(accepted))
     }
 
-    /// The next connection, and its peer; the task is woken when there is one.
+    /// The next connection, and its peer; the task that polled this handle last is woken when there is one. Tasks that poll beside
+    /// each other have a clone each.
     ///
     /// # Errors
     /// As [`accept`](Self::accept).
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(AsyncStream<Q>, SocketAddr)>> {
-        let accepted = self.listener.poll_accept(self.held.endpoint(), cx);
+        let mut ticket = self.polled.lock().unwrap_or_else(PoisonError::into_inner);
+        let accepted = self
+            .listener
+            .poll_accept_as(self.held.endpoint(), &mut ticket, cx);
+        drop(ticket);
         accepted
             .map_ok(|stream| self.accepted(stream))
             .map_err(io::Error::from)
@@ -76,6 +87,15 @@ impl<Q: Queue> AsyncListener<Q> {
 impl<Q: Queue> Clone for AsyncListener<Q> {
     fn clone(&self) -> Self {
         Self::new(Arc::clone(&self.held), self.listener)
+    }
+}
+
+impl<Q: Queue> Drop for AsyncListener<Q> {
+    fn drop(&mut self) {
+        let polled = self.polled.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ticket) = polled.take() {
+            self.listener.forget_accept(self.held.endpoint(), ticket);
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::task::Poll;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -101,6 +102,35 @@ fn accepts_that_are_dropped_and_accepts_by_several_tasks_lose_no_connection() {
         peers.sort_unstable();
         assert_eq!(ports, peers);
         tasks.iter().for_each(tokio::task::JoinHandle::abort);
+    });
+    engines.until_empty();
+}
+
+/// A task that does nothing when it is woken.
+struct Idle;
+
+impl Wake for Idle {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[test]
+fn a_listener_that_is_polled_by_one_task_after_another_keeps_the_last_alone() {
+    let engines = Engines::start();
+    one_thread().block_on(async {
+        let (listener, _client) = engines.ends();
+        let tasks: Vec<Arc<Idle>> = (0..100).map(|_| Arc::new(Idle)).collect();
+        for task in &tasks {
+            let waker = Waker::from(Arc::clone(task));
+            assert!(
+                listener
+                    .poll_accept(&mut Context::from_waker(&waker))
+                    .is_pending()
+            );
+        }
+        let held = |task: &&Arc<Idle>| Arc::strong_count(task) > 1;
+        assert_eq!(tasks.iter().filter(held).count(), 1);
+        drop(listener);
+        assert_eq!(tasks.iter().filter(held).count(), 0);
     });
     engines.until_empty();
 }
