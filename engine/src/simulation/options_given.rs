@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fourtuple_nic_mem::{End, MemQueue};
-use fourtuple_tcp::{KeepAlive, Profile};
+#[cfg(test)]
+use fourtuple_tcp::KeepAlive;
+use fourtuple_tcp::Profile;
 use fourtuple_wire::Instant;
 
 use super::{Plan, World};

@@ -146,11 +146,13 @@ impl<B: Buffers> Tcb<B> {
         u32::from(header.window) << self.snd.shift
     }
 
-    /// SND.WND follows a segment that is not older than the last one it followed (§3.10.7.4, fifth).
+    /// SND.WND follows a segment that is not older than the last one it followed (§3.10.7.4, fifth). The RFC tells that by SEG.SEQ
+    /// first, which text that is sent again has an old one of; that it acknowledges more shows, too, that it left later.
     #[inline(always)]
     pub(super) fn update_window(&mut self, header: &TcpHeader, env: &mut Env<'_, B>) {
         let newer = self.snd.wl1.before(header.seq)
-            || (self.snd.wl1 == header.seq && self.snd.wl2.at_or_before(header.ack));
+            || (self.snd.wl1 == header.seq && self.snd.wl2.at_or_before(header.ack))
+            || self.snd.wl2.before(header.ack);
         if !newer {
             return;
         }
@@ -158,7 +160,7 @@ impl<B: Buffers> Tcb<B> {
         // RFC 9293 §3.8.6, MUST-34: it may be smaller than before, and leave SND.NXT beyond it.
         self.snd.wnd = self.window_of(header);
         self.snd.max_window = self.snd.max_window.max(header.window);
-        self.snd.wl1 = header.seq;
+        self.snd.wl1 = self.snd.wl1.later(header.seq);
         self.snd.wl2 = header.ack;
         if before == 0 && self.snd.wnd > 0 {
             self.on_window_opened(env);

@@ -47,6 +47,26 @@ fn a_zero_window_is_probed_for_days_while_the_peer_answers() {
 }
 
 #[test]
+fn the_window_follows_text_that_is_sent_again_when_it_acknowledges_more() {
+    let mut end = Setup::default().window(0).established();
+    end.write(b"abcdef");
+    let _ = end.fire();
+    expect!(end, seg(ACK).seq(1).text(b"a"));
+    // The peer has sent ten octets, which were lost, and acknowledges nothing yet.
+    send!(end, seg(ACK).seq(11).ack(1).window(0)).verdict.unwrap();
+    expect_nothing!(end);
+    // It sends them again, and has taken the probe meanwhile: what stands on this is younger, though its SEG.SEQ is not.
+    send!(end, seg(ACK).seq(1).ack(2).window(500).text(b"0123456789"))
+        .verdict
+        .unwrap();
+    expect!(end, seg(ACK).seq(2).text(b"bcdef"));
+    // What left before is older by both.
+    send!(end, seg(ACK).seq(5).ack(1).window(0)).verdict.unwrap_err();
+    end.write(b"gh");
+    expect!(end, seg(ACK).seq(7).text(b"gh"));
+}
+
+#[test]
 fn a_probe_that_is_taken_moves_on() {
     let mut end = Setup::default().window(0).established();
     end.write(b"abc");
