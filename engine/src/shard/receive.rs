@@ -372,27 +372,30 @@ impl<Q: Queue> Work<Q> {
         segment: &TcpPacket,
         frame: Q::Rx,
     ) -> Verdict {
+        let slot = match slot {
+            Some(slot) if slot.kind() == SlotKind::Tcb && segment.header.flags.contains(TcpFlags::SYN) => {
+                self.behind_an_end(slot)
+            }
+            slot => slot,
+        };
         let Some(slot) = slot else {
             return self.segment_without_record(port, packet, segment, frame);
         };
         match slot.kind() {
-            SlotKind::Tcb if self.is_syn_behind_an_end(slot, segment) => {
-                self.segment_without_record(port, packet, segment, frame)
-            }
             SlotKind::Tcb => self.segment_of_connection(slot, port, packet, segment, frame),
             SlotKind::Syn => self.segment_of_half_open(slot, port, packet, segment, frame),
             SlotKind::TimeWait => self.segment_of_time_wait(slot, port, packet, segment, frame),
         }
     }
 
-    /// A SYN whose four-tuple's connection ended earlier in this burst: the four-tuple is free, as it would be a turn later (D2).
-    fn is_syn_behind_an_end(&mut self, slot: SlotRef, segment: &TcpPacket) -> bool {
-        let ended = segment.header.flags.contains(TcpFlags::SYN)
-            && self.records.conn(slot).is_some_and(|conn| conn.tcb.is_closed());
-        if ended {
-            self.unlist_if_closed(slot);
+    /// What a SYN meets whose four-tuple's connection is over, though its owner is still to hear of it: nothing, or the TIME_WAIT
+    /// record, as it would a turn later (D2); else the connection.
+    fn behind_an_end(&mut self, slot: SlotRef) -> Option<SlotRef> {
+        match self.records.conn(slot).map(|conn| conn.tcb.state()) {
+            Some(State::Closed) if self.unlist_if_closed(slot) => None,
+            Some(State::TimeWait) => self.time_wait_now(slot).or(Some(slot)),
+            _ => Some(slot),
         }
-        ended
     }
 
     /// RFC 9293 §3.10.7.3 and .4 are TCP's; here its decisions are carried out.

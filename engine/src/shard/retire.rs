@@ -2,6 +2,7 @@
 
 use fourtuple_nic::Queue;
 use fourtuple_tcp::{Ending, State};
+use fourtuple_wire::FourTuple;
 
 use super::work::Work;
 use crate::conn_id::SlotRef;
@@ -69,7 +70,9 @@ impl<Q: Queue> Work<Q> {
                 None => self.records.came_off(slot, List::Retire),
             }
             match self.over(slot) {
-                Over::NotYet => self.unlist_if_closed(slot),
+                Over::NotYet => {
+                    self.unlist_if_closed(slot);
+                }
                 Over::Tell => self.deliver_again(slot),
                 Over::Gone => {
                     gone(self, slot);
@@ -79,23 +82,38 @@ impl<Q: Queue> Work<Q> {
         }
     }
 
-    /// A connection that is CLOSED may wait for its owner, but its four-tuple is free.
-    pub(super) fn unlist_if_closed(&mut self, slot: SlotRef) {
-        if let Some(conn) = self.records.conn(slot)
-            && conn.tcb.is_closed()
-            && !conn.flags.unlisted
-        {
+    /// A connection that is CLOSED may wait for its owner, but its four-tuple is free. `false`: it is not closed.
+    pub(super) fn unlist_if_closed(&mut self, slot: SlotRef) -> bool {
+        let Some(conn) = self.records.conn_mut(slot) else {
+            return false;
+        };
+        let closed = conn.tcb.is_closed();
+        if closed && !std::mem::replace(&mut conn.flags.unlisted, true) {
             self.records.unlist(slot);
-            if let Some(conn) = self.records.conn_mut(slot) {
-                conn.flags.unlisted = true;
-            }
         }
+        closed
     }
 
-    /// The TCB goes; in TIME_WAIT a compact record takes its place.
+    /// A connection in TIME_WAIT that owes nothing may wait for its owner, too, but its four-tuple is the compact record's, which
+    /// this is. `None`: it is not so far, or there is no room.
+    pub(super) fn time_wait_now(&mut self, slot: SlotRef) -> Option<SlotRef> {
+        let tuple = self.records.tuple(slot)?;
+        let record = self.with_tcb(slot, |tcb, env| tcb.time_wait(env)).flatten()?;
+        self.make_time_wait_room(&tuple);
+        if !self.records.has_time_wait_room(tuple.family()) {
+            return None;
+        }
+        let conn = self.records.conn_mut(slot)?;
+        if !std::mem::replace(&mut conn.flags.unlisted, true) {
+            self.records.unlist(slot);
+        }
+        self.records.insert_time_wait(&tuple, record)
+    }
+
+    /// The TCB goes; in TIME_WAIT a compact record takes its place, if none has before.
     fn bury(&mut self, slot: SlotRef) {
         let tuple = self.records.tuple(slot);
-        let waits = |conn: &Conn<Q>| conn.tcb.state() == State::TimeWait;
+        let waits = |conn: &Conn<Q>| conn.tcb.state() == State::TimeWait && !conn.flags.unlisted;
         let time_wait = if self.records.conn(slot).is_some_and(waits) {
             self.with_tcb(slot, |tcb, env| tcb.time_wait(env)).flatten()
         } else {
@@ -105,14 +123,18 @@ impl<Q: Queue> Work<Q> {
         let (Some(tuple), Some(time_wait)) = (tuple, time_wait) else {
             return;
         };
-        // At the bound the oldest goes: a server that closes first at full rate keeps serving.
+        self.make_time_wait_room(&tuple);
+        self.records.insert_time_wait(&tuple, time_wait);
+    }
+
+    /// At the bound the oldest goes: a server that closes first at full rate keeps serving.
+    fn make_time_wait_room(&mut self, tuple: &FourTuple) {
         while !self.records.has_time_wait_room(tuple.family()) {
             if !self.records.end_oldest_time_wait(self.now, true) {
                 break;
             }
             self.counters.time_wait_evicted += 1;
         }
-        self.records.insert_time_wait(&tuple, time_wait);
     }
 }
 
