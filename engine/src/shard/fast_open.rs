@@ -323,7 +323,8 @@ mod tests {
             cookies.learn(&to(n), cookie(n + 1));
         }
         assert_eq!((cookies.known.len(), cookies.order.len()), (SERVERS, SERVERS));
-        assert_eq!(cookies.known.capacity(), capacity);
+        // Erased places count as taken until they are used again: it may tell less, but it never grew.
+        assert!(cookies.known.capacity() <= capacity);
         assert_eq!(cookies.cookie(&to(2_999)), Some(cookie(3_000)));
         assert_eq!(cookies.cookie(&to(1_000)), None);
         cookies.failed(&to(2_999), now);
