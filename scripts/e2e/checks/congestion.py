@@ -7,6 +7,7 @@ import stage
 from stage import SCRIPTS, expect
 
 TIME_LIMIT_S = 120
+WAITS = True
 TOTAL = 2 << 20
 FATES = ("--loss", "1%", "--delay", "5ms")
 KINDS = ("cubic", "newreno", "bbr", "dctcp")

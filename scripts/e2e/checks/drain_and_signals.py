@@ -11,6 +11,7 @@ import stage
 from stage import ENGINE_V4, expect
 
 TIME_LIMIT_S = 150
+WAITS = True
 DRAIN_S = 1
 # How much longer than --drain-timeout an end may take: RSTs, threads, the port.
 SMALL_S = 4

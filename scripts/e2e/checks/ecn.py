@@ -7,6 +7,7 @@ import stage
 from stage import SCRIPTS, expect
 
 TIME_LIMIT_S = 90
+WAITS = True
 TOTAL = 4 << 20
 MARKS = ("--mark", "5%", "--delay", "2ms")
 

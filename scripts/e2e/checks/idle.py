@@ -9,6 +9,7 @@ import stage
 from stage import ENGINE_V4, expect
 
 TIME_LIMIT_S = 150
+WAITS = True
 MOST_PERCENT = 2
 # Of each worker that naps, beside what an empty thread takes that sleeps for a millisecond at a time (2 % or more where timers
 # of a virtual machine cost much).

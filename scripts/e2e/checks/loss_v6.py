@@ -4,6 +4,7 @@ import loss
 import stage
 
 TIME_LIMIT_S = 240
+WAITS = True
 
 
 def check():

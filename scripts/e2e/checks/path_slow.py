@@ -4,6 +4,7 @@ import bad_paths
 import stage
 
 TIME_LIMIT_S = 120
+WAITS = True
 
 
 def check():
