@@ -58,15 +58,18 @@ mod listener;
 mod mesh;
 mod options;
 mod port_name;
+mod port_number;
 mod port_plan;
 mod records;
 mod secrets;
 mod shard;
+mod shortage;
 mod slots;
 pub mod stats;
 #[cfg(feature = "stepped")]
 pub mod stepped;
 mod table;
+mod tick;
 mod watch;
 mod wheel;
 mod worker;

@@ -12,7 +12,8 @@ use fourtuple_wire::EtherAddr;
 
 use crate::idle::Sleeper;
 use crate::listener::ListenerId;
-use crate::shard::{PortNumber, Shortage};
+use crate::port_number::PortNumber;
+use crate::shortage::Shortage;
 
 /// Messages that wait for one worker from one other.
 pub(crate) const RING: usize = 1024;

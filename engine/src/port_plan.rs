@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::error::ConfigError;
 use crate::host::{Addresses, route};
 use crate::port_name::PortName;
-use crate::shard::MAX_PORTS;
+use crate::port_number::MAX_PORTS;
 
 /// What one port is given.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use fourtuple_wire::{Family, FourTuple, Instant, TupleV4, TupleV6};
 
 use crate::ConnId;
 use crate::conn_id::{SlotKind, SlotRef};
-use crate::shard::PortNumber;
+use crate::port_number::PortNumber;
 use crate::slots::Slots;
 use crate::table::Table;
 pub(crate) use conn::{Conn, ConnFlags, HalfOpen, Owner};

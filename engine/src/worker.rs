@@ -21,7 +21,8 @@ use fourtuple_wire::Instant;
 use crate::config::Idle;
 use crate::handler::Handler;
 use crate::idle::{Sleeper, Woken};
-use crate::shard::{Control, MAX_PORTS, Shard};
+use crate::port_number::MAX_PORTS;
+use crate::shard::{Control, Shard};
 use crate::stats::Publisher;
 
 /// Empty turns for so long, and an adaptive worker gives way to others.

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use fourtuple_wire::{DropReason, FragmentKey, FragmentPacket, Instant, build_whole_head};
 
-use crate::shard::PortNumber;
+use crate::port_number::PortNumber;
 
 /// Packets that are being put together.
 pub(crate) struct Reassembler<F> {

@@ -8,8 +8,8 @@ use crate::buffer::PortBuffers;
 use crate::handoff::EndpointIndex;
 use crate::host::Hop;
 use crate::listener::ListenerId;
-use crate::shard::PortNumber;
-use crate::shard::work::before;
+use crate::port_number::PortNumber;
+use crate::tick::before;
 
 /// Who has a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

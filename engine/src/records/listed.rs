@@ -1,7 +1,7 @@
 //! On which lists of its shard a place stands: each list holds a place once, however many records come and go in it.
 
 use super::ConnFlags;
-use crate::shard::PortNumber;
+use crate::port_number::PortNumber;
 
 /// The shard's lists on which a place still stands that its record has left ([`ConnFlags`] has them while there is one). The
 /// next record of the place takes the entries over, but for those on the lists of debtors of other ports than its own: a place

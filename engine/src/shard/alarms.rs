@@ -8,9 +8,9 @@
 
 use fourtuple_nic::Queue;
 
-use super::work::before;
 use crate::conn_id::SlotRef;
 use crate::records::Records;
+use crate::tick::before;
 
 /// When to look at a connection.
 #[derive(Clone, Copy, Debug)]

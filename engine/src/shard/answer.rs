@@ -11,10 +11,10 @@ use fourtuple_wire::{
     Refusal, Sum, TcpFlags, TcpHeader, emit_tcp, objection, tcp_frame_header_len,
 };
 
-use super::ports::PortNumber;
 use super::work::Work;
 use crate::host::{Hop, Learned, Origin, Refused, Resolution, may_ask_for_an_error};
 use crate::mesh::MeshMessage;
+use crate::port_number::PortNumber;
 
 /// Largest frame that the host writes of its own: an echo reply of a full packet, 9000 bytes and their Ethernet header.
 const ANSWER_ROOM: usize = 9216;

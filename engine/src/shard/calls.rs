@@ -7,7 +7,6 @@ use fourtuple_tcp::{Env, Profile, Signals, Tcb};
 use fourtuple_wire::{FourTuple, Instant, is_group_destination};
 
 use super::connection::Connection;
-use super::ports::PortNumber;
 use super::work::Work;
 use crate::ConnId;
 use crate::attach::PortQueue;
@@ -15,6 +14,7 @@ use crate::conn_id::SlotRef;
 use crate::error::{ApiMisuse, ConnectError};
 use crate::host::route;
 use crate::options::{ConnectionOption, changed};
+use crate::port_number::PortNumber;
 use crate::records::{Conn, ConnFlags, Owner};
 use crate::shard::states::States;
 

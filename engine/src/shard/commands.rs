@@ -7,13 +7,13 @@ use fourtuple_wire::Payload;
 
 use super::calls::ConnectOptions;
 use super::limits::{COMMAND_BUDGET, RETURN_BUDGET};
-use super::ports::PortNumber;
 use super::scan::Act;
 use super::work::Work;
 use crate::ConnId;
 use crate::buffer::TxChunk;
 use crate::conn_id::SlotRef;
 use crate::handoff::{Command, EndpointIndex, Event, Opened};
+use crate::port_number::PortNumber;
 use crate::records::Owner;
 
 impl<Q: Queue> Work<Q> {

@@ -8,8 +8,8 @@ use fourtuple_tcp::{Env, Pools, Profile, SendRefused, State, Status};
 use fourtuple_wire::{FourTuple, Instant, Payload, Received};
 
 use super::limits::{PLENTY_PART, SCARCE_PART, SHARE_OF_FREE};
-use super::ports::{AttachedPort, PortNumber};
-use super::work::{Work, tick_at_or_after};
+use super::ports::AttachedPort;
+use super::work::Work;
 use crate::ConnId;
 use crate::attach::PortQueue;
 use crate::buffer::{PortBuffers, RxChunk, TxChunk};
@@ -18,7 +18,9 @@ use crate::error::ApiMisuse;
 use crate::handoff::{EndpointHandle, StreamError};
 use crate::listener::ListenerId;
 use crate::options::ConnectionOption;
+use crate::port_number::PortNumber;
 use crate::records::{Conn, Owner};
+use crate::tick::tick_at_or_after;
 
 /// How long a connection that found no buffer waits for the next try.
 const STARVED_RETRY: Duration = Duration::from_millis(1);

@@ -7,10 +7,10 @@ use fourtuple_nic::Queue;
 use fourtuple_tcp::{CookieCheck, CookieTime, SynRecord, check_cookie};
 use fourtuple_wire::{DropReason, FourTuple, Packet, TcpFlags, TcpPacket};
 
-use super::ports::PortNumber;
 use super::receive::Verdict;
 use super::work::Work;
 use crate::listener::ListenerId;
+use crate::port_number::PortNumber;
 
 impl<Q: Queue> Work<Q> {
     /// Answers a SYN with a cookie, and forgets it. Without a transmit slot the SYN is ignored (D1).

@@ -13,12 +13,13 @@ use super::connection::Connection;
 use super::limits::DELIVER_BUDGET;
 use super::retire::{Over, outcome};
 use super::states::States;
-use super::work::{Work, is_open, tick_of};
+use super::work::{Work, is_open};
 use crate::conn_id::SlotRef;
 use crate::handler::{Closed, Handler, Trouble};
 use crate::handoff::{EndpointIndex, Event, Opened};
 use crate::listener::ListenerId;
 use crate::records::{Conn, List, Owner};
+use crate::tick::tick_of;
 
 /// Tells everybody, within a budget; one connection's owner at a time.
 ///

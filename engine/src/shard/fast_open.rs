@@ -15,12 +15,12 @@ use fourtuple_nic::{Queue, RxBuf};
 use fourtuple_tcp::{Buffers, Ending, Env, Outgoing, SynRecord, Tcb};
 use fourtuple_wire::{FastOpenCookie, FourTuple, Instant, TcpFlags, TcpHeader, TcpPacket};
 
-use super::ports::PortNumber;
 use super::receive::Verdict;
 use super::work::Work;
 use crate::buffer::RxChunk;
 use crate::conn_id::SlotRef;
 use crate::listener::ListenerId;
+use crate::port_number::PortNumber;
 use crate::secrets::Secrets;
 
 /// Connections of a listener whose handshake is not over, and those that a RST ended before it was.

@@ -18,12 +18,12 @@ use fourtuple_wire::{
 };
 use siphasher::sip::SipHasher13;
 
-use super::ports::PortNumber;
 use super::receive::Verdict;
 use super::work::Work;
 use crate::conn_id::SlotKind;
 use crate::host::{Added, PacketPlace, REASSEMBLED_FRAMES, Reassembler};
 use crate::mesh::MeshMessage;
+use crate::port_number::PortNumber;
 
 /// What a worker needs to put packets together, and to cut its own.
 pub(crate) struct Pieces<Q: Queue> {

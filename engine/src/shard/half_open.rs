@@ -4,12 +4,12 @@ use fourtuple_nic::Queue;
 use fourtuple_tcp::{Env, Signals, State, SynArrival, SynRecord, Tcb};
 use fourtuple_wire::{DropReason, FourTuple, Packet, TcpFlags, TcpPacket};
 
-use super::ports::PortNumber;
 use super::receive::Verdict;
 use super::work::Work;
 use crate::buffer::PortBuffers;
 use crate::conn_id::SlotRef;
 use crate::listener::{Delivery, ListenerId};
+use crate::port_number::PortNumber;
 use crate::records::{Conn, ConnFlags, HalfOpen, Owner};
 
 impl<Q: Queue> Work<Q> {

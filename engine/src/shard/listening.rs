@@ -15,12 +15,12 @@ use fourtuple_wire::{DropReason, FourTuple, Packet, SeqNum, TcpPacket};
 
 use super::fast_open::FastOpen;
 use super::listeners::Listener;
-use super::ports::PortNumber;
 use super::receive::Verdict;
 use super::work::Work;
 use crate::conn_id::SlotRef;
 use crate::listener::{ListenerId, SynCookies};
 use crate::mesh::MeshMessage;
+use crate::port_number::PortNumber;
 use crate::records::HalfOpen;
 
 /// How long a worker that asked for backlog waits before it asks again: a message may be lost, and who has none to give now

@@ -45,7 +45,7 @@ pub use calls::{ConnectOptions, WorkerCalls};
 pub use connection::{Connection, ReceivedBytes, SharedBytes};
 pub(crate) use control::{Control, Done};
 pub(crate) use limits::Limits;
-pub(crate) use ports::{MAX_PORTS, PortNumber, PortParts, Shortage};
+pub(crate) use ports::PortParts;
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) use work::Refused;
 pub(crate) use work::{Steering, Work};
@@ -126,7 +126,7 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
             records: Records::new(&records, parts.secrets.table, pages),
             pools: Pools::new(&sizes),
             profiles: Profiles::new(parts.profile),
-            wheel: Wheel::new(entries, work::tick_of(parts.started)),
+            wheel: Wheel::new(entries, crate::tick::tick_of(parts.started)),
             listeners: listeners::Listeners::default(),
             hub: Hub::new(parts.worker, hub),
             ports: Ports::new(parts.ports.into_iter().map(attached)),

@@ -10,11 +10,12 @@ use fourtuple_wire::{
 };
 
 use super::limits::COPY_UP_TO;
-use super::ports::PortNumber;
 use super::receive::Arrived;
-use super::work::{Work, tick_of};
+use super::work::Work;
 use crate::buffer::RxChunk;
 use crate::conn_id::SlotRef;
+use crate::port_number::PortNumber;
+use crate::tick::tick_of;
 
 impl<Q: Queue> Work<Q> {
     /// Plain text for the connection at the hint, as nearly all segments are, is taken: its record is looked at once. What has a

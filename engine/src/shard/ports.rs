@@ -11,28 +11,9 @@ use fourtuple_nic::Queue;
 
 use super::limits::TX_BACKLOG;
 use crate::host::{Host, Neighbours};
+use crate::port_number::{MAX_PORTS, PortNumber};
 use crate::shard::slot_list::SlotList;
-
-/// Most ports of an engine. Connections keep their port's number in a byte, and a worker polls all ports in every turn.
-pub(crate) const MAX_PORTS: usize = 8;
-
-/// Which port of this engine, the same on all workers: 0 to [`MAX_PORTS`] − 1. Only [`Ports::numbers`] makes one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PortNumber(u8);
-
-impl PortNumber {
-    /// There always is one.
-    pub(crate) const FIRST: Self = Self(0);
-
-    /// In tests there are two.
-    #[cfg(test)]
-    pub(crate) const SECOND: Self = Self(1);
-
-    /// A bit of its own in a byte.
-    pub(crate) const fn bit(self) -> u8 {
-        1 << self.0
-    }
-}
+use crate::shortage::Shortage;
 
 /// What a port brings along when its worker starts.
 #[derive(Debug)]
@@ -59,17 +40,6 @@ pub(crate) struct AttachedPort<Q: Queue> {
     pub(crate) transmit: SlotList,
     pub(crate) low_water: u32,
     pub(crate) shortage: Shortage,
-}
-
-/// How short of receive buffers the pool is from which a frame came: our own, or that of the worker which handed it over.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Shortage {
-    /// The pool was under its low-water mark when the turn's burst came.
-    pub(crate) short_of_buffers: bool,
-    /// While less than a quarter of the buffers is free: the bytes of them that one connection may pin.
-    pub(crate) share: Option<u32>,
-    /// Half of the buffers are free: send queues may grow with their paths.
-    pub(crate) is_plenty: bool,
 }
 
 impl<Q: Queue> AttachedPort<Q> {
@@ -122,7 +92,7 @@ impl<Q: Queue> Ports<Q> {
 
     /// Their numbers, in order.
     pub(crate) fn numbers(&self) -> impl Iterator<Item = PortNumber> + Clone + use<Q> {
-        (0..self.0.len() as u8).map(PortNumber)
+        (0..self.0.len() as u8).map(PortNumber::nth)
     }
 
     /// The queues alone, for a test or a simulation that builds another shard on them.
@@ -147,13 +117,13 @@ impl<Q: Queue> Index<PortNumber> for Ports<Q> {
 
     #[inline]
     fn index(&self, port: PortNumber) -> &AttachedPort<Q> {
-        &self.0[usize::from(port.0)]
+        &self.0[port.place()]
     }
 }
 
 impl<Q: Queue> IndexMut<PortNumber> for Ports<Q> {
     #[inline]
     fn index_mut(&mut self, port: PortNumber) -> &mut AttachedPort<Q> {
-        &mut self.0[usize::from(port.0)]
+        &mut self.0[port.place()]
     }
 }

@@ -18,10 +18,12 @@ use fourtuple_wire::{
 use crate::buffer::RxChunk;
 use crate::conn_id::{SlotKind, SlotRef};
 use crate::mesh::MeshMessage;
+use crate::port_number::PortNumber;
 use crate::records::Conn;
 use crate::shard::limits::{MESH_BUDGET, PLENTY_MARKS, RX_BUDGET, SCARCE_MARKS, SHARE_OF_FREE};
-use crate::shard::ports::{AttachedPort, PortNumber, Shortage};
+use crate::shard::ports::AttachedPort;
 use crate::shard::work::Work;
+use crate::shortage::Shortage;
 use crate::table::Table;
 
 /// What became of one received packet.

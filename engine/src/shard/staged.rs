@@ -14,7 +14,7 @@ use ipnet::IpNet;
 use super::deliver;
 use super::listeners::{NewListener, deal};
 use super::receive::receive;
-use super::{Control, Done, Limits, PortNumber, PortParts, Shard, ShardParts, Steering, WorkerCalls};
+use super::{Control, Done, Limits, PortParts, Shard, ShardParts, Steering, WorkerCalls};
 use crate::conn_id::{SlotKind, SlotRef};
 use crate::handler::Handler;
 use crate::handoff::{Endpoint, EndpointLimits, Listener, pair};
@@ -22,6 +22,7 @@ use crate::host::{Addresses, Host, Rates};
 use crate::idle::Sleeper;
 use crate::listener::{Listen, ListenerId};
 use crate::mesh::Mesh;
+use crate::port_number::PortNumber;
 use crate::secrets::Secrets;
 
 /// What a staged shard is made of.

@@ -6,8 +6,9 @@ use fourtuple_wire::{Family, Instant};
 
 use super::limits::{SWEEP_BUDGET, TIMER_BUDGET};
 use super::ports::AttachedPort;
-use super::work::{Work, before, tick_at_or_after, tick_of};
+use super::work::Work;
 use crate::conn_id::{SlotKind, SlotRef};
+use crate::tick::{before, tick_at_or_after, tick_of};
 
 impl<Q: Queue> Work<Q> {
     /// Everything that is due, within a budget; the rest is due next turn.

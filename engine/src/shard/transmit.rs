@@ -14,12 +14,12 @@ use fourtuple_wire::{
 
 use super::fast_open::option_of_syn;
 use super::limits::{COPY_UP_TO, SEGMENTS_A_CONNECTION};
-use super::ports::PortNumber;
 use super::train::{Left, leave};
 use super::work::Work;
 use crate::buffer::PortBuffers;
 use crate::conn_id::{SlotKind, SlotRef};
 use crate::host::Resolution;
+use crate::port_number::PortNumber;
 use crate::records::List;
 
 /// What came of paying one debtor.

@@ -26,6 +26,7 @@ use crate::shard::profiles::Profiles;
 use crate::shard::scan::Scans;
 use crate::shard::slot_list::SlotList;
 use crate::stats::Counters;
+use crate::tick::{before, tick_of};
 use crate::wheel::Wheel;
 
 /// How far away an entry of the wheel must be to be remembered when an earlier one is made: those that are nearer come up soon
@@ -539,19 +540,4 @@ pub(crate) fn is_open(state: State) -> bool {
         | State::LastAck
         | State::TimeWait => true,
     }
-}
-
-/// The wheel's tick at an instant.
-pub(crate) fn tick_of(instant: Instant) -> u32 {
-    instant.as_millis() as u32
-}
-
-/// The first tick that is not before an instant.
-pub(crate) fn tick_at_or_after(instant: Instant) -> u32 {
-    instant.as_nanos().div_ceil(1_000_000) as u32
-}
-
-/// Order of ticks round their circle.
-pub(crate) fn before(one: u32, other: u32) -> bool {
-    (one.wrapping_sub(other) as i32) < 0
 }

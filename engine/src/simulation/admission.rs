@@ -13,7 +13,8 @@ use super::{Plan, World};
 use crate::ConnId;
 use crate::handler::{Closed, Handler};
 use crate::listener::Listen;
-use crate::shard::{ConnectOptions, Connection, PortNumber, WorkerCalls};
+use crate::port_number::PortNumber;
+use crate::shard::{ConnectOptions, Connection, WorkerCalls};
 
 /// Answers, and closes first.
 struct ClosesFirst;

@@ -16,7 +16,7 @@ use crate::handler::{Handler, NoHandler};
 use crate::host::{Added, Reassembler};
 use crate::listener::Listen;
 use crate::options::ConnectionOption;
-use crate::shard::PortNumber;
+use crate::port_number::PortNumber;
 
 /// A server, and a peer that writes frames.
 struct Peer<C: Handler<MemQueue> = NoHandler> {

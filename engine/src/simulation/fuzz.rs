@@ -35,7 +35,8 @@ use fourtuple_nic_mem::MemQueue;
 use super::handlers::{Client, Echo, Errand};
 use super::{Plan, Side, World};
 use crate::listener::Listen;
-use crate::shard::{Control, Done, PortNumber};
+use crate::port_number::PortNumber;
+use crate::shard::{Control, Done};
 
 /// Plays a script to a server and checks that nothing is left of it.
 ///

@@ -16,9 +16,10 @@ use crate::handler::Handler;
 use crate::host::Addresses;
 use crate::listener::Listen;
 use crate::options::ConnectionOption;
+use crate::port_number::PortNumber;
 use crate::records::Owner;
 use crate::secrets::Secrets;
-use crate::shard::{Connection, PortNumber};
+use crate::shard::Connection;
 
 fn echo_errand(remote: &str, connections: u32) -> Vec<Errand> {
     vec![Errand {

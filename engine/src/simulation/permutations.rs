@@ -11,7 +11,8 @@ use super::handlers::{Client, Echo, Errand, pattern};
 use super::{Plan, World};
 use crate::handler::{Closed, Handler};
 use crate::listener::Listen;
-use crate::shard::{Connection, PortNumber};
+use crate::port_number::PortNumber;
+use crate::shard::Connection;
 
 /// Notes what it is told.
 #[derive(Default)]

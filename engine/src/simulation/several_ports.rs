@@ -14,8 +14,9 @@ use super::{Plan, Side};
 use crate::error::ConnectError;
 use crate::handler::Handler;
 use crate::listener::Listen;
+use crate::port_number::PortNumber;
 use crate::records::Owner;
-use crate::shard::{ConnectOptions, PortNumber};
+use crate::shard::ConnectOptions;
 
 /// Addresses of the middle and of the end, on each link.
 const LINKS: [([&str; 2], [&str; 2]); 2] = [

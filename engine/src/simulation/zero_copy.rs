@@ -11,7 +11,7 @@ use super::{Plan, World};
 use crate::handler::Handler;
 use crate::handoff::EndpointLimits;
 use crate::listener::Listen;
-use crate::shard::PortNumber;
+use crate::port_number::PortNumber;
 use crate::shard::limits::COPY_UP_TO;
 use fourtuple_nic::Queue;
 use fourtuple_nic_mem::MemQueue;

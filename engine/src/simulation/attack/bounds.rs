@@ -13,8 +13,9 @@ use super::super::handlers::Echo;
 use super::{Arena, Log};
 use crate::handler::{Closed, Handler};
 use crate::listener::Listen;
+use crate::port_number::PortNumber;
 use crate::records::Owner;
-use crate::shard::{ConnectOptions, Connection, PortNumber};
+use crate::shard::{ConnectOptions, Connection};
 
 #[test]
 fn idle_deadlines_of_connections_that_are_gone_keep_nobody_out() {

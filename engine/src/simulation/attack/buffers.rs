@@ -12,7 +12,8 @@ use super::super::handlers::Echo;
 use super::{Arena, Peer};
 use crate::handler::Handler;
 use crate::listener::Listen;
-use crate::shard::{Connection, PortNumber};
+use crate::port_number::PortNumber;
+use crate::shard::Connection;
 
 #[test]
 fn segments_behind_holes_leave_buffers_for_others() {

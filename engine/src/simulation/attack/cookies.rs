@@ -14,7 +14,7 @@ use super::{Arena, accept, endpoint};
 use crate::handler::{Handler, NoHandler};
 use crate::handoff::Listener;
 use crate::listener::{Listen, SynCookies};
-use crate::shard::PortNumber;
+use crate::port_number::PortNumber;
 use crate::stats::Counters;
 
 const SOON: Duration = Duration::from_micros(25);

@@ -25,7 +25,8 @@ use super::{Plan, Side, World};
 use crate::handler::{Handler, NoHandler};
 use crate::handoff::{Endpoint, EndpointLimits, Listener, Stream, pair};
 use crate::idle::Sleeper;
-use crate::shard::{Control, Done, PortNumber};
+use crate::port_number::PortNumber;
+use crate::shard::{Control, Done};
 
 /// A server, and a peer on its link that says what a test wants.
 pub(super) struct Arena<H: Handler<MemQueue>> {

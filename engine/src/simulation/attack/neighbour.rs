@@ -17,7 +17,7 @@ use fourtuple_wire::{
 use super::super::handlers::{Client, Echo, Errand, Outcome};
 use super::super::{Plan, World};
 use crate::listener::Listen;
-use crate::shard::PortNumber;
+use crate::port_number::PortNumber;
 
 /// Enough that each of four workers has some.
 const CONNECTIONS: u32 = 12;

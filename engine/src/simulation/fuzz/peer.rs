@@ -13,7 +13,7 @@ use fourtuple_wire::{
 use super::super::handlers::Echo;
 use super::super::{Plan, World};
 use crate::listener::Listen;
-use crate::shard::PortNumber;
+use crate::port_number::PortNumber;
 
 /// A server that echoes, and who talks to it.
 pub(super) struct Peer {
