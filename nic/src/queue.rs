@@ -36,7 +36,7 @@ pub struct PortStats {
     pub tx_errors: u64,
     /// Frames that the port could not store because its pool was empty (`rx_nombuf`).
     pub rx_no_buffer: u64,
-    /// Received frames that came as several segments and were copied into one.
+    /// Received frames that were copied: they came as several segments, or in buffers of which their sender has few left.
     pub rx_flattened: u64,
     /// Payload that was copied on sending because the port takes one segment a frame.
     pub tx_linearised: u64,

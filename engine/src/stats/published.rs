@@ -266,7 +266,7 @@ port_metrics! {
     rx_errors: "Frames received with an error of layer 1 or 2.",
     tx_errors: "Frames that could not be sent.",
     rx_no_buffer: "Frames that the port could not store because its pool was empty.",
-    rx_flattened: "Received frames that came as several segments and were copied into one.",
+    rx_flattened: "Received frames that were copied: they came as several segments, or in buffers of which their sender has few left.",
     tx_linearised: "Payload bytes copied on sending because the port takes one segment a frame.",
 }
 

@@ -29,8 +29,10 @@ impl<B: Buffers> Tcb<B> {
             self.debts.insert(Debts::ACK);
         } else if !self.timers.is_armed(Timer::DelayedAck) {
             // SHLD-18: a lone segment's ACK waits for company.
-            let wait = millis(env.profile.delayed_ack).min(MOST_MS);
-            self.timers.arm(Timer::DelayedAck, wait, env.tick());
+            match millis(env.profile.delayed_ack).min(MOST_MS) {
+                0 => self.debts.insert(Debts::ACK),
+                wait => self.timers.arm(Timer::DelayedAck, wait, env.tick()),
+            }
         }
     }
 

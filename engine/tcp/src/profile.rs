@@ -13,7 +13,8 @@ use crate::{Ecn, Pacing};
 pub struct Profile {
     /// Nagle's algorithm is off (RFC 9293 §3.7.4, MUST-17).
     pub nodelay: bool,
-    /// How long an ACK may wait for company; below 500 ms (MUST-40), longer values are cut to 499 ms.
+    /// How long an ACK may wait for company; below 500 ms (MUST-40), longer values are cut to 499 ms. Below
+    /// a millisecond it doesn't wait: it leaves in the turn in which the segment came, with an answer if there is one by then.
     pub delayed_ack: Duration,
     /// Lower bound of the retransmission timeout.
     pub min_rto: Duration,

@@ -195,6 +195,48 @@ fn an_exhausted_pool_gives_none_and_recovers() {
 }
 
 #[test]
+fn a_receiver_that_keeps_all_it_gets_leaves_the_sender_buffers_to_send_with() {
+    let name = "a_receiver_that_keeps_all_it_gets_leaves_the_sender_buffers_to_send_with";
+    alone(name, || {
+        let eal = eal();
+        let _worker = worker(&eal);
+        let options = PortOptions {
+            rx_buffers: 255,
+            tx_buffers: 255,
+            ..small()
+        };
+        let ((_a, mut qa), (b, mut qb)) = joined(&eal, &options);
+        let mut kept = Vec::with_capacity(1_024);
+        for number in 0..1_000u32 {
+            // Before, the sender had none left after 255: it could not even have acknowledged what would free them.
+            let out = frame(&mut qa, &number.to_be_bytes());
+            send(&mut qa, out);
+            qb.rx_burst(&mut kept, 8);
+        }
+        let copied = b.stats().rx_flattened;
+        assert!(copied > 0 && copied <= 255, "{copied} of its own 255");
+        assert_eq!(kept.len() as u64 + b.stats().rx_no_buffer, 1_000);
+        let first: Vec<_> = (0..300u32).map(|number| number.to_be_bytes().to_vec()).collect();
+        assert_eq!(contents(&kept)[..300], first, "copies are what was sent");
+        drop(kept);
+        assert!(all_home(&qa) && all_home(&qb));
+        // Nobody is short any more, as is seen after a while: nothing is copied then.
+        for _ in 0..32 {
+            let out = frame(&mut qa, b"again");
+            send(&mut qa, out);
+            assert_eq!(contents(&receive(&mut qb)), [b"again".to_vec()]);
+        }
+        let seen = b.stats().rx_flattened;
+        for _ in 0..32 {
+            let out = frame(&mut qa, b"again");
+            send(&mut qa, out);
+            assert_eq!(receive(&mut qb).len(), 1);
+        }
+        assert_eq!(b.stats().rx_flattened, seen);
+    });
+}
+
+#[test]
 fn a_full_ring_leaves_the_rest_with_the_caller_in_order() {
     alone("a_full_ring_leaves_the_rest_with_the_caller_in_order", || {
         let eal = eal();

@@ -1,4 +1,5 @@
-"""demo with every privilege there is (hugepages where there are some); an interrupt still gives the report, and 130."""
+"""demo with every privilege there is (hugepages where there are some); many connections of which few ask; an interrupt still
+gives the report, and 130."""
 
 import signal
 
@@ -14,6 +15,13 @@ def check():
         expect(found["operations"] > 0, f"{pattern}: no operation")
         expect(not any(found["errors"].values()), f"{pattern}: errors {found['errors']}")
         expect(found["server"]["busy_ns_per_operation"] > 0, f"{pattern}: the server's cost is {found['server']}")
+
+    # Few of many connections ask at a time: what the server keeps of them must not use up the buffers that the generator sends from.
+    flags = ["-c", "6000", "--active", "64", "-n", "20000", "--timeout", "20s", "--json"]
+    done = stage.run([stage.fourtuple(), "demo", "rr", *flags], within_s=90)
+    found = report.parse(done.stdout, "rr", with_server=True)
+    expect(found["operations"] == 20_000, f"{found['operations']} of 20,000 operations with --active")
+    expect(not any(found["errors"].values()), f"--active: errors {found['errors']}")
 
     interrupted = stage.Program("interrupted", [stage.fourtuple(), "demo", "rr", "-c", "8", "-d", "60s", "--json"])
     try:

@@ -142,10 +142,17 @@ pub(crate) fn plan(word: PatternWord, target: SocketAddr, locals: Vec<IpAddr>, r
     }
 }
 
-/// What the generator's connections are opened with: no Nagle, and nobody waits for longer than the time-out.
+/// What the generator's connections are opened with: no Nagle, and nobody waits for longer than the time-out. Where requests go to
+/// one connection after the other (`--active`) an answer's ACK would wait in vain for the next request, and the server would keep
+/// all answers of that while: it leaves at once.
 pub(crate) fn profile(config: &Config, plan: &Plan, keepalive: Option<KeepAlive>) -> Profile {
+    let delayed_ack = match plan.active {
+        Some(_) => Duration::ZERO,
+        None => Profile::default().delayed_ack,
+    };
     Profile {
         nodelay: true,
+        delayed_ack,
         keepalive: keepalive.or_else(|| held(plan)),
         connect_timeout: plan.timeout,
         msl: config.msl,

@@ -26,6 +26,23 @@ fn the_delay_stays_below_half_a_second_whatever_is_set() {
     assert!(end.next_deadline_ms() < 500);
 }
 
+#[test]
+fn without_a_delay_each_segment_is_acknowledged_at_once_and_once() {
+    let mut end = Setup::default()
+        .profile(|profile| profile.delayed_ack = std::time::Duration::ZERO)
+        .established();
+    for at in [1, 11] {
+        send!(end, seg(ACK).seq(at).ack(1).octets(10)).verdict.unwrap();
+        expect!(end, seg(ACK).seq(1).ack(at + 10));
+        expect_nothing!(end);
+    }
+    // An answer that is there by then carries it.
+    send!(end, seg(ACK).seq(21).ack(1).octets(10)).verdict.unwrap();
+    end.write(b"answer");
+    expect!(end, seg(ACK).seq(1).ack(31).text(b"answer"));
+    expect_nothing!(end);
+}
+
 // proves: RFC 9293 SHLD-19
 #[test]
 fn every_second_full_segment_is_acknowledged_at_once() {

@@ -117,6 +117,12 @@ impl RawMbuf {
             .saturating_sub(usize::from(self.data_offset()) + usize::from(self.len()))
     }
 
+    /// Where its buffer goes when nobody refers to it any more.
+    #[inline]
+    pub(crate) fn pool(&self) -> *mut dpdk_sys::rte_mempool {
+        self.load(POOL)
+    }
+
     /// Hash that the port delivered, if it set `flag`.
     #[inline]
     pub(crate) fn rss_hash(&self) -> u32 {

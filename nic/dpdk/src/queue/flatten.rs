@@ -1,7 +1,8 @@
 //! Frames that are no [`crate::Mbuf`] as they come, copied into one of our own buffers.
 //!
 //! A ring port passes on the sender's very mbufs: a head with indirect segments behind it, whose bytes the sender keeps for
-//! retransmission. Trimming them here would edit the sender's queue, and keeping them would drain the sender's pool.
+//! retransmission. Trimming them here would edit the sender's queue, and keeping them would drain the sender's pool. Plain
+//! ones are copied, too, when that pool runs dry (`lender.rs`).
 
 use crate::mbuf::RawMbuf;
 use crate::pool::Pool;

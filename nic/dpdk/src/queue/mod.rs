@@ -1,9 +1,10 @@
 //! One worker's pair of queues of one port: the contract, kept.
 //!
 //! Received frames land straight in the worker's burst vector: an [`Mbuf`] is a pointer. Each is looked at once, to see that it is
-//! plain; what is not is copied (`flatten.rs`). Headers come from a stash that is refilled in bulk.
+//! plain; what is not is copied (`flatten.rs`), and what is, too, while its sender runs out of buffers (`lender.rs`). Headers come from a stash that is refilled in bulk.
 
 mod flatten;
+mod lender;
 mod prefetch;
 mod stash;
 
@@ -20,6 +21,7 @@ use crate::eal;
 use crate::mbuf::{Attaching, Mbuf, RawMbuf, SharedMbuf, TxMbuf};
 use crate::pool::Pool;
 use crate::port::{Inner, QueuePools};
+use lender::Lender;
 use stash::Stash;
 
 /// Frames handed to the driver at a time: twice a usual burst.
@@ -55,6 +57,8 @@ pub struct DpdkQueue {
     /// Bytes are counted here, since the driver does not.
     counts_bytes: bool,
     headers: Stash,
+    /// Whose buffers a ring port's frames come in.
+    lender: Lender,
     /// Since when the ring has been full without a break; only where the other end may stop reading.
     stalled: Option<Instant>,
 }
@@ -78,6 +82,7 @@ impl DpdkQueue {
             reclaims: true,
             counts_bytes: !port.counts_bytes(),
             headers: Stash::default(),
+            lender: Lender::default(),
             stalled: None,
             port,
         }
@@ -107,7 +112,7 @@ impl DpdkQueue {
     /// Looks at what the driver wrote to `received` and keeps the good ones at its front; returns how many.
     #[inline]
     fn sort_out(&self, received: &mut [*mut rte_mbuf]) -> usize {
-        let mut kept = 0;
+        let (mut kept, mut copies) = (0, false);
         // Both lines of the mbuf: the first is read here, the second when it is freed.
         let look_at = |mbuf: *mut rte_mbuf| {
             prefetch::for_read(mbuf.cast());
@@ -125,7 +130,11 @@ impl DpdkQueue {
             };
             // SAFETY: a driver hands out live mbufs, with the reference that the caller of a burst owns from then on.
             let frame = unsafe { RawMbuf::new(frame) };
-            let frame = if frame.is_plain() {
+            if at == 0 {
+                let own = self.pools().receive.as_ptr();
+                copies = self.lender.is_short(&frame, received.len(), own);
+            }
+            let frame = if frame.is_plain() && !copies {
                 Some(frame)
             } else {
                 self.flatten(frame)
