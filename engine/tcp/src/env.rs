@@ -40,6 +40,9 @@ impl<B: Buffers> Env<'_, B> {
 }
 
 /// Cold state of all connections of a shard, fixed in number and addressed by `u32`: [`Pools::new`] allocates everything.
+///
+/// What lies beside chunks is touched for as many connections as there are chunks: a hole has a chunk behind it, a flight a
+/// chunk that waits. More than those are seldom used, and take memory when they are (ADR 0022).
 pub struct Pools<B: Buffers> {
     pub(crate) send: Pool<SendNode<B::Tx>>,
     pub(crate) receive: Pool<ReceiveNode<B::Rx>>,
@@ -90,14 +93,14 @@ impl<B: Buffers> Pools<B> {
         Self {
             send: Pool::new(sizes.send_chunks),
             receive: Pool::new(sizes.receive_chunks),
-            reassemblies: Pool::new(sizes.reassemblies),
-            flights: Pool::new(sizes.flights),
+            reassemblies: Pool::with_ready(sizes.reassemblies, sizes.receive_chunks),
+            flights: Pool::with_ready(sizes.flights, sizes.send_chunks),
             long_scoreboards: Spares::new(sizes.long_scoreboards),
-            asides: Pool::new(sizes.asides),
+            asides: Pool::with_ready(sizes.asides, sizes.receive_chunks),
         }
     }
 
-    /// Bytes reserved.
+    /// Bytes taken from the system so far.
     pub fn reserved_bytes(&self) -> usize {
         self.send.reserved_bytes()
             + self.receive.reserved_bytes()
