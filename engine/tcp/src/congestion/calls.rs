@@ -10,6 +10,8 @@ use crate::{Buffers, Env, Pacing, Pools, Profile, Tcb};
 pub(crate) struct AckTold {
     /// Octets acknowledged cumulatively.
     pub(crate) acked: u32,
+    /// Those of them for which the window may grow.
+    pub(crate) counts: u32,
     /// Octets acknowledged for the first time, cumulatively or selectively.
     pub(crate) delivered: u32,
     /// Octets newly thought lost.
@@ -22,7 +24,7 @@ pub(crate) struct AckTold {
     pub(crate) sent_at: Option<fourtuple_wire::Instant>,
     /// The peer echoed a mark.
     pub(crate) ece: bool,
-    /// Fast recovery was under way when it came.
+    /// Fast recovery is under way.
     pub(crate) in_recovery: bool,
 }
 
@@ -57,6 +59,7 @@ impl<B: Buffers> Tcb<B> {
             now: env.now,
             mss: u32::from(self.snd.mss),
             acked: told.acked,
+            counts: told.counts,
             delivered: told.delivered,
             lost: told.lost,
             flight: told.flight,
@@ -76,10 +79,11 @@ impl<B: Buffers> Tcb<B> {
         self.congestion.on_ack(model, &sample);
     }
 
-    /// Tells the algorithm that fast recovery begins.
+    /// Tells the algorithm that fast recovery begins, with `flight` octets outstanding before the ACK that showed it.
     /// `again`: what was sent again was lost, too, a second sign of congestion (RFC 5681 §4.3).
-    pub(crate) fn tell_loss(&mut self, inflate: bool, again: bool, env: &mut Env<'_, B>) {
+    pub(crate) fn tell_loss(&mut self, flight: u32, inflate: bool, again: bool, env: &mut Env<'_, B>) {
         let reduction = Reduction {
+            flight: flight.max(self.snd.flight()),
             again,
             ..self.reduction(inflate, env)
         };

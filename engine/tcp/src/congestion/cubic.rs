@@ -66,7 +66,7 @@ impl Cubic {
 
     /// §4.3: W_est grows by α segments each round trip, as a NewReno with β = 0.7 would that shares fairly with the real one (§5.1).
     fn follow_reno(&mut self, hot: &Congestion, sample: &AckSample) {
-        let acked = (u64::from(sample.acked) * u64::from(sample.mss)) << 10;
+        let acked = (u64::from(sample.counts) * u64::from(sample.mss)) << 10;
         let share = acked / u64::from(hot.window.max(1));
         let caught_up = self.w_est >> 10 >= u64::from(self.prior);
         self.w_est += if caught_up { share } else { share * 9 / 17 };
@@ -92,7 +92,7 @@ impl Cubic {
         let window = u64::from(hot.window.max(1));
         let target = u64::from(w_cubic(then_ms, self.k_ms, self.w_max, sample.mss));
         let ahead = target.clamp(window, window + window / 2) - window;
-        self.credit += ((ahead * u64::from(sample.acked)) << 10) / window;
+        self.credit += ((ahead * u64::from(sample.counts)) << 10) / window;
         hot.grow((self.credit >> 10) as u32);
         self.credit &= 1023;
     }
@@ -121,7 +121,7 @@ impl Algorithm for Cubic {
         let limited = sample.app_limited || sample.in_recovery;
         self.pass(sample.now, !limited || sample.in_recovery);
         // RFC 3168 §6.1.2: an echo of a mark lets nothing grow.
-        if limited || sample.ece || sample.acked == 0 {
+        if limited || sample.ece || sample.counts == 0 {
             return;
         }
         if hot.in_slow_start() {

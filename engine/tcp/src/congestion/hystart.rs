@@ -41,7 +41,7 @@ impl Default for HyStart {
 impl HyStart {
     /// Octets by which an ACK in slow start lets the window grow.
     pub(super) fn on_ack(&mut self, threshold: u32, sample: &AckSample) -> u32 {
-        let (acked, mss) = (sample.acked, sample.mss);
+        let (acked, mss) = (sample.counts, sample.mss);
         if threshold != u32::MAX {
             // RFC 5681 §3.1, RFC 3465: what was acknowledged, two segments at most.
             return acked.min(mss.saturating_mul(2));

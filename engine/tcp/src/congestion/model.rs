@@ -17,8 +17,36 @@ pub(crate) struct Model {
     state: State,
     /// An ACK before this belongs to the window of data for which the window came down already (RFC 3168 §6.1.2).
     reduced_until: Option<SeqNum>,
+    /// What of the window was used.
+    used: Used,
     /// When the next segment may leave.
     pub(crate) pacer: Pacer,
+}
+
+/// The most that was outstanding at a time, in this round trip and the one before (RFC 7661 §4.2).
+///
+/// ACKs that come in one burst are taken up before anything is sent, so that each finds less outstanding than the one before it: that
+/// is no window that was not used.
+#[derive(Clone, Copy, Debug, Default)]
+struct Used {
+    now: u32,
+    before: u32,
+    /// An ACK at or behind this ends the round trip.
+    end: Option<SeqNum>,
+}
+
+impl Used {
+    fn on_ack(&mut self, sample: &AckSample) {
+        if self.end.is_none_or(|end| sample.una.at_or_after(end)) {
+            (self.before, self.now) = (self.now, 0);
+            self.end = Some(sample.nxt);
+        }
+        self.now = self.now.max(sample.flight);
+    }
+
+    fn most(&self) -> u32 {
+        self.now.max(self.before)
+    }
 }
 
 /// The algorithms; NewReno has nothing to remember.
@@ -64,6 +92,11 @@ impl Model {
 
     pub(super) fn on_ack(&mut self, hot: &mut Congestion, sample: &AckSample) {
         self.become_kind(sample.kind);
+        self.used.on_ack(sample);
+        let sample = &AckSample {
+            app_limited: sample.app_limited && hot.window > self.used.most().saturating_mul(2),
+            ..*sample
+        };
         if self.reduced_until.is_some_and(|end| sample.una.at_or_after(end)) {
             self.reduced_until = None;
         }
@@ -83,15 +116,16 @@ impl Model {
             return;
         }
         self.reduced_until = Some(reduction.nxt);
+        let wide = &self.before_the_burst(reduction);
         match &mut self.state {
-            State::None => NewReno.on_loss(hot, reduction),
+            State::None => NewReno.on_loss(hot, wide),
             State::Cubic { now, before } => {
                 if !reduction.again {
                     *before = *now;
                 }
-                now.on_loss(hot, reduction);
+                now.on_loss(hot, wide);
             }
-            State::Dctcp(dctcp) => dctcp.on_loss(hot, reduction),
+            State::Dctcp(dctcp) => dctcp.on_loss(hot, wide),
             State::Bbr(bbr) => bbr.on_loss(hot, reduction),
         }
     }
@@ -102,13 +136,29 @@ impl Model {
             return false;
         }
         self.reduced_until = Some(reduction.nxt);
+        let wide = &self.before_the_burst(reduction);
         match &mut self.state {
-            State::None => NewReno.on_mark(hot, reduction),
-            State::Cubic { now, .. } => now.on_mark(hot, reduction),
+            State::None => NewReno.on_mark(hot, wide),
+            State::Cubic { now, .. } => now.on_mark(hot, wide),
             State::Dctcp(dctcp) => dctcp.on_mark(hot, reduction),
             State::Bbr(bbr) => bbr.on_mark(hot, reduction),
         }
         true
+    }
+
+    /// FlightSize as it was before the ACKs of one burst, between which nothing was sent: the most of the last round trip. The
+    /// algorithms take no more of it than the window (RFC 9438 §4.6, which lets all of the window be taken where it grows only when it
+    /// is used).
+    fn before_the_burst(&self, reduction: &Reduction) -> Reduction {
+        Reduction {
+            flight: reduction.flight.max(self.used.most()),
+            ..*reduction
+        }
+    }
+
+    /// The most that was outstanding at a time in the last round trip.
+    pub(crate) fn used(&self) -> u32 {
+        self.used.most()
     }
 
     fn is_reduced(&self, reduction: &Reduction) -> bool {
@@ -281,6 +331,31 @@ mod tests {
             };
             assert_eq!(hot.window(), after, "{kind}");
         }
+    }
+
+    // RFC 7661 §4.2: pipeACK.
+    #[test]
+    fn a_window_was_used_if_it_was_at_any_time_of_the_last_round_trip() {
+        let kind = CongestionKind::NewReno;
+        let (mut model, mut hot) = with(kind, 10 * MSS);
+        let mut ack = |hot: &mut Congestion, una: u32, nxt: u32, flight: u32| {
+            let sample = AckSample {
+                una: SeqNum(una * MSS),
+                nxt: SeqNum(nxt * MSS),
+                flight: flight * MSS,
+                app_limited: hot.window() > 2 * flight * MSS,
+                ..AckSample::of(kind, MSS, 0)
+            };
+            hot.on_ack(Some(&mut model), &sample);
+            hot.window() / MSS
+        };
+        // One burst of ACKs, behind which nothing more is sent.
+        let burst = [(2, 10), (4, 8), (6, 6), (8, 4), (10, 2)];
+        let windows = burst.map(|(una, flight)| ack(&mut hot, una, 10, flight));
+        assert_eq!(windows, [11, 12, 13, 14, 15]);
+        // Single segments, a round trip each.
+        let windows = [11, 12, 13].map(|at| ack(&mut hot, at, at, 1));
+        assert_eq!(windows, [15, 15, 15]);
     }
 
     fn cubic_of(model: &Model) -> Option<Cubic> {

@@ -40,7 +40,7 @@ impl Algorithm for NewReno {
     fn on_ack(&mut self, hot: &mut Congestion, sample: &AckSample) {
         // RFC 3168 §6.1.2: an echo of a mark lets nothing grow.
         if !sample.in_recovery && !sample.app_limited && !sample.ece {
-            Self::grow(hot, sample.acked, sample.mss);
+            Self::grow(hot, sample.counts, sample.mss);
         }
     }
 

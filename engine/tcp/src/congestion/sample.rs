@@ -14,6 +14,8 @@ pub(crate) struct AckSample {
     pub(crate) mss: u32,
     /// Octets acknowledged cumulatively.
     pub(crate) acked: u32,
+    /// Those of them for which the window may grow: none in recovery, and of the ACK that ends it what left since it began.
+    pub(crate) counts: u32,
     /// Octets acknowledged for the first time, cumulatively or selectively.
     pub(crate) delivered: u32,
     /// Octets newly thought lost.
@@ -36,7 +38,7 @@ pub(crate) struct AckSample {
     pub(crate) ece: bool,
     /// The window was not used: it says nothing about the path.
     pub(crate) app_limited: bool,
-    /// Fast recovery is under way, or was until this ACK.
+    /// Fast recovery is under way.
     pub(crate) in_recovery: bool,
     /// Both ends use SACK.
     pub(crate) sack: bool,
@@ -50,7 +52,7 @@ pub(crate) struct Reduction {
     pub(crate) now: Instant,
     /// Octets of a full segment.
     pub(crate) mss: u32,
-    /// Octets outstanding.
+    /// Octets outstanding, before the ACK that showed it.
     pub(crate) flight: u32,
     /// SND.UNA.
     pub(crate) una: SeqNum,
@@ -87,6 +89,7 @@ impl AckSample {
             now: Instant::from_millis(now_ms),
             mss: 1000,
             acked,
+            counts: acked,
             delivered: acked,
             lost: 0,
             flight: u32::MAX,

@@ -342,7 +342,7 @@ impl<B: Buffers> Tcb<B> {
     fn fast_retransmit(&mut self, env: &mut Env<'_, B>) {
         self.begin_episode(env);
         self.recovery.phase = Phase::Fast;
-        self.tell_loss(true, false, env);
+        self.tell_loss(0, true, false, env);
         self.debts.insert(Debts::RETRANSMIT);
         env.counters.fast_recoveries += 1;
     }
@@ -368,21 +368,32 @@ impl<B: Buffers> Tcb<B> {
     /// RACK found loss (RFC 8985 §6.2 step 5): recovery with SACK begins (RFC 6675 §5 step 4, RFC 9937 §6.1).
     fn begin_recovery(&mut self, news: &AckNews, env: &mut Env<'_, B>) {
         // Recovery without SACK has reduced already; its peer tells more now.
+        let mut used = 0;
         if self.recovery.phase == Phase::Open {
+            used = self.used_window(env.pools);
             self.begin_episode(env);
-            self.tell_loss(false, false, env);
+            self.tell_loss(news.flight, false, false, env);
             env.counters.fast_recoveries += 1;
         }
         self.recovery.phase = Phase::FastSack;
-        self.begin_rate_reduction(news, env);
+        self.begin_rate_reduction(used, news, env);
     }
 
-    fn begin_rate_reduction(&mut self, news: &AckNews, env: &mut Env<'_, B>) {
+    /// The part of the window that was used in the last round trip.
+    fn used_window(&self, pools: &Pools<B>) -> u32 {
+        let flight = pools.flights.piece(self.flight);
+        let used = flight.map_or(0, |flight| flight.congestion.used());
+        used.min(self.congestion.window())
+    }
+
+    /// What was `used` of the window, and has left the network by ACKs of this burst before any of them let something go, is
+    /// delivered in this episode.
+    fn begin_rate_reduction(&mut self, used: u32, news: &AckNews, env: &mut Env<'_, B>) {
         if let Some(flight) = env.pools.flights.piece_mut(self.flight) {
             // RFC 9937 §6.1: without what was SACKed before this ACK.
             let sacked = flight.scoreboard.octets_of(crate::scoreboard::Fate::Sacked);
             let unknown = self.snd.flight().saturating_sub(sacked);
-            flight.prr = Prr::begin(unknown.saturating_add(news.delivered));
+            flight.prr = Prr::begin(unknown.saturating_add(news.delivered), used);
             flight.reduced_at = env.now.as_micros() as u32;
         }
     }
@@ -433,15 +444,27 @@ impl<B: Buffers> Tcb<B> {
             let ago = u64::from((now_us as u32).wrapping_sub(sent_us));
             Instant::from_nanos(now_us.saturating_sub(ago) * 1000)
         });
+        let in_recovery = self.recovery.phase.is_fast();
+        let counts = match (in_recovery, news.in_recovery) {
+            (true, _) => 0,
+            (false, false) => news.acked,
+            // It ends recovery: what left since that began is acknowledged as at any other time (RFC 5681 §3.1), whether by an ACK of
+            // its own or by this one.
+            (false, true) if self.snd.una.after(self.recovery.recover) => {
+                self.snd.una.distance_from(self.recovery.recover).min(news.acked)
+            }
+            (false, true) => 0,
+        };
         let told = AckTold {
             acked: news.acked,
+            counts,
             delivered: news.delivered,
             lost: news.lost,
             flight: news.flight,
             rtt_us: news.rtt_us,
             sent_at,
             ece: news.ece,
-            in_recovery: news.in_recovery || self.recovery.phase.is_fast(),
+            in_recovery,
         };
         self.tell_ack(&told, env);
     }
@@ -566,8 +589,8 @@ impl<B: Buffers> Tcb<B> {
             .map_or(0, |flight| flight.reduced_at);
         if sent_at.is_some_and(|at| !is_earlier(at, reduced_at)) {
             env.counters.lost_retransmits += 1;
-            self.tell_loss(false, true, env);
-            self.begin_rate_reduction(news, env);
+            self.tell_loss(news.flight, false, true, env);
+            self.begin_rate_reduction(0, news, env);
         }
     }
 

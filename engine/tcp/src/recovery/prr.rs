@@ -28,12 +28,14 @@ pub(crate) struct Progress {
 }
 
 impl Prr {
-    /// An episode begins, with so many octets outstanding and not SACKed before this ACK (RFC 9937 §6.1).
-    pub(crate) const fn begin(flight: u32) -> Self {
+    /// An episode begins, with `flight` octets outstanding and not SACKed before this ACK (RFC 9937 §6.1), or with as many as were
+    /// `used` of the window before the burst of ACKs of which it is one: what the others told of was delivered, too.
+    pub(crate) const fn begin(flight: u32, used: u32) -> Self {
+        let before = used.saturating_sub(flight);
         Self {
-            delivered: 0,
+            delivered: before as u64,
             out: 0,
-            flight,
+            flight: flight + before,
         }
     }
 
@@ -87,7 +89,7 @@ mod tests {
     // proves: RFC 9937 §6.1, RFC 9937 §6.2, RFC 9937 §6.3
     #[test]
     fn above_the_threshold_one_goes_out_for_two_that_arrive() {
-        let mut prr = Prr::begin(20 * MSS);
+        let mut prr = Prr::begin(20 * MSS, 0);
         let mut pipe = 19 * MSS;
         let mut sent = 0;
         for _ in 0..16 {
@@ -103,7 +105,7 @@ mod tests {
 
     #[test]
     fn the_first_retransmission_is_forced_once() {
-        let mut prr = Prr::begin(20 * MSS);
+        let mut prr = Prr::begin(20 * MSS, 0);
         assert_eq!(prr.window(&ack(0, 18 * MSS, false)), 19 * MSS);
         prr.on_sent(MSS);
         assert_eq!(prr.window(&ack(MSS, 18 * MSS, false)), 18 * MSS);
@@ -112,7 +114,7 @@ mod tests {
     // proves: RFC 9937 §6.2 (conservative and slow-start reduction bound)
     #[test]
     fn below_the_threshold_it_grows_back_and_not_beyond() {
-        let mut prr = Prr::begin(20 * MSS);
+        let mut prr = Prr::begin(20 * MSS, 0);
         // Fifteen were lost: three are in the network, one arrives.
         assert_eq!(prr.window(&ack(MSS, 3 * MSS, false)), 4 * MSS);
         prr.on_sent(MSS);
@@ -123,7 +125,7 @@ mod tests {
 
     #[test]
     fn nothing_overflows() {
-        let mut prr = Prr::begin(0);
+        let mut prr = Prr::begin(0, 0);
         let progress = Progress {
             delivered: u32::MAX,
             pipe: u32::MAX,

@@ -42,6 +42,23 @@ fn one_segment_goes_out_for_two_that_arrive_and_the_threshold_is_what_is_left() 
     assert!((9_000..=11_000).contains(&status.cwnd), "{}", status.cwnd);
 }
 
+// proves: RFC 9937 §6.1 (RecoverFS)
+#[test]
+fn what_the_burst_of_a_loss_let_go_goes_in_recovery_up_to_the_threshold() {
+    let mut end = outstanding();
+    // Nothing is sent between the ACKs of a burst: ten segments, and one by one three behind the one that is lost.
+    send!(end, seg(ACK).seq(1).ack(10_001)).verdict.unwrap();
+    for right in [12_001, 13_001, 14_001] {
+        send!(end, seg(ACK).seq(1).ack(10_001).sack(&[(11_001, right)]))
+            .verdict
+            .unwrap();
+    }
+    let status = end.tcb.status(&end.profile, end.now);
+    assert_eq!((status.ssthresh, status.cwnd), (10_000, 10_000));
+    // Six are on the way; the lost one and three new ones make up ten.
+    assert_eq!(end.drain().len(), 4);
+}
+
 // proves: RFC 9937 §6.2 (conservative reduction bound)
 #[test]
 fn after_a_heavy_loss_no_more_goes_out_than_arrived() {

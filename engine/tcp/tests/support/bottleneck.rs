@@ -31,6 +31,8 @@ pub struct Link {
     pub seed: u64,
     /// Octets of a full segment's payload.
     pub mss: u64,
+    /// What gets across arrives at multiples of this: in bursts, each of which is acknowledged once. Zero: one by one.
+    pub grain: Duration,
 }
 
 impl Link {
@@ -44,6 +46,7 @@ impl Link {
             loss: 0,
             seed: 1,
             mss: MSS,
+            grain: Duration::ZERO,
         }
     }
 }
@@ -391,6 +394,8 @@ impl Bottleneck {
                 return;
             }
             at = self.free_at + self.link.rtt / 2;
+            let grain = self.link.grain.as_nanos().max(1) as u64;
+            at = Instant::from_nanos(at.as_nanos().div_ceil(grain) * grain);
         }
         let packet = Packet {
             at,
