@@ -20,12 +20,28 @@ use serde::Deserialize;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String", bound = "Self: FromStr<Err = String>")]
+#[non_exhaustive]
 pub struct AtPort<T> {
     /// What belongs to it.
     pub value: T,
     /// The port's short name ([`PortName::short_name`](crate::PortName::short_name)), behind a `%`; `None` where there is but
     /// one.
     pub port: Option<String>,
+}
+
+impl<T> AtPort<T> {
+    /// What belongs to the port of this short name.
+    ///
+    /// ```
+    /// let at = fourtuple::AtPort::on("v0", fourtuple::MacAddr([2, 0, 0, 0, 0, 1]));
+    /// assert_eq!(at.to_string(), "02:00:00:00:00:01%v0");
+    /// ```
+    pub fn on(port: impl Into<String>, value: T) -> Self {
+        Self {
+            value,
+            port: Some(port.into()),
+        }
+    }
 }
 
 impl AtPort<IpNet> {

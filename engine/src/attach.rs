@@ -5,9 +5,10 @@
 
 use std::any::Any;
 
-use fourtuple_nic::{Clock, HugePages, NicError, PortReport, Queue};
+use fourtuple_nic::{Clock, HugePages, NicError, OrdinaryPages, PortReport, Queue};
 
 /// Queues of the ports with what goes with them: a clock, memory, and what a thread needs before it polls.
+#[non_exhaustive]
 pub struct Attachment<Q: Queue, C: Clock + Clone> {
     /// The ports, at least one and at most eight, with as many queues each as there are workers.
     pub ports: Vec<PortQueues<Q>>,
@@ -26,11 +27,35 @@ pub type Reports = Box<dyn Fn() -> Vec<PortReport> + Send + Sync>;
 
 /// One port's queues.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct PortQueues<Q: Queue> {
     /// What addresses name the port by ([`PortName::short_name`](crate::PortName::short_name)).
     pub name: String,
     /// One for each worker.
     pub queues: Vec<Q>,
+}
+
+impl<Q: Queue, C: Clock + Clone> Attachment<Q, C> {
+    /// These ports with ordinary memory, threads that need nothing, and no reports.
+    pub fn new(ports: Vec<PortQueues<Q>>, clock: C) -> Self {
+        Self {
+            ports,
+            clock,
+            pages: Box::new(OrdinaryPages),
+            enter_thread: || Ok(Box::new(())),
+            reports: Box::new(Vec::new),
+        }
+    }
+}
+
+impl<Q: Queue> PortQueues<Q> {
+    /// A port's queues, one for each worker, and its name.
+    pub fn new(name: impl Into<String>, queues: Vec<Q>) -> Self {
+        Self {
+            name: name.into(),
+            queues,
+        }
+    }
 }
 
 impl<Q: Queue, C: Clock + Clone> std::fmt::Debug for Attachment<Q, C> {
@@ -162,11 +187,7 @@ mod with_dpdk {
             .into_iter()
             .map(|(mut port, name)| {
                 let reporter = port.reporter();
-                let queues = PortQueues {
-                    name: name.to_owned(),
-                    queues: port.take_queues(),
-                };
-                (queues, reporter)
+                (PortQueues::new(name, port.take_queues()), reporter)
             })
             .unzip();
         Attachment {

@@ -1,23 +1,24 @@
 //! What an engine is started with: the same words in the builder, in TOML and as flags of the command.
 
-use std::fmt;
-use std::marker::PhantomData;
+mod validate;
+mod words;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path as FilePath, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 use fourtuple_nic::MacAddr;
 use fourtuple_tcp::{CongestionKind, Ecn, Profile};
 use ipnet::IpNet;
-use serde::de::value::SeqAccessDeserializer;
-use serde::de::{IntoDeserializer, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use crate::at_port::AtPort;
 use crate::error::ConfigError;
 use crate::listener::Listen;
 use crate::port_name::PortName;
+
+pub use words::parse_span;
+use words::{by_name, one_or_more, span};
 
 /// Everything an engine is started with. Unknown keys of TOML are refused by name.
 ///
@@ -227,15 +228,14 @@ impl Config {
     /// Options that connections have unless they are given others: this engine's buffers, MSL, congestion control and ECN, and
     /// TCP's defaults.
     pub fn profile(&self) -> Profile {
-        Profile {
-            msl: self.msl,
-            congestion: self.congestion,
-            ecn: self.ecn,
-            receive_buffer: self.receive_buffer,
-            send_buffer: self.send_buffer,
-            send_buffer_most: self.send_buffer_most,
-            ..Profile::default()
-        }
+        Profile::default().with(|profile| {
+            profile.msl = self.msl;
+            profile.congestion = self.congestion;
+            profile.ecn = self.ecn;
+            profile.receive_buffer = self.receive_buffer;
+            profile.send_buffer = self.send_buffer;
+            profile.send_buffer_most = self.send_buffer_most;
+        })
     }
 
     /// The ports to attach to, interfaces first.
@@ -243,241 +243,11 @@ impl Config {
         let interfaces = self.iface.iter().cloned().map(PortName::Interface);
         interfaces.chain(self.port.iter().cloned())
     }
-
-    /// Checks every field against its bounds and against the others.
-    ///
-    /// # Errors
-    /// [`ConfigError::Field`], which names the field and the fix.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        let wrong = |field, problem: String| Err(ConfigError::Field { field, problem });
-        if self.ip.is_empty() {
-            return wrong(
-                "ip",
-                "give the engine an address of its own, as --ip 10.99.0.2/24".into(),
-            );
-        }
-        let names: Vec<_> = self
-            .port_names()
-            .map(|port| port.short_name().to_owned())
-            .collect();
-        if !names.is_empty() {
-            self.plan_ports(&names)?;
-        }
-        for net in &self.ip {
-            let ip = net.addr();
-            if ip.is_unspecified() || ip.is_multicast() || ip.is_loopback() {
-                return wrong(
-                    "ip",
-                    format!("{ip} can't be an engine's address; use a unicast address of the link"),
-                );
-            }
-            if self.ip.iter().filter(|other| other.addr() == ip).count() > 1 {
-                return wrong("ip", format!("{ip} is given twice; give each address once"));
-            }
-        }
-        if self.workers == 0 || self.workers > crate::conn_id::MAX_WORKERS {
-            return wrong(
-                "workers",
-                format!(
-                    "{} is not between 1 and {}",
-                    self.workers,
-                    crate::conn_id::MAX_WORKERS
-                ),
-            );
-        }
-        if !self.cores.is_empty() && self.cores.len() != usize::from(self.workers) {
-            return wrong(
-                "cores",
-                format!(
-                    "{} cores for {} workers; name one each",
-                    self.cores.len(),
-                    self.workers
-                ),
-            );
-        }
-        if let Some(mtu) = self.mtu
-            && !(576..=9000).contains(&mtu)
-        {
-            return wrong("mtu", format!("{mtu} is not between 576 and 9000 bytes"));
-        }
-        if let Some(mtu) = self.mtu
-            // RFC 8200 §5: the least that a link of IPv6 carries.
-            && mtu < 1280
-            && self.ip.iter().any(|net| net.addr().is_ipv6())
-        {
-            return wrong(
-                "mtu",
-                format!("{mtu} is too small for IPv6, which needs 1280 bytes"),
-            );
-        }
-        if let Some(vlan) = self.vlan
-            && !(1..=4094).contains(&vlan)
-        {
-            return wrong("vlan", format!("{vlan} is not between 1 and 4094"));
-        }
-        let no_station = |mac: &&AtPort<MacAddr>| mac.value.is_group() || mac.value.0 == [0; 6];
-        if let Some(mac) = self.mac.iter().find(no_station) {
-            return wrong(
-                "mac",
-                format!("{mac} is no station's address; clear the lowest bit of the first byte"),
-            );
-        }
-        for gateway in &self.gateway {
-            if !self.ip.iter().any(|net| net.value.contains(gateway)) {
-                return wrong(
-                    "gateway",
-                    format!("{gateway} is on none of the links given by --ip"),
-                );
-            }
-        }
-        if self.max_connections == 0 || self.max_connections > 1 << 28 {
-            return wrong(
-                "max-connections",
-                format!("{} is not between 1 and 268435456", self.max_connections),
-            );
-        }
-        let (first, last) = self.ephemeral_ports;
-        if first == 0 || first > last {
-            return wrong(
-                "ephemeral-ports",
-                format!("{first}-{last} is no range of ports from 1 to 65535"),
-            );
-        }
-        if let Some(range) = self.source_range {
-            let ip = range.addr();
-            if ip.is_unspecified() || ip.is_multicast() || ip.is_loopback() {
-                return wrong(
-                    "src-range",
-                    format!("{ip} can't be an engine's address; use a range of unicast addresses"),
-                );
-            }
-        }
-        for (field, bytes) in [
-            ("receive-buffer", self.receive_buffer),
-            ("send-buffer", self.send_buffer),
-        ] {
-            if !(4096..=1 << 30).contains(&bytes) {
-                return wrong(field, format!("{bytes} is not between 4096 and 1073741824 bytes"));
-            }
-        }
-        if self.msl > Duration::from_secs(600) {
-            return wrong(
-                "msl",
-                "more than ten minutes is longer than any segment lives".into(),
-            );
-        }
-        Ok(())
-    }
-}
-
-/// A list, or what would be its only entry.
-fn one_or_more<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
-    struct OneOrMore<T>(PhantomData<T>);
-
-    // By hand, so that the words in which a value is refused are those of its own type.
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMore<T> {
-        type Value = Vec<T>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a text or a list of texts")
-        }
-
-        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Vec<T>, E> {
-            Ok(vec![T::deserialize(text.into_deserializer())?])
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Vec<T>, A::Error> {
-            Vec::deserialize(SeqAccessDeserializer::new(list))
-        }
-    }
-
-    from.deserialize_any(OneOrMore(PhantomData))
-}
-
-/// One of several words.
-fn by_name<'de, D, T>(from: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: FromStr<Err: fmt::Display>,
-{
-    String::deserialize(from)?
-        .parse()
-        .map_err(serde::de::Error::custom)
-}
-
-fn span<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(from)?;
-    parse_span(&text).map_err(serde::de::Error::custom)
-}
-
-/// Reads a time as people write it: `30s`, `100ms`, `5us`, `2m`, `2h`; a bare number is seconds.
-///
-/// # Errors
-/// A sentence that says what is wrong and how to write it.
-pub fn parse_span(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is not a time: write it as 30s, 100ms or 500us");
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let number: f64 = number.parse().map_err(|_| wrong())?;
-    let scale = match unit {
-        "ns" => 1e-9,
-        "us" => 1e-6,
-        "ms" => 1e-3,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return Err(wrong()),
-    };
-    Duration::try_from_secs_f64(number * scale).map_err(|_| wrong())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn base() -> Config {
-        Config {
-            ip: vec!["10.0.0.2/24".parse().unwrap()],
-            ..Config::default()
-        }
-    }
-
-    // proves: RFC 8200 §5
-    #[test]
-    fn each_bad_field_is_named() {
-        type Spoil = fn(&mut Config);
-        let cases: [(&str, Spoil); 13] = [
-            ("ip", |c| c.ip.clear()),
-            ("ip", |c| c.ip = vec!["224.0.0.1/4".parse().unwrap()]),
-            ("ip", |c| c.ip.push("10.0.0.2/8".parse().unwrap())),
-            ("workers", |c| c.workers = 0),
-            ("cores", |c| c.cores = vec![1, 2]),
-            ("mtu", |c| c.mtu = Some(100)),
-            ("mtu", |c| {
-                c.ip = vec!["fd00::2/64".parse().unwrap()];
-                c.mtu = Some(1279);
-            }),
-            ("vlan", |c| c.vlan = Some(4095)),
-            ("mac", |c| c.mac = vec!["ff:ff:ff:ff:ff:ff".parse().unwrap()]),
-            ("gateway", |c| c.gateway = vec!["10.9.9.9".parse().unwrap()]),
-            ("max-connections", |c| c.max_connections = 0),
-            ("ephemeral-ports", |c| c.ephemeral_ports = (2, 1)),
-            ("src-range", |c| {
-                c.source_range = Some("224.0.0.0/8".parse().unwrap())
-            }),
-        ];
-        assert_eq!(base().validate(), Ok(()));
-        for (expected, spoil) in cases {
-            let mut config = base();
-            spoil(&mut config);
-            match config.validate() {
-                Err(ConfigError::Field { field, .. }) => assert_eq!(field, expected),
-                other => panic!("{expected}: {other:?}"),
-            }
-        }
-    }
 
     #[test]
     fn toml_says_what_the_builder_says() {
@@ -529,52 +299,6 @@ mod tests {
                 .unwrap_err()
                 .to_string();
             assert!(error.contains(named), "{wrong}: {error}");
-        }
-    }
-
-    #[test]
-    fn several_ports_have_an_address_each() {
-        let text = "iface = ['v0', 'w0']\nport = 'vdev:net_memif0,id=0'";
-        let with = |ip: &str| {
-            Config::from_toml(&format!("{text}\nip = {ip}"))
-                .unwrap()
-                .validate()
-        };
-        assert_eq!(
-            with("['10.0.0.2/24%v0', '10.1.0.2/24%w0', 'fd00::2/64%net_memif0']"),
-            Ok(())
-        );
-        assert!(with("['10.0.0.2/24%v0', '10.1.0.2/24%w0']").is_err());
-        assert!(with("'10.0.0.2/24'").is_err());
-    }
-
-    #[test]
-    fn toml_refuses_a_value_in_the_words_of_its_type() {
-        for (text, named) in [
-            ("port = 'eth0'", "an interface is named by --iface"),
-            ("port = ['65:00.0', 'eth0']", "an interface is named by --iface"),
-            ("ip = ['10.0.0.2']", "prefix length"),
-            ("mac = '1:2'", "not a MAC address"),
-            ("iface = 7", "a text or a list of texts"),
-        ] {
-            let error = Config::from_toml(text).unwrap_err().to_string();
-            assert!(error.contains(named), "{text}: {error}");
-        }
-    }
-
-    #[test]
-    fn times_are_read_as_people_write_them() {
-        for (text, millis) in [
-            ("30s", 30_000),
-            ("100ms", 100),
-            ("2", 2_000),
-            ("1.5s", 1_500),
-            ("2m", 120_000),
-        ] {
-            assert_eq!(parse_span(text), Ok(Duration::from_millis(millis)));
-        }
-        for wrong in ["", "s", "5 s", "-1s", "1d"] {
-            assert!(parse_span(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -364,27 +364,18 @@ fn obeyed(done: &Done) {
 mod tests {
     use std::time::Instant;
 
-    use fourtuple_nic::{OrdinaryPages, SystemClock};
+    use fourtuple_nic::SystemClock;
     use fourtuple_nic_mem::{MemOptions, MemPort, MemQueue, WireConditions};
 
     use super::*;
-    use crate::attach::Attachment;
+    use crate::attach::{Attachment, PortQueues};
     use crate::config::Idle;
 
     /// An engine with one worker on threads and real time, whose port has no descriptor to wait on, and the port's other end.
     fn engine(idle: Idle) -> (Engine<MemQueue>, MemPort) {
         let clock = SystemClock::new();
         let (mut port, other) = MemPort::pair(MemOptions::default(), WireConditions::default(), clock, 1);
-        let attachment = Attachment {
-            ports: vec![crate::attach::PortQueues {
-                name: "mem".into(),
-                queues: port.take_queues(),
-            }],
-            clock,
-            pages: Box::new(OrdinaryPages),
-            enter_thread: || Ok(Box::new(())),
-            reports: Box::new(Vec::new),
-        };
+        let attachment = Attachment::new(vec![PortQueues::new("mem", port.take_queues())], clock);
         let config = Config {
             ip: vec!["10.0.0.1/24".parse().unwrap()],
             idle,

@@ -12,7 +12,7 @@ use fourtuple_tcp::{CongestionKind, KeepAlive, Pacing, Profile};
 /// let options = [
 ///     ConnectionOption::NoDelay(true),
 ///     ConnectionOption::UserTimeout(Some(Duration::from_secs(30))),
-///     ConnectionOption::KeepAlive(Some(KeepAlive { idle: Duration::from_secs(60), ..KeepAlive::default() })),
+///     ConnectionOption::KeepAlive(Some(KeepAlive::after(Duration::from_secs(60)))),
 /// ];
 /// # assert_eq!(options.len(), 3);
 /// ```
@@ -121,11 +121,8 @@ impl Change {
         match self {
             Self::NoDelay(on) => profile.nodelay = on,
             Self::KeepAlive(probes) => {
-                profile.keepalive = probes.map(|probes| KeepAlive {
-                    idle: probes.idle.into(),
-                    interval: probes.interval.into(),
-                    count: probes.count,
-                });
+                profile.keepalive = probes
+                    .map(|probes| KeepAlive::new(probes.idle.into(), probes.interval.into(), probes.count));
             }
             Self::UserTimeout(span) => profile.user_timeout = span.map(Into::into),
             Self::R1(times) => profile.r1 = times,
@@ -161,11 +158,7 @@ mod tests {
 
     #[test]
     fn each_option_changes_its_own_field() {
-        let keepalive = KeepAlive {
-            idle: Duration::from_millis(1),
-            interval: Duration::from_millis(2),
-            count: 3,
-        };
+        let keepalive = KeepAlive::new(Duration::from_millis(1), Duration::from_millis(2), 3);
         let span = Duration::from_millis(4);
         let mut profile = Profile::default();
         for option in [
@@ -185,22 +178,21 @@ mod tests {
         ] {
             Change::from(option).apply(&mut profile);
         }
-        let expected = Profile {
-            nodelay: true,
-            keepalive: Some(keepalive),
-            user_timeout: Some(span),
-            r1: 5,
-            r2: Duration::from_millis(u64::from(u32::MAX)),
-            ttl: 1,
-            dscp: 63,
-            mss_clamp: Some(1_000),
-            receive_buffer: 7_000,
-            congestion: CongestionKind::Bbr,
-            pacing: Pacing::Off,
-            max_pacing_rate: Some(8_000),
-            orphan_timeout: span,
-            ..Profile::default()
-        };
+        let expected = Profile::default().with(|profile| {
+            profile.nodelay = true;
+            profile.keepalive = Some(keepalive);
+            profile.user_timeout = Some(span);
+            profile.r1 = 5;
+            profile.r2 = Duration::from_millis(u64::from(u32::MAX));
+            profile.ttl = 1;
+            profile.dscp = 63;
+            profile.mss_clamp = Some(1_000);
+            profile.receive_buffer = 7_000;
+            profile.congestion = CongestionKind::Bbr;
+            profile.pacing = Pacing::Off;
+            profile.max_pacing_rate = Some(8_000);
+            profile.orphan_timeout = span;
+        });
         assert_eq!(profile, expected);
         Change::from(ConnectionOption::MaxPacingRate(None)).apply(&mut profile);
         assert_eq!(profile.max_pacing_rate, None);

@@ -40,6 +40,7 @@ pub struct Secrets {
 
 /// The keys that a successor needs in order that its connections follow those of its predecessor (RFC 6191, RFC 6528).
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HandedDown {
     /// Initial sequence numbers (RFC 6528).
     pub isn: (u64, u64),

@@ -473,11 +473,7 @@ fn keepalive(text: &str) -> Result<KeepAlive, String> {
         return Err(wrong());
     };
     let count = count.parse().ok().filter(|count| *count > 0).ok_or_else(wrong)?;
-    Ok(KeepAlive {
-        idle: units::time(idle)?,
-        interval: units::time(interval)?,
-        count,
-    })
+    Ok(KeepAlive::new(units::time(idle)?, units::time(interval)?, count))
 }
 
 /// The command with an environment variable for each flag.

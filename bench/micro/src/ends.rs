@@ -328,8 +328,5 @@ fn options(addresses: Vec<ipnet::IpNet>, seed: u64, connections: u32) -> StagedO
 
 /// As a server has it that answers at once: timestamps, SACK and window scale.
 pub(crate) fn profile() -> Profile {
-    Profile {
-        nodelay: true,
-        ..Profile::default()
-    }
+    Profile::default().with(|profile| profile.nodelay = true)
 }

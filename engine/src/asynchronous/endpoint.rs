@@ -173,6 +173,11 @@ impl<Q: Queue> AsyncEndpoint<Q> {
         Ok((stream, handed.mark))
     }
 
+    /// Bytes that were copied to be sent, because they lay in memory that no NIC was told of.
+    pub fn tx_copied_bytes(&self) -> u64 {
+        self.held.endpoint().tx_copied_bytes()
+    }
+
     /// Connections that this endpoint has, those included that wait for an accept.
     pub fn connections(&self) -> usize {
         self.held.endpoint().connections()

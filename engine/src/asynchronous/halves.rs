@@ -3,13 +3,11 @@
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use fourtuple_nic::Queue;
 use fourtuple_tcp::Status;
-use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 
 use super::reading::Reading;
 use super::stream::AsyncStream;
@@ -123,6 +121,10 @@ impl<Q: Queue> AsyncReadHalf<Q> {
     /// The same.
     pub fn set(&self, option: ConnectionOption) -> io::Result<()> {
         self.0.link.set(option)
+    }
+
+    pub(super) fn reading(&mut self) -> &mut Reading<Q> {
+        &mut self.0
     }
 
     /// The stream again, of both its halves.
@@ -259,57 +261,17 @@ impl<Q: Queue> AsyncWriteHalf<Q> {
     }
 }
 
+impl<Q: Queue> AsyncWriteHalf<Q> {
+    pub(super) fn writing(&self) -> &Writing<Q> {
+        &self.writing
+    }
+}
+
 impl<Q: Queue> Drop for AsyncWriteHalf<Q> {
     fn drop(&mut self) {
         if self.apart {
             self.writing.shutdown();
         }
-    }
-}
-
-impl<Q: Queue> AsyncRead for AsyncReadHalf<Q> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let room = buf.remaining();
-        self.get_mut().0.poll_read(cx, room, |bytes| buf.put_slice(bytes))
-    }
-}
-
-impl<Q: Queue> AsyncBufRead for AsyncReadHalf<Q> {
-    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
-        self.get_mut().0.poll_fill(cx)
-    }
-
-    fn consume(self: Pin<&mut Self>, count: usize) {
-        self.get_mut().0.consume(count);
-    }
-}
-
-impl<Q: Queue> AsyncWrite for AsyncWriteHalf<Q> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.writing.poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.writing.poll_write_vectored(cx, parts)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    /// What was written is on its way already.
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    /// A FIN behind all that was written. Receiving goes on.
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.writing.shutdown();
-        Poll::Ready(Ok(()))
     }
 }
 

@@ -20,9 +20,11 @@
 //! | driver | the task that moves messages |
 //! | listener, waiting | accepting; a future that is one of several which wait for the same |
 //! | link, reading, writing | a connection; bytes in; bytes out |
-//! | halves, stream | each direction by itself; both |
+//! | halves, stream, bytes | each direction by itself; both; shared buffers and registered memory |
+//! | traits, tokio_io | what the traits of all runtimes have alike; tokio's |
 //! | hyper, futures | the traits of hyper 1, of `futures-io` and of `futures-core` (features) |
 
+mod bytes;
 mod driver;
 mod endpoint;
 #[cfg(feature = "async-futures-io")]
@@ -34,6 +36,8 @@ mod link;
 mod listener;
 mod reading;
 mod stream;
+mod tokio_io;
+mod traits;
 mod waiting;
 mod writing;
 

@@ -3,13 +3,11 @@
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use fourtuple_nic::Queue;
 use fourtuple_tcp::Status;
-use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 
 use super::endpoint::Held;
 use super::halves::{AsyncReadHalf, AsyncWriteHalf};
@@ -52,6 +50,14 @@ impl<Q: Queue> AsyncStream<Q> {
                 apart: false,
             },
         }
+    }
+
+    pub(super) fn reading(&mut self) -> &mut Reading<Q> {
+        &mut self.reader.0
+    }
+
+    pub(super) fn writing(&self) -> &Writing<Q> {
+        &self.writer.writing
     }
 
     /// Gives each direction into hands of its own, for two tasks; [`AsyncReadHalf::reunite`] takes it back.
@@ -268,7 +274,7 @@ impl<Q: Queue> AsyncStream<Q> {
     /// What may be wrong and ends nothing, since this was last asked (RFC 9293 §3.9.1.8): told once until the peer acknowledges
     /// something.
     pub fn trouble(&self) -> Option<Trouble> {
-        self.writer.writing.link.stream.trouble()
+        self.writing().link.stream.trouble()
     }
 
     /// What TCP knows of this connection, as its worker sees it now: state, round-trip times, windows, queues, what was negotiated
@@ -310,7 +316,7 @@ impl<Q: Queue> AsyncStream<Q> {
 
     /// Closes the connection with a RST; what was written and not acknowledged may be lost.
     pub fn abort(self) {
-        self.writer.writing.link.stream.abort_now();
+        self.writing().link.stream.abort_now();
     }
 
     /// The connection's name.
@@ -329,55 +335,10 @@ impl<Q: Queue> AsyncStream<Q> {
     }
 }
 
-impl<Q: Queue> AsyncRead for AsyncStream<Q> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().reader).poll_read(cx, buf)
-    }
-}
-
-impl<Q: Queue> AsyncBufRead for AsyncStream<Q> {
-    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
-        self.get_mut().reader.0.poll_fill(cx)
-    }
-
-    fn consume(self: Pin<&mut Self>, count: usize) {
-        self.get_mut().reader.0.consume(count);
-    }
-}
-
-impl<Q: Queue> AsyncWrite for AsyncStream<Q> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.writer.writing.poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.writer.writing.poll_write_vectored(cx, parts)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    /// What was written is on its way already.
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    /// A FIN behind all that was written. Receiving goes on.
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.writer.writing.shutdown();
-        Poll::Ready(Ok(()))
-    }
-}
-
 impl<Q: Queue> fmt::Debug for AsyncStream<Q> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("AsyncStream")
-            .field(&self.writer.writing.link.stream)
+            .field(&self.writing().link.stream)
             .finish()
     }
 }

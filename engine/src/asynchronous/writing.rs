@@ -4,11 +4,12 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bytes::{Buf, Bytes};
 use fourtuple_nic::Queue;
 use tokio::task::coop::poll_proceed;
 
 use super::link::Link;
-use crate::handoff::{Chunk, Stream, StreamError};
+use crate::handoff::{Chunk, Stream, StreamError, TxBuffer};
 
 /// The sending side of a connection.
 pub(super) struct Writing<Q: Queue> {
@@ -50,6 +51,19 @@ impl<Q: Queue> Writing<Q> {
         chunk: &mut Option<Chunk<Q>>,
     ) -> Poll<io::Result<()>> {
         self.poll(cx, |stream, cx| stream.poll_send_chunk(cx, chunk))
+    }
+
+    /// Takes what was sent off the front; done when nothing is left.
+    pub(super) fn poll_send_bytes(&self, cx: &mut Context<'_>, bytes: &mut Bytes) -> Poll<io::Result<()>> {
+        while !bytes.is_empty() {
+            let sent = ready!(self.poll_write(cx, bytes))?;
+            bytes.advance(sent);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    pub(super) fn poll_tx_buffer(&self, cx: &mut Context<'_>) -> Poll<io::Result<TxBuffer<Q>>> {
+        self.poll(cx, Stream::poll_tx_buffer)
     }
 
     pub(super) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -109,7 +109,7 @@ fn open<Q: Queue>(mut engine: Engine<Q>, listens: Vec<Listen>) -> Result<Engine<
 mod tests {
     use std::time::{Duration, Instant};
 
-    use fourtuple_nic::{OrdinaryPages, SystemClock};
+    use fourtuple_nic::SystemClock;
     use fourtuple_nic_mem::{MemOptions, MemPort, MemQueue, WireConditions};
 
     use super::*;
@@ -119,16 +119,7 @@ mod tests {
     fn wire() -> [Attachment<MemQueue, SystemClock>; 2] {
         let clock = SystemClock::new();
         let (one, other) = MemPort::pair(MemOptions::default(), WireConditions::default(), clock, 1);
-        [one, other].map(|mut port| Attachment {
-            ports: vec![PortQueues {
-                name: "mem".into(),
-                queues: port.take_queues(),
-            }],
-            clock,
-            pages: Box::new(OrdinaryPages),
-            enter_thread: || Ok(Box::new(())),
-            reports: Box::new(Vec::new),
-        })
+        [one, other].map(|mut port| Attachment::new(vec![PortQueues::new("mem", port.take_queues())], clock))
     }
 
     fn config(last: u8) -> Config {

@@ -3,11 +3,15 @@
 use std::fmt;
 use std::io;
 use std::ops::{Deref, DerefMut};
+#[cfg(feature = "async")]
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use fourtuple_nic::{Queue, RxBuf};
 
 use super::chunk::Chunk;
+#[cfg(feature = "async")]
+use super::stream::Waits;
 use super::stream::{Stream, StreamError};
 use crate::attach::PortQueue;
 
@@ -76,6 +80,13 @@ impl<Q: Queue> Stream<Q> {
     /// As [`send`](Self::send).
     pub fn tx_buffer(&self, timeout: Duration) -> Result<TxBuffer<Q>, StreamError> {
         self.wait(timeout, |core| core.blank(self.id)).map(TxBuffer)
+    }
+
+    /// The same, for a task: its waker is called when there is one.
+    #[cfg(feature = "async")]
+    pub(crate) fn poll_tx_buffer(&self, cx: &mut Context<'_>) -> Poll<Result<TxBuffer<Q>, StreamError>> {
+        self.poll(cx, Waits::ToWrite, |core| core.blank(self.id))
+            .map_ok(TxBuffer)
     }
 }
 

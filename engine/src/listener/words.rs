@@ -88,11 +88,11 @@ impl<'de> Deserialize<'de> for KeepAliveWords {
         let [idle, interval, count] = parts[..] else {
             return Err(wrong());
         };
-        let keepalive = KeepAlive {
-            idle: parse_span(idle).map_err(Error::custom)?,
-            interval: parse_span(interval).map_err(Error::custom)?,
-            count: count.parse().ok().filter(|count| *count > 0).ok_or_else(wrong)?,
-        };
+        let keepalive = KeepAlive::new(
+            parse_span(idle).map_err(Error::custom)?,
+            parse_span(interval).map_err(Error::custom)?,
+            count.parse().ok().filter(|count| *count > 0).ok_or_else(wrong)?,
+        );
         Ok(Self(Some(keepalive)))
     }
 }
@@ -191,27 +191,22 @@ mod tests {
         let [first, second] = &config.listen[..] else {
             panic!("{config:?}")
         };
-        let keepalive = KeepAlive {
-            idle: Duration::from_secs(60),
-            interval: Duration::from_secs(10),
-            count: 6,
-        };
-        let expected = fourtuple_tcp::Profile {
-            nodelay: true,
-            keepalive: Some(keepalive),
-            user_timeout: Some(Duration::from_secs(30)),
-            r1: 4,
-            r2: Duration::from_secs(200),
-            ttl: 9,
-            dscp: 46,
-            mss_clamp: Some(1000),
-            receive_buffer: 65_536,
-            congestion: CongestionKind::Bbr,
-            pacing: Pacing::On,
-            max_pacing_rate: Some(1_000_000),
-            orphan_timeout: Duration::from_secs(5),
-            ..own.clone()
-        };
+        let keepalive = KeepAlive::new(Duration::from_secs(60), Duration::from_secs(10), 6);
+        let expected = own.clone().with(|profile| {
+            profile.nodelay = true;
+            profile.keepalive = Some(keepalive);
+            profile.user_timeout = Some(Duration::from_secs(30));
+            profile.r1 = 4;
+            profile.r2 = Duration::from_secs(200);
+            profile.ttl = 9;
+            profile.dscp = 46;
+            profile.mss_clamp = Some(1000);
+            profile.receive_buffer = 65_536;
+            profile.congestion = CongestionKind::Bbr;
+            profile.pacing = Pacing::On;
+            profile.max_pacing_rate = Some(1_000_000);
+            profile.orphan_timeout = Duration::from_secs(5);
+        });
         assert_eq!(first.profile_over(&own), expected);
         assert_eq!(
             (own.msl, own.send_buffer),

@@ -121,6 +121,7 @@ impl<Q: Queue> Work<Q> {
         counters.reassembly_evicted = reassembly.evicted;
         counters.reassembly_spoiled = reassembly.spoiled;
         counters.lent_chunks = u64::from(hub.lent);
+        counters.lend_refused = hub.lend_refused;
         counters.rx_buffers = rx_buffers;
         counters.rx_buffers_free = rx_buffers_free;
         counters.tx_buffers = tx_buffers;

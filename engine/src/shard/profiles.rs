@@ -142,10 +142,7 @@ mod tests {
     use super::*;
 
     fn with_ttl(ttl: u8) -> Profile {
-        Profile {
-            ttl,
-            ..Profile::default()
-        }
+        Profile::default().with(|profile| profile.ttl = ttl)
     }
 
     #[test]
@@ -178,10 +175,7 @@ mod tests {
     fn there_are_only_so_many_and_the_engines_own_stays() {
         let mut profiles = Profiles::new(Profile::default());
         for mss in 1..OF_CONNECTIONS as u16 {
-            let profile = Profile {
-                mss_clamp: Some(mss),
-                ..Profile::default()
-            };
+            let profile = Profile::default().with(|profile| profile.mss_clamp = Some(mss));
             assert_eq!(profiles.hold(&profile), Some(mss));
         }
         assert_eq!(profiles.hold(&with_ttl(1)), None);

@@ -164,10 +164,7 @@ fn plans() -> impl Iterator<Item = Plan> {
         },
         seed,
         // TIME_WAIT outlasts the retransmissions of a FIN.
-        profile: Profile {
-            msl: Duration::from_secs(5),
-            ..Profile::default()
-        },
+        profile: Profile::default().with(|profile| profile.msl = Duration::from_secs(5)),
         ..Plan::default()
     })
 }
@@ -432,10 +429,7 @@ impl Handler<MemQueue> for Curt {
 fn curt(connections: u32) -> Arena<Curt> {
     let plan = Plan {
         connections,
-        profile: Profile {
-            msl: Duration::from_secs(30),
-            ..Profile::default()
-        },
+        profile: Profile::default().with(|profile| profile.msl = Duration::from_secs(30)),
         ..Plan::default()
     };
     let mut arena = Arena::new(&plan, |_| Curt);

@@ -39,7 +39,10 @@ mod let_go_late;
 mod opening;
 #[cfg(test)]
 mod options;
+#[cfg(test)]
 mod options_given;
+#[cfg(test)]
+mod options_obeyed;
 #[cfg(test)]
 mod permutations;
 #[cfg(test)]
@@ -120,10 +123,7 @@ impl Default for Plan {
             },
             server_workers: 1,
             connections: 256,
-            profile: Profile {
-                msl: Duration::from_millis(100),
-                ..Profile::default()
-            },
+            profile: Profile::default().with(|profile| profile.msl = Duration::from_millis(100)),
             multi_seg: true,
             pools: 2048,
             mesh_ring: 256,

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use fourtuple_nic_mem::MemQueue;
-use fourtuple_tcp::{Profile, State};
+use fourtuple_tcp::State;
 use fourtuple_wire::{FourTuple, Instant, SeqNum, TcpFlags};
 
 use super::attack::{Arena, Heard};
@@ -202,11 +202,10 @@ impl Handler<MemQueue> for Obedient {
 #[test]
 fn time_to_live_and_dscp_of_each_packet_are_those_that_were_set() {
     let mut arena = Arena::new(&Plan::default(), |_| Obedient);
-    let profile = Profile {
-        ttl: 9,
-        dscp: 46,
-        ..Plan::default().profile
-    };
+    let profile = Plan::default().profile.with(|profile| {
+        profile.ttl = 9;
+        profile.dscp = 46;
+    });
     arena.world.server.listen(
         0,
         &Listen {

@@ -4,9 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fourtuple_nic_mem::{End, MemQueue};
-#[cfg(test)]
 use fourtuple_tcp::KeepAlive;
-use fourtuple_tcp::Profile;
 use fourtuple_wire::Instant;
 
 use super::{Plan, World};
@@ -61,11 +59,10 @@ impl Handler<MemQueue> for Says {
 /// The engine's own: a TTL that no default has.
 fn plan() -> Plan {
     Plan {
-        profile: Profile {
-            ttl: 21,
-            receive_buffer: 20_000,
-            ..Plan::default().profile
-        },
+        profile: Plan::default().profile.with(|profile| {
+            profile.ttl = 21;
+            profile.receive_buffer = 20_000;
+        }),
         ..Plan::default()
     }
 }
@@ -187,10 +184,7 @@ fn a_listener_asks_whether_its_clients_are_still_there_if_it_is_to() {
             .filter(|(at, _)| *at > Instant::from_millis(500))
             .count()
     };
-    let keepalive = KeepAlive {
-        idle: Duration::from_secs(1),
-        ..KeepAlive::default()
-    };
+    let keepalive = KeepAlive::after(Duration::from_secs(1));
     let asking = Listen::on(7).with(ConnectionOption::KeepAlive(Some(keepalive)));
     assert_eq!((count(&Listen::on(7)), count(&asking)), (0, 3));
 }

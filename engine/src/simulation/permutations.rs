@@ -103,10 +103,7 @@ fn play(
         ..Plan::default()
     };
     let mut world = World::new(&plan, |_| Notes(Arc::clone(&notes)), |_| Echo::default());
-    let profile = Profile {
-        msl: Duration::from_millis(1),
-        ..Profile::default()
-    };
+    let profile = Profile::default().with(|profile| profile.msl = Duration::from_millis(1));
     world.server.listen(
         0,
         &Listen {

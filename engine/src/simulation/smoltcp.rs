@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use fourtuple_nic::Clock;
 use fourtuple_nic_mem::{MemOptions, MemPort, MemQueue, VirtualClock, WireConditions};
-use fourtuple_tcp::Profile;
 use fourtuple_wire::Instant;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
@@ -262,10 +261,9 @@ fn run(exchange: Exchange, conditions: WireConditions) {
     let plan = Plan {
         conditions,
         seed: exchange.seed,
-        profile: Profile {
-            max_rto: Duration::from_secs(5),
-            ..Plan::default().profile
-        },
+        profile: Plan::default()
+            .profile
+            .with(|profile| profile.max_rto = Duration::from_secs(5)),
         ..Plan::default()
     };
     let clock = VirtualClock::new();

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use fourtuple_nic_mem::WireConditions;
-use fourtuple_tcp::Profile;
 
 use fourtuple_nic_mem::MemQueue;
 
@@ -71,12 +70,11 @@ fn without_segments_on_sending_and_without_options() {
         3,
         100_000,
     );
-    let bare = Profile {
-        sack: false,
-        timestamps: false,
-        window_scaling: false,
-        ..Plan::default().profile
-    };
+    let bare = Plan::default().profile.with(|profile| {
+        profile.sack = false;
+        profile.timestamps = false;
+        profile.window_scaling = false;
+    });
     exchange(
         &Plan {
             profile: bare,
@@ -122,11 +120,10 @@ fn loss_reordering_duplication_and_corruption_lose_nothing() {
 
 #[test]
 fn small_buffers_and_slow_readers_never_stand_still() {
-    let profile = Profile {
-        receive_buffer: 8192,
-        send_buffer: 4096,
-        ..Plan::default().profile
-    };
+    let profile = Plan::default().profile.with(|profile| {
+        profile.receive_buffer = 8192;
+        profile.send_buffer = 4096;
+    });
     exchange(
         &Plan {
             profile,
@@ -230,10 +227,9 @@ impl Handler<MemQueue> for Listener {
 
 #[test]
 fn a_paced_connection_that_has_sent_all_lets_its_worker_sleep() {
-    let profile = Profile {
-        pacing: fourtuple_tcp::Pacing::On,
-        ..Plan::default().profile
-    };
+    let profile = Plan::default()
+        .profile
+        .with(|profile| profile.pacing = fourtuple_tcp::Pacing::On);
     let plan = Plan {
         conditions: WireConditions {
             delay: Duration::from_millis(20),

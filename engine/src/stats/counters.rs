@@ -12,6 +12,7 @@ macro_rules! counters {
     ($($(#[doc = $doc:literal])+ $field:ident: $kind:ident,)+) => {
         /// Counters and gauges of one worker, in its own memory.
         #[derive(Clone, Debug, Default)]
+        #[non_exhaustive]
         pub struct Counters {
             $($(#[doc = $doc])+ pub $field: u64,)+
             /// Packets dropped, by [`DropReason`].
@@ -40,6 +41,7 @@ macro_rules! counters {
 
 /// One published number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Metric {
     /// Name without prefix and unit suffix of the exposition.
     pub name: &'static str,
@@ -193,6 +195,8 @@ counters! {
     tx_copied_bytes: Counter,
     /// Chunks lent to endpoints now.
     lent_chunks: Gauge,
+    /// Times that received bytes stayed with their connection because an endpoint, or all of them, held as many chunks as they may.
+    lend_refused: Counter,
     /// Events that found an endpoint's ring full; the connection went on the owed list.
     events_deferred: Counter,
     /// Commands of endpoints executed.

@@ -7,6 +7,7 @@ use serde::ser::{Serialize, Serializer};
 
 /// Ports in a row: `80` in JSON, or `"7000-7999"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PortRange {
     /// The first.
     pub first: u16,

@@ -28,7 +28,8 @@ pub const WAKEUP_DELAY: Metric = Metric {
 };
 
 /// What is known of an engine beside its numbers.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Facts {
     /// Version of the library.
     pub version: &'static str,
@@ -44,6 +45,7 @@ pub struct Facts {
 
 /// The numbers of an engine.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Snapshot {
     /// What is known beside the numbers.
     pub facts: Facts,

@@ -18,6 +18,7 @@ use crate::{Buffers, CongestionKind, Env, Profile, Tcb};
 
 /// Whether a connection uses explicit congestion notification (RFC 9293 §3.8.2, SHLD-8).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Ecn {
     /// Never.
     Off,

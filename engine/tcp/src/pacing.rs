@@ -15,6 +15,7 @@ use fourtuple_wire::Instant;
 
 /// Whether a connection's segments leave at a rate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Pacing {
     /// As the algorithm of congestion control needs it: BBR does, the others do not.
     #[default]

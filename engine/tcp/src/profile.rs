@@ -8,8 +8,19 @@ use std::time::Duration;
 use crate::congestion::CongestionKind;
 use crate::{Ecn, Pacing};
 
-/// Options of a connection.
+/// Options of a connection. There will be more of them: a set begins with the defaults, or with another set, and names what differs.
+///
+/// ```
+/// use std::time::Duration;
+/// use fourtuple_tcp::Profile;
+/// let patient = Profile::default().with(|profile| {
+///     profile.nodelay = true;
+///     profile.connect_timeout = Duration::from_secs(180);
+/// });
+/// assert!(patient.nodelay && !Profile::default().nodelay);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Profile {
     /// Nagle's algorithm is off (RFC 9293 §3.7.4, MUST-17).
     pub nodelay: bool,
@@ -83,7 +94,15 @@ pub struct Profile {
 }
 
 /// When an idle connection is probed and when it is given up (RFC 9293 §3.8.4).
+///
+/// ```
+/// use std::time::Duration;
+/// use fourtuple_tcp::KeepAlive;
+/// let minute = KeepAlive::after(Duration::from_secs(60));
+/// assert_eq!(minute, KeepAlive::new(Duration::from_secs(60), Duration::from_secs(75), 9));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct KeepAlive {
     /// Idle time before the first probe.
     pub idle: Duration,
@@ -91,6 +110,25 @@ pub struct KeepAlive {
     pub interval: Duration,
     /// Unanswered probes after which the connection ends.
     pub count: u8,
+}
+
+impl KeepAlive {
+    /// Probes after so much idle time, so far apart, and the end after so many without an answer.
+    pub const fn new(idle: Duration, interval: Duration, count: u8) -> Self {
+        Self {
+            idle,
+            interval,
+            count,
+        }
+    }
+
+    /// Probes after so much idle time; the rest as by default.
+    pub fn after(idle: Duration) -> Self {
+        Self {
+            idle,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for KeepAlive {
@@ -146,6 +184,13 @@ impl Default for Profile {
 }
 
 impl Profile {
+    /// The same with what `change` makes different.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
     /// The shift that makes the receive buffer expressible in 16 bits (RFC 7323 §2.3: at most 14).
     pub(crate) fn window_shift(&self) -> u8 {
         let bits = 32 - self.receive_buffer.leading_zeros();

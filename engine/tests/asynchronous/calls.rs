@@ -1,11 +1,13 @@
 //! What a stream can do beside reading and writing.
 
-use std::io::{ErrorKind, IoSlice};
+use std::io::{ErrorKind, IoSlice, Write};
 use std::time::Duration;
 
+use bytes::Bytes;
 use fourtuple::{CongestionKind, ConnectOptions, ConnectionOption, EndpointLimits, State};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 
+use super::cancelling::polled;
 use super::engines::{Engines, one_thread, pattern, remote, runtimes};
 
 #[test]
@@ -117,6 +119,93 @@ fn readiness_and_calls_that_do_not_wait_move_the_same_bytes() {
         });
         engines.until_empty();
     }
+}
+
+#[test]
+fn shared_bytes_come_without_a_copy_and_go_with_one_that_is_counted() {
+    let engines = Engines::start();
+    one_thread().block_on(async {
+        let (listener, endpoint) = engines.ends();
+        let (opened, accepted) = tokio::join!(endpoint.connect(remote()), listener.accept());
+        let (mut client, mut server) = (opened.unwrap(), accepted.unwrap().0);
+        let sent = Bytes::from(pattern(4, 1 << 20));
+        let expected = sent.clone();
+        let writing = tokio::spawn(async move {
+            let (mut left, mut dropped) = (sent, 0);
+            // Dropped whenever it would wait: what was sent is off the front, and nothing goes twice.
+            while !left.is_empty() {
+                match polled(client.send_bytes(&mut left), 1).await {
+                    Some(done) => done.unwrap(),
+                    None => dropped += 1,
+                }
+            }
+            client.shutdown().await.unwrap();
+            assert_eq!(
+                client
+                    .send_bytes(&mut Bytes::from_static(b"x"))
+                    .await
+                    .unwrap_err()
+                    .kind(),
+                ErrorKind::BrokenPipe
+            );
+            (client, dropped)
+        });
+        let mut received = Vec::new();
+        while let Some(bytes) = server.recv_bytes().await.unwrap() {
+            assert!(!bytes.is_empty());
+            // Parts of it live with others, on any thread, and go home by themselves.
+            let (front, back) = (bytes.slice(..bytes.len() / 2), bytes.slice(bytes.len() / 2..));
+            received.extend_from_slice(&front);
+            std::thread::spawn(move || drop(front)).join().unwrap();
+            received.extend_from_slice(&back);
+        }
+        assert!(received == expected);
+        let (client, dropped) = writing.await.unwrap();
+        assert!(dropped > 0, "a mebibyte does not fit into the send buffer");
+        assert_eq!(endpoint.tx_copied_bytes(), 1 << 20);
+        drop((client, server));
+    });
+    engines.until_empty();
+}
+
+#[test]
+fn registered_buffers_are_filled_by_tasks_and_sent_without_a_copy() {
+    let engines = Engines::start();
+    one_thread().block_on(async {
+        let (listener, endpoint) = engines.ends();
+        let (opened, accepted) = tokio::join!(endpoint.connect(remote()), listener.accept());
+        let (mut client, mut server) = (opened.unwrap(), accepted.unwrap().0);
+        let writing = async {
+            let (mut sent, mut held) = (Vec::new(), vec![client.tx_buffer().await.unwrap()]);
+            // All that there are: who wants more waits, and gets what another gives back.
+            while let Some(buffer) = polled(client.tx_buffer(), 1).await {
+                held.push(buffer.unwrap());
+            }
+            let waiting = async { client.tx_buffer().await.unwrap() };
+            let giving = async { held.truncate(held.len() / 2) };
+            let (mut buffer, ()) = tokio::join!(waiting, giving);
+            drop(held);
+            for number in 0..200_u32 {
+                writeln!(buffer, "line {number}").unwrap();
+                sent.extend_from_slice(&buffer);
+                client.send_chunk(buffer.into_chunk()).await.unwrap();
+                buffer = client.tx_buffer().await.unwrap();
+            }
+            drop(buffer);
+            client.shutdown().await.unwrap();
+            sent
+        };
+        let reading = async {
+            let mut received = Vec::new();
+            server.read_to_end(&mut received).await.unwrap();
+            received
+        };
+        let (sent, received) = tokio::join!(writing, reading);
+        assert!(!sent.is_empty() && sent == received);
+        assert_eq!(endpoint.tx_copied_bytes(), 0);
+        drop((client, server));
+    });
+    engines.until_empty();
 }
 
 #[test]

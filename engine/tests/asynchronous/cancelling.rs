@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::engines::{Engines, one_thread, pattern, remote};
 
 /// Polls a future `times` times, and drops it then.
-async fn polled<F: Future>(future: F, times: usize) -> Option<F::Output> {
+pub(crate) async fn polled<F: Future>(future: F, times: usize) -> Option<F::Output> {
     let mut future = pin!(future);
     for _ in 0..times {
         if let Poll::Ready(output) = std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {

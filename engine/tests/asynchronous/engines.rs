@@ -7,7 +7,7 @@ use fourtuple::attach::{Attachment, PortQueues};
 use fourtuple::{
     AsyncEndpoint, AsyncListener, AsyncStream, Config, EndpointLimits, Engine, Listen, NoHandler,
 };
-use fourtuple_nic::{OrdinaryPages, SystemClock};
+use fourtuple_nic::SystemClock;
 use fourtuple_nic_mem::{MemOptions, MemPort, MemQueue, WireConditions};
 use tokio::runtime::{Builder, Runtime};
 
@@ -35,16 +35,7 @@ impl Engines {
         };
         let (one, other) = MemPort::pair(options, WireConditions::default(), clock, 1);
         let start = |mut port: MemPort, ip: &str| {
-            let attachment = Attachment {
-                ports: vec![PortQueues {
-                    name: "mem".into(),
-                    queues: port.take_queues(),
-                }],
-                clock,
-                pages: Box::new(OrdinaryPages),
-                enter_thread: || Ok(Box::new(())),
-                reports: Box::new(Vec::new),
-            };
+            let attachment = Attachment::new(vec![PortQueues::new("mem", port.take_queues())], clock);
             let mut config = Config::default();
             config.ip = vec![ip.parse().unwrap()];
             config.max_connections = 4096;

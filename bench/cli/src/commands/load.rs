@@ -146,23 +146,20 @@ pub(crate) fn plan(word: PatternWord, target: SocketAddr, locals: Vec<IpAddr>, r
 /// one connection after the other (`--active`) an answer's ACK would wait in vain for the next request, and the server would keep
 /// all answers of that while: it leaves at once.
 pub(crate) fn profile(config: &Config, plan: &Plan, keepalive: Option<KeepAlive>) -> Profile {
-    let delayed_ack = match plan.active {
-        Some(_) => Duration::ZERO,
-        None => Profile::default().delayed_ack,
-    };
-    Profile {
-        nodelay: true,
-        delayed_ack,
-        keepalive: keepalive.or_else(|| held(plan)),
-        connect_timeout: plan.timeout,
-        msl: config.msl,
-        congestion: config.congestion,
-        ecn: config.ecn,
-        receive_buffer: config.receive_buffer,
-        send_buffer: config.send_buffer,
-        send_buffer_most: config.send_buffer_most,
-        ..Profile::default()
-    }
+    Profile::default().with(|profile| {
+        profile.nodelay = true;
+        if plan.active.is_some() {
+            profile.delayed_ack = Duration::ZERO;
+        }
+        profile.keepalive = keepalive.or_else(|| held(plan));
+        profile.connect_timeout = plan.timeout;
+        profile.msl = config.msl;
+        profile.congestion = config.congestion;
+        profile.ecn = config.ecn;
+        profile.receive_buffer = config.receive_buffer;
+        profile.send_buffer = config.send_buffer;
+        profile.send_buffer_most = config.send_buffer_most;
+    })
 }
 
 /// Held connections say nothing: whether their peers are still there is asked within half of the time, not more often than
@@ -172,13 +169,13 @@ fn held(plan: &Plan) -> Option<KeepAlive> {
         return None;
     };
     let all = ASKED_EACH * plan.connections;
-    Some(KeepAlive {
-        idle: (span / 4)
+    Some(KeepAlive::new(
+        (span / 4)
             .max(all)
             .clamp(Duration::from_secs(1), Duration::from_secs(60)),
-        interval: (span / 8).clamp(Duration::from_secs(1), Duration::from_secs(10)),
-        count: 2,
-    })
+        (span / 8).clamp(Duration::from_secs(1), Duration::from_secs(10)),
+        2,
+    ))
 }
 
 /// What a question of keep-alive may take of both ends, in time.

@@ -24,10 +24,10 @@ fn idle_deadlines_of_connections_that_are_gone_keep_nobody_out() {
         ..Plan::default()
     };
     let mut arena = Arena::new(&plan, |_| Echo::default());
-    let profile = Profile {
-        keepalive: Some(KeepAlive::default()),
-        ..plan.profile.clone()
-    };
+    let profile = plan
+        .profile
+        .clone()
+        .with(|profile| profile.keepalive = Some(KeepAlive::default()));
     arena.world.server.listen(
         0,
         &Listen {
@@ -60,10 +60,7 @@ impl Handler<MemQueue> for Curt {
 fn four_tuples_that_are_reopened_again_and_again_cost_no_memory() {
     let plan = Plan {
         connections: 8,
-        profile: Profile {
-            msl: Duration::from_secs(30),
-            ..Profile::default()
-        },
+        profile: Profile::default().with(|profile| profile.msl = Duration::from_secs(30)),
         ..Plan::default()
     };
     let mut arena = Arena::new(&plan, |_| Curt);

@@ -15,10 +15,7 @@ use crate::listener::Listen;
 fn a_peer_that_takes_nothing_holds_up_no_other_connection_of_its_endpoint() {
     let mut arena = Arena::new(&Plan::default(), |_| NoHandler);
     let listen = Listen {
-        profile: Some(Profile {
-            send_buffer: 4_096,
-            ..Profile::default()
-        }),
+        profile: Some(Profile::default().with(|profile| profile.send_buffer = 4_096)),
         ..Listen::on(7).for_endpoints()
     };
     let id = arena.world.server.listen(0, &listen);
@@ -49,11 +46,10 @@ fn a_peer_that_takes_nothing_holds_up_no_other_connection_of_its_endpoint() {
 fn who_holds_all_that_may_be_lent_hears_of_room_to_send() {
     let mut arena = Arena::new(&Plan::default(), |_| NoHandler);
     let listen = Listen {
-        profile: Some(Profile {
-            send_buffer: 4_096,
-            nodelay: true,
-            ..Profile::default()
-        }),
+        profile: Some(Profile::default().with(|profile| {
+            profile.send_buffer = 4_096;
+            profile.nodelay = true;
+        })),
         ..Listen::on(7).for_endpoints()
     };
     let id = arena.world.server.listen(0, &listen);

@@ -209,38 +209,37 @@ pub(super) fn rough(draw: &mut Draw, calm: &WireConditions) -> WireConditions {
 pub(super) fn profile(draw: &mut Draw, msl_ms: u64, short_lives: bool) -> Profile {
     let span = Duration::from_millis;
     let buffer = |draw: &mut Draw| draw.one_of(&[2_500, 5_000, 16_384, 65_535, 65_536, 262_144, 1_000_000]);
-    let mut profile = Profile {
-        nodelay: draw.percent(30),
-        delayed_ack: span(draw.one_of(&[40, 40, 1, 200, 499])),
-        min_rto: span(draw.one_of(&[200, 200, 20, 1_000])),
-        max_rto: span(draw.one_of(&[2_000, 5_000, 8_000])),
-        initial_rto: span(draw.one_of(&[1_000, 1_000, 300])),
-        r1: draw.one_of(&[3, 3, 1]),
-        msl: span(msl_ms),
-        receive_buffer: buffer(draw),
-        send_buffer: buffer(draw),
-        window_scaling: draw.percent(85),
-        timestamps: draw.percent(80),
-        sack: draw.percent(80),
-        congestion: draw.one_of(CONGESTION),
-        ecn: draw.one_of(&[Ecn::Passive, Ecn::On, Ecn::Off]),
-        pacing: draw.one_of(&[Pacing::Auto, Pacing::Auto, Pacing::On, Pacing::Off]),
-        initial_window_segments: draw.one_of(&[10, 10, 1, 3]),
-        reassembly_chunks: draw.one_of(&[512, 512, 3]),
-        header_prediction: draw.percent(80),
-        ..Profile::default()
-    };
+    let mut profile = Profile::default().with(|profile| {
+        profile.nodelay = draw.percent(30);
+        profile.delayed_ack = span(draw.one_of(&[40, 40, 1, 200, 499]));
+        profile.min_rto = span(draw.one_of(&[200, 200, 20, 1_000]));
+        profile.max_rto = span(draw.one_of(&[2_000, 5_000, 8_000]));
+        profile.initial_rto = span(draw.one_of(&[1_000, 1_000, 300]));
+        profile.r1 = draw.one_of(&[3, 3, 1]);
+        profile.msl = span(msl_ms);
+        profile.receive_buffer = buffer(draw);
+        profile.send_buffer = buffer(draw);
+        profile.window_scaling = draw.percent(85);
+        profile.timestamps = draw.percent(80);
+        profile.sack = draw.percent(80);
+        profile.congestion = draw.one_of(CONGESTION);
+        profile.ecn = draw.one_of(&[Ecn::Passive, Ecn::On, Ecn::Off]);
+        profile.pacing = draw.one_of(&[Pacing::Auto, Pacing::Auto, Pacing::On, Pacing::Off]);
+        profile.initial_window_segments = draw.one_of(&[10, 10, 1, 3]);
+        profile.reassembly_chunks = draw.one_of(&[512, 512, 3]);
+        profile.header_prediction = draw.percent(80);
+    });
     if draw.percent(15) {
-        profile.keepalive = Some(KeepAlive {
-            idle: draw.span(500, 5_000),
-            interval: draw.span(500, 2_000),
+        profile.keepalive = Some(KeepAlive::new(
+            draw.span(500, 5_000),
+            draw.span(500, 2_000),
             // Without short lives it outlasts any trouble.
-            count: if short_lives {
+            if short_lives {
                 draw.between(1, 5) as u8
             } else {
                 200
             },
-        });
+        ));
     }
     if short_lives {
         profile.user_timeout = draw.percent(50).then(|| draw.span(1_000, 20_000));

@@ -256,11 +256,10 @@ impl Side {
             record: Record::Nothing,
             pools: Pools::new(&sizes),
             counters: TcpCounters::default(),
-            profile: Profile {
-                timestamps: plan.timestamps,
-                msl: MSL,
-                ..Profile::default()
-            },
+            profile: Profile::default().with(|profile| {
+                profile.timestamps = plan.timestamps;
+                profile.msl = MSL;
+            }),
             path: plan.family.1,
             wrote: false,
             wrote_late: false,

@@ -93,12 +93,11 @@ impl Bulk {
                 peer_syn: seg(SYN).mss(1460),
                 ..Setup::default()
             };
-            setup.profile = Profile {
-                send_buffer: 1 << 20,
-                receive_buffer: 1 << 20,
-                reassembly_chunks: 2_000,
-                ..Profile::default()
-            };
+            setup.profile = Profile::default().with(|profile| {
+                profile.send_buffer = 1 << 20;
+                profile.receive_buffer = 1 << 20;
+                profile.reassembly_chunks = 2_000;
+            });
             change(&mut setup.profile);
             let profile = &setup.profile;
             let mut syn: Seg = setup.peer_syn.clone();

@@ -28,11 +28,10 @@ const BAD: LinkProfile = LinkProfile {
 fn profile() -> Profile {
     // R2 is long, so that only a stuck connection fails; and so is TIME_WAIT, or an end whose FIN is lost again and again
     // while its timeout is long would meet a peer that is gone, which resets it (RFC 9293 §3.10.7.1).
-    Profile {
-        r2: Duration::from_secs(3_000),
-        msl: Duration::from_secs(1_500),
-        ..Profile::default()
-    }
+    Profile::default().with(|profile| {
+        profile.r2 = Duration::from_secs(3_000);
+        profile.msl = Duration::from_secs(1_500);
+    })
 }
 
 fn setup(seed: u64) -> Setup {

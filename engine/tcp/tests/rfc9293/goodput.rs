@@ -27,11 +27,10 @@ fn link(rtt_ms: u64, loss: u64, seed: u64) -> Link {
 /// As connections are unless somebody says otherwise, to a peer whose window is never in the way.
 fn profile() -> Profile {
     let usual = Profile::default();
-    Profile {
-        send_buffer: usual.send_buffer,
-        send_buffer_most: usual.send_buffer_most,
-        ..Bottleneck::profile(Cubic)
-    }
+    Bottleneck::profile(Cubic).with(|profile| {
+        profile.send_buffer = usual.send_buffer;
+        profile.send_buffer_most = usual.send_buffer_most;
+    })
 }
 
 /// Runs a connection from its first octet on; kilobits a second.
@@ -61,10 +60,7 @@ fn a_long_path_is_filled_from_the_first_seconds_on() {
 #[test]
 fn a_fixed_send_buffer_bounds_what_a_long_path_gets() {
     let mut net = Bottleneck::new(link(200, 0, 1));
-    let fixed = Profile {
-        send_buffer_most: 0,
-        ..profile()
-    };
+    let fixed = profile().with(|profile| profile.send_buffer_most = 0);
     let (_, reached) = begin(&mut net, &fixed);
     // 256 KiB each 200 ms are 10.5 Mb/s.
     assert!((8_000..10_500).contains(&reached), "{reached} kb/s");
@@ -99,11 +95,10 @@ fn room(end: &End) -> usize {
 fn grown(send_chunks: u32) -> End {
     let usual = Setup::default();
     let mut end = Setup {
-        profile: Profile {
-            send_buffer: 20_000,
-            send_buffer_most: 35_000,
-            ..usual.profile
-        },
+        profile: usual.profile.with(|profile| {
+            profile.send_buffer = 20_000;
+            profile.send_buffer_most = 35_000;
+        }),
         pools: PoolSizes { send_chunks, ..POOLS },
         ..Setup::default()
     }

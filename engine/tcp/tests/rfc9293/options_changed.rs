@@ -72,11 +72,7 @@ fn a_longer_user_timeout_spares_a_connection() {
 #[test]
 fn keep_alive_is_switched_on_and_off() {
     let mut end = Setup::default().established();
-    let keepalive = KeepAlive {
-        idle: Duration::from_secs(5),
-        interval: Duration::from_secs(1),
-        count: 2,
-    };
+    let keepalive = KeepAlive::new(Duration::from_secs(5), Duration::from_secs(1), 2);
     change(&mut end, |profile| profile.keepalive = Some(keepalive));
     let _ = end.pass(5_001);
     expect!(end, seg(ACK).seq(0).ack(1));

@@ -27,11 +27,10 @@ fn time(now: Instant) -> CookieTime {
 fn setup(peer_syn: Seg) -> Setup {
     let mut setup = Setup {
         peer_syn,
-        profile: Profile {
-            nodelay: true,
-            receive_buffer: 1 << 20,
-            ..Profile::default()
-        },
+        profile: Profile::default().with(|profile| {
+            profile.nodelay = true;
+            profile.receive_buffer = 1 << 20;
+        }),
         ..Setup::default()
     };
     setup.path.receive_mss = 1460;

@@ -8,11 +8,7 @@ use fourtuple_wire::Instant;
 use crate::support::{ACK, End, FIN, RST, Setup, seg};
 use crate::{expect, expect_nothing, send};
 
-const KEEPALIVE: KeepAlive = KeepAlive {
-    idle: Duration::from_secs(10),
-    interval: Duration::from_secs(2),
-    count: 3,
-};
+const KEEPALIVE: KeepAlive = KeepAlive::new(Duration::from_secs(10), Duration::from_secs(2), 3);
 
 fn setup() -> Setup {
     Setup::default().profile(|profile| profile.keepalive = Some(KEEPALIVE))

@@ -134,13 +134,12 @@ impl Bottleneck {
 
     /// A profile as connections over it have: SACK, timestamps, scaled windows, room for any window.
     pub fn profile(kind: CongestionKind) -> Profile {
-        Profile {
-            nodelay: true,
-            congestion: kind,
-            receive_buffer: 8 << 20,
-            send_buffer: 4 << 20,
-            ..Profile::default()
-        }
+        Profile::default().with(|profile| {
+            profile.nodelay = true;
+            profile.congestion = kind;
+            profile.receive_buffer = 8 << 20;
+            profile.send_buffer = 4 << 20;
+        })
     }
 
     /// Opens a connection of this profile and brings it to ESTABLISHED, which takes a round trip; its number.

@@ -40,17 +40,16 @@ impl Default for Setup {
     /// No options but the MSS, Nagle off, NewReno, segments of one size, windows that do not matter, sequence numbers that wrap soon.
     fn default() -> Self {
         Self {
-            profile: Profile {
-                nodelay: true,
-                timestamps: false,
-                sack: false,
-                window_scaling: false,
-                receive_buffer: 60_000,
-                path_mtu_probing: false,
+            profile: Profile::default().with(|profile| {
+                profile.nodelay = true;
+                profile.timestamps = false;
+                profile.sack = false;
+                profile.window_scaling = false;
+                profile.receive_buffer = 60_000;
+                profile.path_mtu_probing = false;
                 // What RFC 5681 says, of which others differ.
-                congestion: CongestionKind::NewReno,
-                ..Profile::default()
-            },
+                profile.congestion = CongestionKind::NewReno;
+            }),
             path: Path {
                 receive_mss: 1000,
                 send_mss_limit: 1000,
