@@ -10,6 +10,7 @@ use std::sync::Arc;
 use fourtuple_nic::Queue;
 use fourtuple_wire::EtherAddr;
 
+use crate::host::Solicit;
 use crate::idle::Sleeper;
 use crate::listener::ListenerId;
 use crate::port_number::PortNumber;
@@ -28,7 +29,7 @@ pub(crate) enum MeshMessage<Q: Queue> {
     /// Worker 0 learned where a neighbour is on the link of this port; or, to worker 0, this worker shook hands with it there.
     Neighbour(PortNumber, IpAddr, EtherAddr),
     /// Please find out where this neighbour is, or whether it is still at this station (to worker 0).
-    Resolve(PortNumber, IpAddr, Option<EtherAddr>),
+    Resolve(PortNumber, Solicit),
     /// Please give some of your spare backlog of this listener.
     WantShare(ListenerId),
     /// Here is so much of it.

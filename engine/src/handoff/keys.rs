@@ -3,7 +3,9 @@
 
 use std::hash::Hasher;
 
-/// Odd, and without a pattern in its bits: 2⁶⁴ over the golden ratio.
+/// 2⁶⁴ over the golden ratio (Knuth, TAOCP 3 §6.4, multiplicative hashing): keys that follow one another fall as far apart as they can,
+/// for of all ratios this one is furthest from every fraction. Odd, so that no two keys have one low half of the product; a number with
+/// long runs of equal bits would leave keys that differ in few bits close together, and the test below would fail.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The same keys give the same hash in every run (D11).

@@ -17,7 +17,8 @@
 //! it is still there, at most once a second, and only its silence lets another take its place: all are asked then.
 //!
 //! Bounds: the capacity given at start, [`waiting`](super::waiting) frames. When it is full the entry that was unused for
-//! longest goes; requests of strangers can't push out what is in use. Nothing is allocated after the start.
+//! longest goes; requests of strangers can't push out what is in use, and a station with very many addresses pushes out its own.
+//! Nothing is allocated after the start.
 
 use std::hash::Hasher;
 use std::net::IpAddr;
@@ -58,6 +59,19 @@ pub(crate) struct Solicit {
     pub(crate) ip: IpAddr,
     /// The station that is asked whether it is still there; `None`: all are asked.
     pub(crate) station: Option<EtherAddr>,
+    /// Another station says to be the one, so that silence is believed soon.
+    pub(crate) claimed: bool,
+}
+
+impl Solicit {
+    /// Where is this neighbour?
+    pub(crate) fn to_all(ip: IpAddr) -> Self {
+        Self {
+            ip,
+            station: None,
+            claimed: false,
+        }
+    }
 }
 
 /// What the table did.
@@ -131,6 +145,14 @@ enum EntryState {
 }
 
 impl EntryState {
+    /// The station that frames go to.
+    fn station(self) -> Option<EtherAddr> {
+        match self {
+            Self::Reachable { ether, .. } | Self::Probing { ether, .. } => Some(ether),
+            Self::Pending { .. } | Self::Failed { .. } => None,
+        }
+    }
+
     /// Nobody else says to be there.
     fn probing(ether: EtherAddr) -> Self {
         Self::Probing {
@@ -328,11 +350,17 @@ impl<W> Neighbours<W> {
 
     /// Another worker knows `ip` at this station, and would like to hear that it is still there.
     ///
-    /// What was known here is asked, as with any doubt. What was lost here, or came from a stranger since, is what the other
-    /// worker knows: it had it from here, when it was asked for.
-    pub(crate) fn on_word(&mut self, ip: IpAddr, ether: EtherAddr, now: Instant) {
+    /// What was known here is asked, as with any doubt; as with any claim, where that worker heard one (`claimed`). What was lost here,
+    /// or came from a stranger since, is what the other worker knows: it had it from here, when it was asked for.
+    pub(crate) fn on_word(&mut self, ip: IpAddr, ether: EtherAddr, claimed: bool, now: Instant) {
         match self.place_of(ip) {
-            Some(place) if self.entry(place).wanted => self.on_doubt(ip, now),
+            Some(place) if self.entry(place).wanted => {
+                if claimed && self.entry(place).state.station() == Some(ether) {
+                    self.on_claim(place, ether, now);
+                } else {
+                    self.on_doubt(ip, now);
+                }
+            }
             known => {
                 if let Some(place) = known.or_else(|| self.add(ip, true, now)) {
                     self.ask(place, EntryState::probing(ether), now);
@@ -416,7 +444,7 @@ impl<W> Neighbours<W> {
                     EntryState::Pending { asked: asked + 1 },
                     now + ASK_INTERVAL,
                 );
-                Some(Solicit { ip, station: None })
+                Some(Solicit::to_all(ip))
             }
             EntryState::Pending { .. } => {
                 self.counts.failed += 1;
@@ -452,11 +480,12 @@ impl<W> Neighbours<W> {
                 Some(Solicit {
                     ip,
                     station: Some(ether),
+                    claimed,
                 })
             }
             EntryState::Probing { .. } => {
                 self.ask(place, EntryState::Pending { asked: 1 }, now + ASK_INTERVAL);
-                Some(Solicit { ip, station: None })
+                Some(Solicit::to_all(ip))
             }
             EntryState::Reachable { .. } | EntryState::Failed { .. } => {
                 self.due[usize::from(place)] = Instant::FAR_FUTURE;
@@ -542,28 +571,68 @@ impl<W> Neighbours<W> {
     ///
     /// For one of our own frames: any that is neither being asked for nor in use this very second. For a stranger's request:
     /// only what nobody wanted, or wanted long ago: for longer than after which another worker that uses it asks again.
+    /// A station that stands at more than a quarter of the places gives way first, in use or not: who shakes hands from a thousand addresses
+    /// pushes out its own.
     fn evict(&mut self, wanted: bool, now: Instant) -> Option<u16> {
         let must_rest = if wanted { IDLE_AFTER } else { REACHABLE_FOR * 2 };
+        let kept = |entry: &Entry| self.kept.contains(&Some(entry.ip));
         let evictable = |entry: &Entry| match entry.state {
             EntryState::Pending { .. } => false,
             EntryState::Failed { .. } => wanted || entry.used_at + must_rest <= now,
             EntryState::Reachable { .. } | EntryState::Probing { .. } => {
-                !self.kept.contains(&Some(entry.ip)) && (!entry.wanted || entry.used_at + must_rest <= now)
+                !kept(entry) && (!entry.wanted || entry.used_at + must_rest <= now)
             }
         };
-        let candidates = self
-            .entries
-            .iter()
-            .enumerate()
-            .filter(|(_, entry)| evictable(entry));
-        let (place, entry) = candidates.min_by_key(|(_, entry)| (entry.wanted, entry.used_at))?;
-        let (place, ip) = (place as u16, entry.ip);
+        let unwanted = self.longest_unused(|entry| !entry.wanted && evictable(entry));
+        let of_a_crowd = || {
+            let crowd = self.crowd();
+            self.longest_unused(|entry| crowd.is_some() && entry.state.station() == crowd && !kept(entry))
+        };
+        let place = unwanted
+            .or_else(of_a_crowd)
+            .or_else(|| self.longest_unused(evictable))?;
+        let ip = self.entry(place).ip;
         if let Ok(occupied) = self.index.find_entry(hash(&self.hasher, ip), |at| *at == place) {
             occupied.remove();
         }
         self.due[usize::from(place)] = Instant::FAR_FUTURE;
         self.counts.evicted += 1;
         Some(place)
+    }
+
+    fn longest_unused(&self, may_go: impl Fn(&Entry) -> bool) -> Option<u16> {
+        let candidates = self.entries.iter().enumerate().filter(|(_, entry)| may_go(entry));
+        let (place, _) = candidates.min_by_key(|(_, entry)| entry.used_at)?;
+        Some(place as u16)
+    }
+
+    /// The station that stands at more than a quarter of the places, where there is one.
+    ///
+    /// Found without a table of stations (Misra and Gries): a place whose station has no counter, when all three are taken, is set off
+    /// against one of each. Who has more than a quarter is not set off entirely.
+    fn crowd(&self) -> Option<EtherAddr> {
+        let stations = || self.entries.iter().filter_map(|entry| entry.state.station());
+        let mut counters: [Option<(EtherAddr, u32)>; CROWDS] = [None; CROWDS];
+        for station in stations() {
+            let its_own = counters.iter_mut().flatten().find(|(ether, _)| *ether == station);
+            if let Some((_, count)) = its_own {
+                *count += 1;
+            } else if let Some(free) = counters.iter_mut().find(|counter| counter.is_none()) {
+                *free = Some((station, 1));
+            } else {
+                for counter in &mut counters {
+                    *counter = counter
+                        .map(|(ether, count)| (ether, count - 1))
+                        .filter(|(_, count)| *count > 0);
+                }
+            }
+        }
+        let counted = counters.into_iter().flatten().map(|(ether, _)| {
+            let places = stations().filter(|station| *station == ether).count();
+            (places, ether)
+        });
+        let (places, ether) = counted.max()?;
+        (places > 1 && places * (CROWDS + 1) > self.entries.len()).then_some(ether)
     }
 
     #[inline]
@@ -616,6 +685,9 @@ pub(super) const CLAIMED_ASK_INTERVAL: Duration = Duration::from_millis(200);
 pub(super) const CLAIMED_ASK_TIMES: u8 = 2;
 /// How long a failure is remembered: as long as finding out takes, so that a dead hop costs one question in two seconds.
 pub(super) const FAILED_FOR: Duration = Duration::from_secs(3);
+/// Stations that may each stand at more than a quarter of the places: a host with some hundred addresses, as of containers, is no crowd
+/// in a table of a thousand, and three such that are leave a quarter to all others.
+const CROWDS: usize = 3;
 /// An entry that was not used for this long may give way to another one that is needed.
 pub(super) const IDLE_AFTER: Duration = Duration::from_secs(1);
 

@@ -286,15 +286,7 @@ fn what_arp_tells() {
 // proves: RFC 4861 §7.2.3, §7.2.4
 #[test]
 fn a_solicitation_is_answered_with_an_advertisement() {
-    let question = frame(|out| {
-        peer().build_solicit(
-            &Solicit {
-                ip: OUR_V6.into(),
-                station: None,
-            },
-            out,
-        )
-    });
+    let question = frame(|out| peer().build_solicit(&Solicit::to_all(OUR_V6.into()), out));
     let (answer, reply) = ask(&mut host(), &question);
     let reply = reply.expect("an advertisement");
     assert_eq!((reply.ether_source, reply.ether_destination), (OUR_MAC, PEER_MAC));
@@ -326,6 +318,7 @@ fn a_solicitation_is_answered_with_an_advertisement() {
     let probe = Solicit {
         ip: OUR_V6.into(),
         station: Some(OUR_MAC),
+        claimed: false,
     };
     assert!(
         ask(&mut host(), &frame(|out| peer().build_solicit(&probe, out)))
@@ -639,15 +632,7 @@ fn datagrams_from_port_0_get_no_error() {
 
 #[test]
 fn replies_are_counted_by_what_they_are() {
-    let solicit = frame(|out| {
-        peer().build_solicit(
-            &Solicit {
-                ip: OUR_V6.into(),
-                station: None,
-            },
-            out,
-        )
-    });
+    let solicit = frame(|out| peer().build_solicit(&Solicit::to_all(OUR_V6.into()), out));
     let frames = [
         arp_request(PEER_V4, OUR_V4),
         solicit,
@@ -859,15 +844,7 @@ fn any_frame() -> impl Strategy<Value = Vec<u8>> {
     let known = prop::sample::select(vec![
         arp_request(PEER_V4, OUR_V4),
         frame(|out| build_arp_reply(out, &link(PEER_MAC, OUR_MAC), PEER_V4, OUR_V4)),
-        frame(|out| {
-            peer().build_solicit(
-                &Solicit {
-                    ip: OUR_V6.into(),
-                    station: None,
-                },
-                out,
-            )
-        }),
+        frame(|out| peer().build_solicit(&Solicit::to_all(OUR_V6.into()), out)),
         v4_to(OUR_MAC, PEER_V4, OUR_V4, 1, &icmpv4(8, 0, &[0; 8])),
         udp_v4(OUR_MAC, PEER_V4, OUR_V4),
         icmpv6(PEER_V6, OUR_V6, 128, &[0; 20]),

@@ -12,7 +12,7 @@ use fourtuple_wire::{
 };
 
 use super::work::Work;
-use crate::host::{Hop, Learned, Origin, Refused, Resolution, may_ask_for_an_error};
+use crate::host::{Hop, Learned, Origin, Refused, Resolution, Solicit, may_ask_for_an_error};
 use crate::mesh::MeshMessage;
 use crate::port_number::PortNumber;
 
@@ -122,7 +122,7 @@ impl<Q: Queue> Work<Q> {
             if neighbours.learn(&learned, self.now) {
                 self.tell_of_neighbour(port, &learned);
             }
-            self.resolve_for(from, port, ip, None);
+            self.resolve_for(from, port, &Solicit::to_all(ip));
         } else {
             neighbours.replicate(ip, ether, self.now);
         }
@@ -188,16 +188,11 @@ impl<Q: Queue> Work<Q> {
     }
 
     /// Another worker waits for a neighbour, or doubts that it is still at this station: tell it, or find out.
-    pub(crate) fn resolve_for(
-        &mut self,
-        worker: u16,
-        port: PortNumber,
-        ip: IpAddr,
-        station: Option<EtherAddr>,
-    ) {
+    pub(crate) fn resolve_for(&mut self, worker: u16, port: PortNumber, solicit: &Solicit) {
+        let Solicit { ip, station, claimed } = *solicit;
         let neighbours = &mut self.ports[port].neighbours;
         if let Some(ether) = station {
-            neighbours.on_word(ip, ether, self.now);
+            neighbours.on_word(ip, ether, claimed, self.now);
         }
         if let Resolution::Known(ether, _) = neighbours.resolve(ip, self.now) {
             let _full = self.mesh.try_say(worker, MeshMessage::Neighbour(port, ip, ether));
@@ -230,9 +225,7 @@ impl<Q: Queue> Work<Q> {
         while let Some(solicit) = self.ports[port].neighbours.poll(now) {
             self.busy = true;
             if self.worker != 0 {
-                let _full = self
-                    .mesh
-                    .try_say(0, MeshMessage::Resolve(port, solicit.ip, solicit.station));
+                let _full = self.mesh.try_say(0, MeshMessage::Resolve(port, solicit));
             } else if let Some(len) = self.ports[port].host.build_solicit(&solicit, &mut room) {
                 self.send_bytes(port, &room[..len]);
             }

@@ -180,7 +180,7 @@ fn hear_other_workers<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
             }
             MeshMessage::Piece(port, frame) => work.keep_piece(port, frame),
             MeshMessage::Neighbour(port, ip, ether) => work.learn_neighbour(from, port, ip, ether),
-            MeshMessage::Resolve(port, ip, station) => work.resolve_for(from, port, ip, station),
+            MeshMessage::Resolve(port, solicit) => work.resolve_for(from, port, &solicit),
             MeshMessage::WantShare(listener) => work.give_share(from, listener),
             MeshMessage::Share(listener, count) => work.take_share(listener, count),
         }

@@ -8,6 +8,10 @@ use crate::host::waiting::{EACH, IN_ALL};
 const A: EtherAddr = [2, 0, 0, 0, 0, 0xa];
 const B: EtherAddr = [2, 0, 0, 0, 0, 0xb];
 
+fn station(last: u8) -> EtherAddr {
+    [2, 0, 0, 0, 1, last]
+}
+
 fn table(capacity: u16) -> Neighbours<u32> {
     Neighbours::new(capacity, &[7; 16])
 }
@@ -48,13 +52,7 @@ fn a_hop_is_asked_for_once_a_second_three_times_and_then_left_alone() {
     table.try_wait(ip(1), 7).unwrap();
     for second in 0..3 {
         assert_eq!(table.next_deadline(), at(second * 1000));
-        assert_eq!(
-            table.poll(at(second * 1000)),
-            Some(Solicit {
-                ip: ip(1),
-                station: None
-            })
-        );
+        assert_eq!(table.poll(at(second * 1000)), Some(Solicit::to_all(ip(1))));
         assert_eq!(
             table.poll(at(second * 1000 + 999)),
             None,
@@ -162,6 +160,7 @@ fn what_is_believed_depends_on_what_is_known() {
         let expected = Solicit {
             ip: ip(1),
             station: Some(A),
+            claimed: true,
         };
         assert_eq!(
             table.poll(at(2_010)) == Some(expected),
@@ -217,7 +216,8 @@ fn a_station_that_is_doubted_is_asked_three_times_and_then_all_are() {
             table.poll(at(2_000 + second * 1000)),
             Some(Solicit {
                 ip: ip(1),
-                station: Some(A)
+                station: Some(A),
+                claimed: false,
             })
         );
         assert_eq!(
@@ -228,10 +228,7 @@ fn a_station_that_is_doubted_is_asked_three_times_and_then_all_are() {
     }
     assert_eq!(
         table.poll(at(5_000)),
-        Some(Solicit {
-            ip: ip(1),
-            station: None
-        }),
+        Some(Solicit::to_all(ip(1))),
         "A is silent: all are asked"
     );
     assert_eq!(table.ether(hop, at(5_000)), None);
@@ -255,7 +252,13 @@ fn a_station_that_took_over_is_found_in_less_than_half_a_second_though_nobody_be
         // A moment ago it was there, and shook hands: that puts nothing off.
         assert!(!table.learn(&told(ip, A, Origin::Request), at(1_999)));
         assert!(!table.learn(&told(ip, B, origin), at(2_000)));
-        let ask = |station| Some(Solicit { ip, station });
+        let ask = |station: Option<EtherAddr>| {
+            Some(Solicit {
+                ip,
+                station,
+                claimed: station.is_some(),
+            })
+        };
         assert_eq!(table.poll(at(2_000)), ask(Some(A)));
         assert!(!table.learn(&told(ip, B, origin), at(2_100)), "claimed again");
         assert_eq!(table.poll(at(2_199)), None);
@@ -346,7 +349,8 @@ fn an_old_entry_is_asked_again_when_it_is_used() {
         table.poll(old),
         Some(Solicit {
             ip: ip(1),
-            station: Some(A)
+            station: Some(A),
+            claimed: false,
         })
     );
     assert!(table.learn(&told(ip(1), A, Origin::Reply), old));
@@ -371,8 +375,8 @@ fn a_stale_hop_is_refused() {
 #[test]
 fn a_full_table_gives_up_what_rested_longest_and_never_what_is_in_use() {
     let mut table = table(3);
-    for last in 1..=3 {
-        known(&mut table, ip(last), A, at(u64::from(last) * 10));
+    for (last, station) in [(1, A), (2, B), (3, station(3))] {
+        known(&mut table, ip(last), station, at(u64::from(last) * 10));
     }
     assert_eq!(
         table.resolve(ip(4), at(100)),
@@ -388,7 +392,7 @@ fn a_full_table_gives_up_what_rested_longest_and_never_what_is_in_use() {
     );
     assert_eq!(
         ether_of(table.resolve(ip(3), at(1_200))),
-        Some(A),
+        Some(station(3)),
         "used later than the second"
     );
     assert_eq!(
@@ -420,6 +424,51 @@ fn requests_of_strangers_push_out_only_each_other() {
 }
 
 #[test]
+fn a_station_that_shakes_hands_from_a_thousand_addresses_pushes_out_its_own() {
+    let mut table = table(64);
+    // Spoken to once, and resting ever since.
+    for last in 1..=24 {
+        known(&mut table, ip(last), station(last), at(0));
+    }
+    let mut now = at(2_000);
+    for number in 0..1_000u16 {
+        let [high, low] = number.to_be_bytes();
+        let its_own = IpAddr::V4(Ipv4Addr::new(10, 0, 1 + high, low));
+        // Our answers go there at once, so that nothing of it ever rests.
+        assert!(table.learn(&told(its_own, B, Origin::Request), now));
+        assert_eq!(ether_of(table.resolve(its_own, now)), Some(B));
+        now = now + Duration::from_micros(500);
+    }
+    // Somebody else who comes now finds a place, too, in both ways.
+    assert!(table.learn(&told(ip(100), A, Origin::Request), now));
+    assert_eq!(table.resolve(ip(101), now), Resolution::Pending);
+    for last in 1..=24 {
+        assert_eq!(ether_of(table.resolve(ip(last), now)), Some(station(last)));
+    }
+}
+
+#[test]
+fn no_more_than_a_quarter_of_the_places_makes_a_crowd() {
+    for (of_one, pushed_out) in [(16, false), (17, true)] {
+        let mut table = table(64);
+        for last in 1..=64 {
+            let ether = if last > 64 - of_one { B } else { station(last) };
+            known(&mut table, ip(last), ether, at(u64::from(last)));
+        }
+        // All were used this second.
+        let found = table.resolve(ip(100), at(500)) == Resolution::Pending;
+        assert_eq!(found, pushed_out, "{of_one}");
+        if pushed_out {
+            assert_eq!(
+                table.hop_of(ip(65 - of_one)),
+                None,
+                "of its own the one unused for longest"
+            );
+        }
+    }
+}
+
+#[test]
 fn nobody_pushes_out_a_gateway() {
     let mut table = table(4);
     table.keep([Some(ip(1)), None]);
@@ -430,6 +479,11 @@ fn nobody_pushes_out_a_gateway() {
         known(&mut table, ip(last), B, now);
     }
     assert_eq!(ether_of(table.resolve(ip(1), at(600_000))), Some(A));
+    // Nor does it make way as one of many addresses of its station.
+    for last in 2..=200 {
+        known(&mut table, ip(last), A, at(600_001));
+    }
+    assert_eq!(ether_of(table.resolve(ip(1), at(600_002))), Some(A));
 }
 
 #[test]
@@ -439,10 +493,7 @@ fn another_workers_table_takes_over_what_worker_0_learned() {
     replica.try_wait(ip(1), 5).unwrap();
     assert_eq!(
         replica.poll(at(0)),
-        Some(Solicit {
-            ip: ip(1),
-            station: None
-        }),
+        Some(Solicit::to_all(ip(1))),
         "goes to worker 0 as a message"
     );
     replica.replicate(ip(1), A, at(1));
@@ -486,10 +537,11 @@ fn strangers_that_contradict_each_other_have_nobody_asked_before_one_is_spoken_t
 fn the_doubts_of_other_workers_reach_the_link() {
     let mut zero = table(4);
     known(&mut zero, ip(1), A, at(0));
-    zero.on_word(ip(1), A, at(2_000));
+    zero.on_word(ip(1), A, false, at(2_000));
     let asked = Some(Solicit {
         ip: ip(1),
         station: Some(A),
+        claimed: false,
     });
     assert_eq!(zero.poll(at(2_000)), asked);
     assert_eq!(
@@ -500,17 +552,78 @@ fn the_doubts_of_other_workers_reach_the_link() {
 }
 
 #[test]
+fn a_claim_that_another_worker_hears_is_as_urgent_as_one_that_worker_0_hears() {
+    for ip in both_families() {
+        let (mut zero, mut other) = (table(4), table(4));
+        let hop = known(&mut other, ip, A, at(0));
+        known(&mut zero, ip, A, at(0));
+        // Who shakes hands there says to be at B.
+        assert!(!other.learn(&told(ip, B, Origin::Request), at(2_000)));
+        let mut asked = Vec::new();
+        for millis in 2_000..2_600 {
+            let now = at(millis);
+            while let Some(Solicit { ip, station, claimed }) = other.poll(now) {
+                if let Some(ether) = station {
+                    zero.on_word(ip, ether, claimed, now);
+                }
+                if let Resolution::Known(ether, _) = zero.resolve(ip, now) {
+                    other.replicate(ip, ether, now);
+                }
+            }
+            while let Some(solicit) = zero.poll(now) {
+                asked.push((millis, solicit.station));
+                if solicit.station.is_none() {
+                    assert!(zero.learn(&told(ip, B, Origin::Reply), now));
+                    other.replicate(ip, B, now);
+                }
+            }
+        }
+        assert_eq!(
+            asked,
+            [(2_000, Some(A)), (2_200, Some(A)), (2_400, None)],
+            "A is silent"
+        );
+        assert_eq!(other.ether(hop, at(2_600)), Some(B));
+    }
+}
+
+#[test]
+fn claims_that_other_workers_hear_have_a_station_asked_no_more_than_once_a_second() {
+    let mut zero = table(4);
+    known(&mut zero, ip(1), A, at(0));
+    let mut asked = 0;
+    for millis in 2_000..12_000 {
+        zero.on_word(ip(1), A, true, at(millis));
+        while let Some(solicit) = zero.poll(at(millis)) {
+            assert_eq!(solicit.station, Some(A));
+            asked += 1;
+            assert!(zero.learn(&told(ip(1), A, Origin::Reply), at(millis)));
+        }
+    }
+    assert_eq!(asked, 10);
+    // What worker 0 has elsewhere by now is in doubt, and not claimed.
+    let mut zero = table(4);
+    known(&mut zero, ip(2), B, at(12_000));
+    zero.on_word(ip(2), A, true, at(14_000));
+    let asked = zero
+        .poll(at(14_000))
+        .map(|solicit| (solicit.station, solicit.claimed));
+    assert_eq!(asked, Some((Some(B), false)));
+}
+
+#[test]
 fn what_worker_0_lost_another_worker_knows_better_than_a_stranger() {
     let asked = Some(Solicit {
         ip: ip(1),
         station: Some(A),
+        claimed: false,
     });
     for stranger in [false, true] {
         let mut zero = table(4);
         if stranger {
             assert!(zero.learn(&told(ip(1), B, Origin::Request), at(0)));
         }
-        zero.on_word(ip(1), A, at(10));
+        zero.on_word(ip(1), A, false, at(10));
         assert_eq!(ether_of(zero.resolve(ip(1), at(10))), Some(A), "{stranger}");
         assert_eq!(zero.poll(at(10)), asked, "{stranger}");
         assert!(!zero.learn(&told(ip(1), B, Origin::Reply), at(11)), "{stranger}");
@@ -519,11 +632,11 @@ fn what_worker_0_lost_another_worker_knows_better_than_a_stranger() {
     // What was asked for here is not given up for another worker's word.
     let mut zero = table(4);
     known(&mut zero, ip(1), B, at(0));
-    zero.on_word(ip(1), A, at(2_000));
+    zero.on_word(ip(1), A, false, at(2_000));
     assert_eq!(ether_of(zero.resolve(ip(1), at(2_000))), Some(B));
     assert_eq!(zero.poll(at(2_000)).and_then(|solicit| solicit.station), Some(B));
     zero.resolve(ip(3), at(2_000));
-    zero.on_word(ip(3), A, at(2_000));
+    zero.on_word(ip(3), A, false, at(2_000));
     assert_eq!(
         zero.resolve(ip(3), at(2_000)),
         Resolution::Pending,
@@ -537,7 +650,7 @@ enum Step {
     Wait(u8),
     Learn(u8, EtherAddr, Origin),
     Replicate(u8),
-    Word(u8, EtherAddr),
+    Word(u8, EtherAddr, bool),
     Doubt(u8),
     Pass(u64),
     Poll,
@@ -552,7 +665,8 @@ fn step() -> impl Strategy<Value = Step> {
         any::<u8>().prop_map(Step::Wait),
         (any::<u8>(), prop::sample::select(vec![A, B]), origin).prop_map(|(n, e, o)| Step::Learn(n, e, o)),
         any::<u8>().prop_map(Step::Replicate),
-        (any::<u8>(), prop::sample::select(vec![A, B])).prop_map(|(n, e)| Step::Word(n, e)),
+        (any::<u8>(), prop::sample::select(vec![A, B]), any::<bool>())
+            .prop_map(|(n, e, c)| Step::Word(n, e, c)),
         any::<u8>().prop_map(Step::Doubt),
         (0u64..2_000).prop_map(Step::Pass),
         Just(Step::Pass(REACHABLE_FOR.as_millis() as u64)),
@@ -595,7 +709,7 @@ proptest! {
                     }
                 }
                 Step::Replicate(n) => table.replicate(any_ip(n), A, now),
-                Step::Word(n, ether) => table.on_word(any_ip(n), ether, now),
+                Step::Word(n, ether, claimed) => table.on_word(any_ip(n), ether, claimed, now),
                 Step::Doubt(n) => table.on_doubt(any_ip(n), now),
                 Step::Pass(millis) => now = now + Duration::from_millis(millis),
                 Step::Poll => {
