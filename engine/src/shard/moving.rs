@@ -54,7 +54,9 @@ impl<Q: Queue> Work<Q> {
         if conn.owner != Owner::Handler || conn.flags.let_go || !is_open(conn.tcb.state()) {
             return Err(ended);
         }
-        let queued = conn.tcb.queued_charge();
+        // What the send buffer had grown by is not the endpoint's to fill again: its path may not carry that any more.
+        let whole = self.send_credit(slot);
+        let queued = conn.tcb.queued_charge().min(whole);
         let endpoint = self
             .hub
             .place_of(to.number())
@@ -66,7 +68,7 @@ impl<Q: Queue> Work<Q> {
             id,
             tuple,
             mark,
-            credit: self.send_credit(slot).saturating_sub(queued),
+            credit: whole - queued,
         };
         to.waiting().fetch_add(1, Ordering::Relaxed);
         if self.hub.try_opened(endpoint, opened).is_err() {

@@ -29,6 +29,8 @@ pub mod fuzz;
 #[cfg(test)]
 mod handing_off;
 #[cfg(test)]
+mod handing_off_full;
+#[cfg(test)]
 mod handler_calls;
 mod handlers;
 #[cfg(test)]
