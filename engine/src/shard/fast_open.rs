@@ -143,6 +143,10 @@ impl<Q: Queue> Work<Q> {
         };
         self.counters.accepts += 1;
         self.counters.fast_opens += 1;
+        #[cfg(any(test, feature = "simulation"))]
+        if self.opened_fast.len() < self.opened_fast.capacity() {
+            self.opened_fast.push((self.name(slot), segment.header.seq));
+        }
         self.tell(slot, told.unwrap_or_default(), None);
         // Notes the debt of a SYN+ACK and the deadline.
         self.with_tcb(slot, |_, _| ());

@@ -154,6 +154,8 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
             wake_at: None,
             #[cfg(any(test, feature = "simulation"))]
             refused: Vec::with_capacity(64),
+            #[cfg(any(test, feature = "simulation"))]
+            opened_fast: Vec::with_capacity(64),
             alarms: alarms::Alarms::new(list),
             handed_off: Vec::with_capacity(limits::DELIVER_BUDGET),
             busy: false,

@@ -127,6 +127,9 @@ pub(crate) struct Work<Q: Queue> {
     /// Handshakes that were ignored since somebody looked.
     #[cfg(any(test, feature = "simulation"))]
     pub(crate) refused: Vec<Refused>,
+    /// Connections that a cookie let in since somebody looked, and the number of each one's SYN.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) opened_fast: Vec<(crate::ConnId, fourtuple_wire::SeqNum)>,
 }
 
 impl<Q: Queue> Work<Q> {

@@ -37,6 +37,8 @@ pub(super) struct Host {
     shared: Shared,
     /// Panics of handlers in former lives.
     panics: u64,
+    /// Who did something in the last step, by bit: workers, then endpoints.
+    pub(super) busy: u64,
 }
 
 impl Host {
@@ -57,6 +59,7 @@ impl Host {
             beginnings: 0,
             shared: shared.clone(),
             panics: 0,
+            busy: 0,
         };
         host.begin(plan);
         host
@@ -88,6 +91,7 @@ impl Host {
             blanks: (host.buffers / 8).min(host.lent),
             opened: host.events.max(32),
             connections: 32,
+            handed: host.handed,
             ..EndpointLimits::default()
         };
         let draw = Draw::new(plan.seed, 10_000 + self.beginnings * 100 + number as u64);
@@ -96,12 +100,12 @@ impl Host {
             shard.work.control(Control::Attach(Box::new(end)));
         }
         for (place, conversation) in plan.conversations.iter().enumerate() {
-            if conversation.seats[ledger::ACCEPTOR] == here {
+            if conversation.is_accepted_at(here) {
                 let id = crate::listener::ListenerId(place as u16);
-                endpoint.listen(
-                    Listener::new(id, port_of(conversation.number), conversation.backlog),
-                    place,
-                );
+                let listener = Listener::new(id, port_of(conversation.number), conversation.backlog);
+                let credits = conversation.extras.credits;
+                let listener = credits.map_or(listener, |credits| listener.with_credits(credits));
+                endpoint.listen(listener, place);
             }
         }
         endpoint
@@ -121,6 +125,7 @@ impl Host {
         let workers = self.side.shards.len();
         let mut order: Vec<usize> = (0..workers + self.endpoints.len()).collect();
         draw.shuffle(&mut order);
+        self.busy = 0;
         for actor in order {
             if draw.percent(passed_over) {
                 next = now;
@@ -129,6 +134,7 @@ impl Host {
             if actor >= workers {
                 let (moved, wants) = self.endpoints[actor - workers].step();
                 busy |= moved;
+                self.busy |= u64::from(moved) << actor;
                 next = next.min(wants);
                 continue;
             }
@@ -147,6 +153,7 @@ impl Host {
             let shard = &mut self.side.shards[actor];
             let wants = shard.turn(here);
             busy |= shard.was_busy();
+            self.busy |= u64::from(shard.was_busy()) << actor;
             self.watches[actor]
                 .after_turn(shard, here, wants)
                 .map_err(|what| format!("worker {actor}: {what}"))?;
@@ -181,7 +188,11 @@ impl Host {
         let met = checks::limits_met(shard) - watch.limits_met;
         let work = &mut shard.work;
         let evicted = work.counters.time_wait_evicted - watch.evicted;
-        if watch.came_in.is_empty() && watch.went.is_empty() && work.refused.is_empty() && evicted + met == 0
+        if watch.came_in.is_empty()
+            && watch.went.is_empty()
+            && work.opened_fast.is_empty()
+            && work.refused.is_empty()
+            && evicted + met == 0
         {
             return;
         }
@@ -195,6 +206,9 @@ impl Host {
         ledger.limits_met[self.at] += met;
         for (id, iss) in watch.came_in.drain(..) {
             ledger.came_in(self.at, id, iss);
+        }
+        for (id, irs) in work.opened_fast.drain(..) {
+            ledger.opened_fast(self.at, id, irs);
         }
         for refused in work.refused.drain(..) {
             ledger.refused(&refused);
@@ -344,6 +358,8 @@ fn listen(conversation: &Conversation) -> Listen {
             Way::Worker(_) => Delivery::Handler,
             Way::Endpoint(_) => Delivery::Endpoints,
         },
+        policy: conversation.extras.policy,
+        fast_open: conversation.extras.fast_open,
         profile: Some(conversation.profiles[ledger::ACCEPTOR].clone()),
         ..Listen::on(port_of(conversation.number))
     }

@@ -3,6 +3,7 @@
 //!
 //! Applications run inside of a turn, where a panic counts as theirs: what is wrong is noted here and found after the step.
 
+use super::hands::Hands;
 use super::script::{Conversation, Seat};
 use super::whose::Whose;
 use crate::ConnId;
@@ -20,6 +21,7 @@ pub(super) struct Ledger {
     /// By place in `conversations`, then by round.
     pub(super) rounds: Vec<Vec<Round>>,
     pub(super) whose: Whose,
+    pub(super) hands: Hands,
     /// Nanoseconds of the world.
     pub(super) now: u64,
     pub(super) calm_at: u64,
@@ -54,6 +56,8 @@ pub(super) struct Round {
     pub(super) limits_before: [u64; 2],
     /// An endpoint was dropped that may have had it, and had not accepted it.
     pub(super) dropped_unaccepted: bool,
+    /// A cookie let it in.
+    pub(super) opened_fast: bool,
 }
 
 /// What one application did.
@@ -67,6 +71,8 @@ pub(super) struct Side {
     pub(super) saw_end_of_file: bool,
     /// It closed both ways.
     pub(super) closed: bool,
+    /// How often its connection changed hands.
+    pub(super) handed: u32,
     /// The name of the connection on its host, once it has one.
     pub(super) id: Option<ConnId>,
     /// When it heard of the connection for the last time.
@@ -113,6 +119,7 @@ impl Ledger {
             puts_off: vec![None; conversations.len()],
             conversations,
             whose: Whose::default(),
+            hands: Hands::default(),
             evicted: vec![0; offsets.len()],
             limits_met: vec![0; offsets.len()],
             now: 0,
@@ -242,12 +249,7 @@ impl Ledger {
     /// A side reads `bytes`: they have to be those that the other wrote there.
     pub(super) fn read(&mut self, part: Part, bytes: &[u8]) {
         let at = self.side(part).read;
-        let of = if self.conversations[part.place].scripts[1 - part.side].echoes {
-            part.side
-        } else {
-            1 - part.side
-        };
-        let key = pattern_key(part.place, part.round, of);
+        let key = pattern_key(part.place, part.round, self.writer_for(part));
         let wrong = bytes
             .iter()
             .zip(pattern(key, at))
@@ -273,6 +275,33 @@ impl Ledger {
         let ended = self.side(part).saw_end_of_file;
         if ended {
             self.fail(part, || "bytes came behind the end of file".into());
+        }
+    }
+
+    /// A side looks at bytes that it has not read: they have to be the next that the other wrote.
+    pub(super) fn peeked(&mut self, part: Part, bytes: &[u8]) {
+        let at = self.side(part).read;
+        let key = pattern_key(part.place, part.round, self.writer_for(part));
+        let wrong = bytes
+            .iter()
+            .zip(pattern(key, at))
+            .any(|(byte, right)| *byte != right);
+        if wrong || at + bytes.len() as u64 > self.other(part).written {
+            self.fail(part, || {
+                format!(
+                    "the {} bytes that it sees from {at} on are not those",
+                    bytes.len()
+                )
+            });
+        }
+    }
+
+    /// Who wrote what a side reads: itself, when the other echoes.
+    fn writer_for(&self, part: Part) -> usize {
+        if self.conversations[part.place].scripts[1 - part.side].echoes {
+            part.side
+        } else {
+            1 - part.side
         }
     }
 
@@ -365,6 +394,7 @@ impl Ledger {
             conversation.seats.iter().any(|seat| seat.host == host)
         });
         self.forget_names(host);
+        self.forget_endpoints(host);
         for (rounds, conversation) in self.rounds.iter_mut().zip(&self.conversations) {
             for round in rounds {
                 for (side, seat) in round.sides.iter_mut().zip(&conversation.seats) {

@@ -11,11 +11,12 @@
 //! ```
 //! | file | idea |
 //! |---|---|
-//! | draw, plan, script, faults | what a seed means |
+//! | draw, plan, script, extras, faults | what a seed means |
 //! | world, host | time, order, links; one host, its beginning and its end |
 //! | on_worker, on_endpoint, player | applications, and the script that each plays |
 //! | ledger | what applications did and heard: bytes, causes |
 //! | ends | how a connection may end, and how long nothing may happen |
+//! | hands | connections that change hands |
 //! | whose | which connection is which, when a port is used again |
 //! | checks | what must hold of a shard behind every turn, and when all is over |
 //! | frames | frames in words; the ICMP of routers |
@@ -25,8 +26,10 @@
 mod checks;
 mod draw;
 mod ends;
+mod extras;
 mod faults;
 mod frames;
+mod hands;
 mod host;
 mod ledger;
 mod on_endpoint;
@@ -55,21 +58,27 @@ pub struct Without {
     pub conversations: u64,
     /// Nothing goes wrong on links or with hosts.
     pub faults: bool,
+    /// Nobody has what is beyond a conversation's script.
+    pub extras: bool,
 }
 
 /// Seeds that failed once, and with what left out: they are run whatever else is.
 pub const KEPT: &[(u64, Without)] = &[
     // An endpoint that sent left no buffer to a handler.
-    (26_253, Without::NOTHING),
+    (26_253, Without::EXTRAS),
     // An endpoint was dropped with connections that it had not accepted.
-    (72_347, Without::NOTHING),
-    (91_490, Without::NOTHING),
+    (72_347, Without::EXTRAS),
+    (91_490, Without::EXTRAS),
     // Who dawdled closed when TIME_WAIT was over.
-    (74_858, Without::NOTHING),
+    (74_858, Without::EXTRAS),
     // A key of RSS had so low a rank that a worker had no port to open from.
-    (42_440, Without::NOTHING),
+    (42_440, Without::EXTRAS),
     // Two sides with full windows waited for each other: a window was taken for an old one by its segment's number alone.
-    (37_237, Without::NOTHING),
+    (37_237, Without::EXTRAS),
+    // Who took over a connection with a grown queue had credit for more than the queue would take.
+    (1_086, Without::NOTHING),
+    (1_225, Without::NOTHING),
+    (1_462, Without::NOTHING),
 ];
 
 impl Without {
@@ -77,6 +86,12 @@ impl Without {
     pub const NOTHING: Self = Self {
         conversations: 0,
         faults: false,
+        extras: false,
+    };
+    /// The world as it was before there were extras.
+    const EXTRAS: Self = Self {
+        extras: true,
+        ..Self::NOTHING
     };
 }
 
@@ -112,6 +127,13 @@ pub struct Failure {
     pub what: String,
     /// The last segments and events before, when they were asked for.
     pub journal: Vec<String>,
+}
+
+impl Failure {
+    /// It went on for longer than any world does.
+    pub fn is_endless(&self) -> bool {
+        self.step > world::STEPS_MOST
+    }
 }
 
 /// Runs the world of a seed; with `journal`, what happened last comes along.

@@ -1,25 +1,33 @@
 //! Applications on an endpoint: stepped as everything else, never waiting.
 
+mod moving;
+
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use fourtuple_nic_mem::MemQueue;
 
+use moving::{Held, Leaving};
+
 use super::draw::Draw;
+use super::hands::EndpointName;
 use super::ledger::{ACCEPTOR, Part};
 use super::on_worker::Shared;
 use super::player::{Got, Next, Pipe, Player};
 use super::script::{RETRY, Seat};
+use super::whose::Came;
 use crate::error::ConnectError;
 use crate::handoff::{
     Chunk, Connecting, Endpoint, EndpointLimits, Estate, Listener, Stream, StreamError, WorkerEnd, pair,
 };
 use crate::idle::Sleeper;
+use crate::shard::ConnectOptions;
 
 /// An endpoint with its applications, and later what is left of it.
 pub(super) struct OnEndpoint {
     here: Seat,
+    name: EndpointName,
     shared: Shared,
     endpoint: Option<Endpoint<MemQueue>>,
     left_behind: Receiver<Estate<MemQueue>>,
@@ -29,6 +37,8 @@ pub(super) struct OnEndpoint {
     to_open: Vec<(usize, u64)>,
     connecting: Vec<(Connecting<MemQueue>, Part)>,
     live: Vec<Seated>,
+    leaving: Vec<Leaving>,
+    held: Vec<Held>,
     was_calm: bool,
     draw: Draw,
 }
@@ -60,16 +70,20 @@ impl OnEndpoint {
         let (estates, left_behind) = channel();
         let (core, ends) = pair(workers, limits, Arc::clone(&sleeper), estates);
         let to_open = shared.ledger().to_open_at(here);
+        let endpoint = Endpoint::new(core, sleeper);
         let this = Self {
             here,
+            name: shared.ledger().endpoint_came(here.host, endpoint.handle()),
             shared: shared.clone(),
-            endpoint: Some(Endpoint::new(core, sleeper)),
+            endpoint: Some(endpoint),
             left_behind,
             estate: None,
             listeners: Vec::new(),
             to_open,
             connecting: Vec::new(),
             live: Vec::new(),
+            leaving: Vec::new(),
+            held: Vec::new(),
             was_calm: false,
             draw,
         };
@@ -100,13 +114,15 @@ impl OnEndpoint {
             return (false, next);
         };
         let mut busy = endpoint.step() > 0;
+        busy |= self.see_off();
+        busy |= self.take_handed();
         busy |= self.accept();
         busy |= self.open();
         busy |= self.finish_connecting();
         busy |= self.hoard();
         let calm = self.shared.ledger().is_calm();
         let became_calm = calm && !std::mem::replace(&mut self.was_calm, calm);
-        let mut next = u64::MAX;
+        let mut next = self.let_go_of_held(now);
         // Who always began with the same stream would have it take every buffer, where there are few.
         if !self.live.is_empty() {
             self.live.rotate_left(1);
@@ -141,6 +157,7 @@ impl OnEndpoint {
         let Some(endpoint) = self.endpoint.take() else {
             return;
         };
+        self.lose_leaving(why);
         let mut ledger = self.shared.ledger();
         for part in self.live.iter().map(|seated| seated.player.part) {
             ledger.cause(part, why);
@@ -155,16 +172,21 @@ impl OnEndpoint {
         }
         let here = self.here;
         // Also those that wait in a ring to be accepted.
-        ledger.drop_unaccepted(|conversation| conversation.seats[ACCEPTOR] == here);
-        ledger.excuse(why, |conversation| conversation.seats.contains(&here));
+        ledger.drop_unaccepted(|conversation| conversation.is_accepted_at(here));
+        ledger.excuse(why, |conversation| {
+            conversation.seats.contains(&here) || conversation.is_accepted_at(here)
+        });
         drop(ledger);
         self.to_open.clear();
         if self.draw.percent(50) {
             self.live.clear();
+            self.leaving.clear();
             self.connecting.clear();
         }
         drop(endpoint);
         self.live.clear();
+        self.leaving.clear();
+        self.held.clear();
         self.connecting.clear();
         self.estate = self.left_behind.try_recv().ok();
     }
@@ -182,11 +204,18 @@ impl OnEndpoint {
             while let Ok(stream) = listener.try_accept(endpoint) {
                 accepted = true;
                 let iss = ledger.began_with(self.here.host, stream.id());
-                let Some(part) = ledger.accepted(stream.peer(), stream.local(), stream.id(), iss) else {
-                    ledger
-                        .wrong
-                        .get_or_insert(format!("{stream:?} came in and nobody opened it"));
-                    return true;
+                let ends = (stream.peer(), stream.local());
+                let part = match ledger.accepted(ends, stream.id(), iss) {
+                    Came::As(part) => part,
+                    Came::Twice => {
+                        stream.abort();
+                        continue;
+                    }
+                    Came::OfNobody => {
+                        let wrong = format!("{stream:?} came in and nobody opened it");
+                        ledger.wrong.get_or_insert(wrong);
+                        return true;
+                    }
                 };
                 debug_assert_eq!(part.side, ACCEPTOR);
                 self.live.push(Seated {
@@ -209,8 +238,20 @@ impl OnEndpoint {
             if now < *due {
                 continue;
             }
-            let remote = super::world::address(&ledger.conversations[*place], 1);
-            match endpoint.start_connect(remote) {
+            let conversation = &ledger.conversations[*place];
+            let remote = super::world::address(conversation, 1);
+            let extras = &conversation.extras;
+            let begun = if extras.with_options || extras.opens_fast {
+                let options = ConnectOptions {
+                    profile: extras.with_options.then(|| conversation.profiles[0].clone()),
+                    fast_open: extras.opens_fast,
+                    ..ConnectOptions::default()
+                };
+                endpoint.start_connect_with(remote, &options)
+            } else {
+                endpoint.start_connect(remote)
+            };
+            match begun {
                 Ok(connecting) => {
                     let part = ledger.opening(*place);
                     self.connecting.push((connecting, part));
@@ -294,6 +335,10 @@ impl OnEndpoint {
                 drop(ledger);
                 self.live.remove(at).line.stream.abort();
             }
+            Next::HandOver => {
+                drop(ledger);
+                return (true, !self.leave(at));
+            }
             Next::Failed(why) => {
                 ledger.ended(part, Err(why));
                 drop(ledger);
@@ -317,6 +362,11 @@ impl Line {
             kept: Vec::new(),
             by_copy,
         }
+    }
+
+    /// Nothing that the application has in hand belongs to it.
+    fn holds_nothing(&self) -> bool {
+        self.unsent.is_none() && self.kept.is_empty()
     }
 
     fn end_of_file(&self) -> Got {

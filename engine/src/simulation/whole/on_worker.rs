@@ -6,9 +6,11 @@ use fourtuple_nic_mem::MemQueue;
 use fourtuple_tcp::State;
 use fourtuple_wire::{Instant, SeqNum};
 
+use super::hands::mark_of;
 use super::ledger::{Ledger, Part};
 use super::player::{Got, Next, Pipe, Player};
 use super::script::{RETRY, Seat, Way};
+use super::whose::Came;
 use crate::ConnId;
 use crate::error::ConnectError;
 use crate::handler::{Closed, Handler};
@@ -38,6 +40,8 @@ pub(super) struct OnWorker {
     worker: u16,
     shared: Shared,
     live: Vec<(ConnId, Player)>,
+    /// What came twice, and was ended at once.
+    doubles: Vec<ConnId>,
     /// Conversations that are opened here, by place, and when to try next.
     to_open: Vec<(usize, u64)>,
     /// All was calm when it was last looked at.
@@ -56,6 +60,7 @@ impl OnWorker {
             worker,
             shared: shared.clone(),
             live: Vec::new(),
+            doubles: Vec::new(),
             to_open,
             was_calm: false,
         }
@@ -75,7 +80,17 @@ impl OnWorker {
         if tag.0 != Some(part) {
             ledger.fail(part, || format!("its state is another's: {tag:?}"));
         }
-        let next = self.live[at].1.step(&mut InCall(connection), &mut ledger);
+        let mut next = self.live[at].1.step(&mut InCall(connection), &mut ledger);
+        if next == Next::HandOver {
+            if hand_off(connection, part, &mut ledger) {
+                self.live.remove(at);
+                return;
+            }
+            let player = &mut self.live[at].1;
+            player.stay(ledger.now + RETRY);
+            next = player.step(&mut InCall(connection), &mut ledger);
+            player.wakes_at = player.wakes_at.min(ledger.now + RETRY);
+        }
         match next {
             Next::Wait(at_latest) => self.live[at].1.wakes_at = at_latest,
             Next::Close => {
@@ -98,6 +113,7 @@ impl OnWorker {
                 std::panic::panic_any(PlannedPanic);
             }
             // A handler's pipe tells of no end.
+            Next::HandOver => ledger.fail(part, || "it can't go, and is to go at once".into()),
             Next::Failed(_) | Next::Gone => ledger.fail(part, || "a handler's read failed".into()),
         }
     }
@@ -123,6 +139,7 @@ impl OnWorker {
             let options = ConnectOptions {
                 local_port: conversation.same_port.then_some(40_000 + conversation.number),
                 profile: Some(conversation.profiles[0].clone()),
+                fast_open: conversation.extras.opens_fast,
                 ..ConnectOptions::default()
             };
             match worker.connect(remote, &options) {
@@ -141,8 +158,14 @@ impl OnWorker {
                     if !fresh {
                         ledger.fail(part, || "a new connection has another's state".into());
                     }
-                    let _ = worker.with(id, |_, tag| tag.0 = Some(part));
-                    self.live.push((id, Player::new(part, &ledger)));
+                    let mut player = Player::new(part, &ledger);
+                    let _ = worker.with(id, |connection, tag| {
+                        tag.0 = Some(part);
+                        if conversation.extras.opens_fast {
+                            player.write_early(&mut InCall(connection), &mut ledger);
+                        }
+                    });
+                    self.live.push((id, player));
                     if ledger.rounds_begun(place) as u32 >= conversation.rounds {
                         self.to_open.remove(at);
                     }
@@ -178,10 +201,22 @@ impl Handler<MemQueue> for OnWorker {
             let mut ledger = self.shared.ledger();
             // Nothing of what it may send has been acknowledged yet but its SYN.
             let iss = first_unacknowledged(connection).map(|una| una.back(1));
-            let Some(part) = ledger.accepted(connection.peer(), connection.local(), id, iss) else {
-                let wrong = format!("{} came in and nobody opened it", connection.four_tuple());
-                ledger.wrong.get_or_insert(wrong);
-                return;
+            for (id, irs) in connection.work.opened_fast.drain(..) {
+                ledger.opened_fast(self.host, id, irs);
+            }
+            let part = match ledger.accepted((connection.peer(), connection.local()), id, iss) {
+                Came::As(part) => part,
+                Came::Twice => {
+                    drop(ledger);
+                    self.doubles.push(id);
+                    connection.abort();
+                    return;
+                }
+                Came::OfNobody => {
+                    let wrong = format!("{} came in and nobody opened it", connection.four_tuple());
+                    ledger.wrong.get_or_insert(wrong);
+                    return;
+                }
             };
             if tag.0.is_some() {
                 ledger.fail(part, || "a new connection has another's state".into());
@@ -212,6 +247,10 @@ impl Handler<MemQueue> for OnWorker {
     }
 
     fn on_closed(&mut self, closed: Closed, tag: &mut Tag) {
+        if let Some(at) = self.doubles.iter().position(|other| *other == closed.id) {
+            self.doubles.swap_remove(at);
+            return;
+        }
         let mut ledger = self.shared.ledger();
         let at = self.live.iter().position(|(other, _)| *other == closed.id);
         match (at, tag.0) {
@@ -270,6 +309,18 @@ impl Handler<MemQueue> for OnWorker {
     }
 }
 
+/// Gives a connection to an endpoint, if that can have it now.
+fn hand_off(connection: &mut Connection<'_, MemQueue>, part: Part, ledger: &mut Ledger) -> bool {
+    let Some((name, to)) = ledger.next_owner(part) else {
+        return false;
+    };
+    let given = connection.hand_off(&to, mark_of(part)).is_ok();
+    if given {
+        ledger.hand_over(part, name, (connection.local(), connection.peer()), true);
+    }
+    given
+}
+
 fn first_unacknowledged(connection: &Connection<'_, MemQueue>) -> Option<SeqNum> {
     let conn = connection.work.records.conn(connection.slot)?;
     Some(conn.tcb.snd_una())
@@ -310,6 +361,10 @@ impl Pipe for InCall<'_, '_> {
 
     fn shutdown(&mut self) {
         self.0.shutdown();
+    }
+
+    fn peek(&self, most: usize) -> Vec<u8> {
+        self.0.peek().flatten().copied().take(most).collect()
     }
 }
 

@@ -6,6 +6,7 @@ use fourtuple_nic_mem::{BurstLoss, WireConditions};
 use fourtuple_tcp::{CongestionKind, Ecn, KeepAlive, Pacing, Profile};
 
 use super::draw::Draw;
+use super::extras::Extras;
 use super::faults::{self, Fault};
 use super::script::{self, Conversation};
 use super::{MS, SECOND, Without};
@@ -46,6 +47,8 @@ pub(super) struct HostPlan {
     pub(super) clock: u64,
     pub(super) events: u32,
     pub(super) lent: u32,
+    /// Connections that may wait at an endpoint of it to be taken.
+    pub(super) handed: u32,
     /// Workers sleep while there is nothing to do.
     pub(super) sleeps: bool,
     pub(super) profile: Profile,
@@ -70,7 +73,10 @@ impl WorldPlan {
         let calm_at = draw.span_ns(50, 20_000);
         let msl = draw.one_of(&[50, 200, 1_000, 3_000]);
         let hosts: Vec<_> = (0..=leaves)
-            .map(|at| HostPlan::draw(&mut Draw::new(seed, 100 + at), msl))
+            .map(|at| HostPlan {
+                handed: Draw::new(seed, 5_000 + at).one_of(&[1, 3, 64]),
+                ..HostPlan::draw(&mut Draw::new(seed, 100 + at), msl)
+            })
             .collect();
         let mut links: Vec<_> = (0..leaves)
             .map(|at| LinkPlan::draw(&mut Draw::new(seed, 200 + at)))
@@ -94,6 +100,10 @@ impl WorldPlan {
                 )
             })
             .collect();
+        for conversation in conversations.iter_mut().filter(|_| !without.extras) {
+            let draw = &mut Draw::new(seed, 6_000 + u64::from(conversation.number));
+            Extras::draw(draw, conversation, &hosts);
+        }
         conversations.retain(|conversation| without.conversations >> (conversation.number % 64) & 1 == 0);
         let mut faults = faults::draw(&mut Draw::new(seed, 3), &hosts, calm_at);
         if without.faults {
@@ -138,6 +148,7 @@ impl HostPlan {
             clock,
             events: draw.one_of(&[2, 16, 256]),
             lent: draw.one_of(&[8, 64, 256]),
+            handed: 64,
             profile: profile(draw, msl, false),
             sleeps: draw.percent(75),
         }

@@ -13,6 +13,10 @@ pub(super) trait Pipe {
     /// Reads some bytes and writes the same, without a copy.
     fn echo(&mut self, sink: &mut dyn FnMut(&[u8])) -> Got;
     fn shutdown(&mut self);
+    /// What has come and is not read, at most so many bytes of it, where that can be looked at.
+    fn peek(&self, _most: usize) -> Vec<u8> {
+        Vec::new()
+    }
 }
 
 /// What a read gave.
@@ -36,6 +40,8 @@ pub(super) enum Next {
     Wait(u64),
     Close,
     Abort,
+    /// An endpoint is to have it.
+    HandOver,
     /// The handler panics; an endpoint forgets the stream.
     Forget,
     Failed(ConnectionError),
@@ -53,6 +59,8 @@ pub(super) struct Player {
     shut: bool,
     forgot: bool,
     hurries: bool,
+    /// It changes hands no more before then.
+    stays_until: u64,
     /// The next bytes to write.
     ready: Vec<u8>,
     pub(super) wakes_at: u64,
@@ -72,9 +80,10 @@ impl Player {
             peer_total,
             next_write: 0,
             next_read: 0,
-            shut: false,
+            shut: ledger.side(part).shut,
             forgot: false,
             hurries: false,
+            stays_until: 0,
             ready: Vec::new(),
             // Until it is open there is nothing to do.
             wakes_at: u64::MAX,
@@ -90,6 +99,23 @@ impl Player {
     /// The connection has ended, and what lies unread is told of for the last time.
     pub(super) fn hurry(&mut self) {
         self.hurries = true;
+    }
+
+    /// The connection can't go elsewhere before then.
+    pub(super) fn stay(&mut self, until: u64) {
+        self.stays_until = until;
+        self.wakes_at = self.wakes_at.min(until);
+    }
+
+    pub(super) fn echoes(&self) -> bool {
+        self.script.echoes
+    }
+
+    /// Writes what is to go out with the SYN.
+    pub(super) fn write_early(&mut self, pipe: &mut dyn Pipe, ledger: &mut Ledger) {
+        if self.give(pipe, ledger).is_err() {
+            ledger.fail(self.part, || "a write with the SYN failed".into());
+        }
     }
 
     /// Does what there is to do now.
@@ -151,8 +177,19 @@ impl Player {
                 Some(Next::Forget)
             }
             _ if ledger.is_abandoned(self.part) => Some(Next::Abort),
+            _ if self.changes_hands(ledger) => Some(Next::HandOver),
             _ => None,
         }
+    }
+
+    fn changes_hands(&self, ledger: &Ledger) -> bool {
+        let hand_overs = &ledger.conversations[self.part.place].extras.hand_overs[self.part.side];
+        let side = ledger.side(self.part);
+        side.handed < hand_overs.times
+            && side.read + side.written >= hand_overs.every * u64::from(side.handed + 1)
+            && !self.hurries
+            && ledger.now >= self.stays_until
+            && ledger.next_owner(self.part).is_some()
     }
 
     fn take(&mut self, pipe: &mut dyn Pipe, ledger: &mut Ledger) -> Got {
@@ -170,6 +207,9 @@ impl Player {
             return Got::Nothing;
         }
         let part = self.part;
+        if ledger.conversations[part.place].extras.peeks[part.side] {
+            ledger.peeked(part, &pipe.peek(PEEKED_MOST));
+        }
         let echoes = self.script.echoes;
         let most = if calm { usize::MAX } else { self.script.read_most };
         let mut sink = |bytes: &[u8]| {
@@ -262,6 +302,9 @@ impl Player {
         Next::Wait(self.wakes_at.min(patience))
     }
 }
+
+/// Bytes that are looked at before they are read.
+const PEEKED_MOST: usize = 3_000;
 
 /// Bytes of one call at most.
 const WRITE_MOST: u64 = 65_536;

@@ -6,6 +6,7 @@
 use fourtuple_tcp::Profile;
 
 use super::draw::Draw;
+use super::extras::Extras;
 use super::plan::{HostPlan, profile};
 use super::{MS, SECOND};
 
@@ -27,6 +28,7 @@ pub(super) struct Conversation {
     pub(super) accepts_at: u64,
     pub(super) backlog: u32,
     pub(super) scripts: [Script; 2],
+    pub(super) extras: Extras,
 }
 
 /// Where an application runs.
@@ -62,6 +64,15 @@ pub(super) struct Script {
     /// It reads no further than this before all is calm.
     pub(super) read_stop: u64,
     pub(super) end: End,
+}
+
+impl Conversation {
+    /// An endpoint accepts its connections.
+    pub(super) fn is_accepted_at(&self, here: Seat) -> bool {
+        let seat = self.seats[1];
+        let endpoints = |seat: Seat| matches!(seat.way, Way::Endpoint(_));
+        seat == here || self.extras.all_accept && seat.host == here.host && endpoints(seat) && endpoints(here)
+    }
 }
 
 /// How an application ends its connection.
@@ -144,6 +155,7 @@ pub(super) fn draw(
         accepts_at: if draw.percent(20) { draw.below(calm_at) } else { 0 },
         backlog: draw.one_of(&[128, 128, 1, 2]),
         scripts,
+        extras: Extras::NONE,
     }
 }
 
@@ -232,6 +244,7 @@ impl Conversation {
             accepts_at: 0,
             backlog: 128,
             scripts: [script; 2],
+            extras: Extras::NONE,
         }
     }
 }

@@ -16,6 +16,17 @@ use crate::shard::Refused;
 /// Opener's address, acceptor's address, and one end's first sequence number.
 type Begun = (SocketAddr, SocketAddr, u32);
 
+/// What an application got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Came {
+    /// This.
+    As(Part),
+    /// What was opened by a SYN that came with text, once more: RFC 7413 §2.1, §6.1.
+    Twice,
+    /// What nobody opened.
+    OfNobody,
+}
+
 /// What is known of beginnings.
 #[derive(Debug, Default)]
 pub(super) struct Whose {
@@ -25,6 +36,8 @@ pub(super) struct Whose {
     answers: HashMap<Begun, u32>,
     /// By host and name: the acceptor's number.
     names: HashMap<(usize, ConnId), SeqNum>,
+    /// By host and name, of those that a cookie let in: the opener's number.
+    fast: HashMap<(usize, ConnId), SeqNum>,
     /// By host and name: when it went, or came to be in TIME_WAIT.
     over: HashMap<(usize, ConnId), Over>,
 }
@@ -78,6 +91,12 @@ impl Ledger {
     pub(super) fn forget_names(&mut self, host: usize) {
         self.whose.names.retain(|(other, _), _| *other != host);
         self.whose.over.retain(|(other, _), _| *other != host);
+        self.whose.fast.retain(|(other, _), _| *other != host);
+    }
+
+    /// A cookie let in a connection whose SYN had this number.
+    pub(super) fn opened_fast(&mut self, host: usize, id: ConnId, irs: SeqNum) {
+        self.whose.fast.insert((host, id), irs);
     }
 
     /// The number with which a host's side of a connection began.
@@ -85,32 +104,44 @@ impl Ledger {
         self.whose.names.get(&(host, id)).copied()
     }
 
-    /// An application gets a connection: whose it is. `None` when nobody asked for it.
+    /// An application gets a connection of this name, whose own side began with `iss`: whose it is.
     pub(super) fn accepted(
         &mut self,
-        peer: SocketAddr,
-        local: SocketAddr,
+        ends: (SocketAddr, SocketAddr),
         id: ConnId,
         iss: Option<SeqNum>,
-    ) -> Option<Part> {
-        let place = self.place_of(local.port())?;
-        let round = match self.conversations[place].seats[OPENER].way {
+    ) -> Came {
+        let Some(place) = self.place_of(ends.1.port()) else {
+            return Came::OfNobody;
+        };
+        let seats = self.conversations[place].seats;
+        let fast = self.whose.fast.get(&(seats[ACCEPTOR].host, id)).copied();
+        let round = match seats[OPENER].way {
             // It learns its port when it is connected, and has one round.
-            Way::Endpoint(_) if self.rounds[place].len() == 1 => 0,
-            Way::Endpoint(_) => return None,
+            Way::Endpoint(_) => Some(0).filter(|_| self.rounds[place].len() == 1),
             Way::Worker(_) => {
-                let irs = *self.whose.answers.get(&(peer, local, iss?.0))?;
-                let (_, round) = self.whose.syns.get(&(peer, local, irs))?;
-                *round
+                let answered = iss.and_then(|iss| self.whose.answers.get(&(ends.0, ends.1, iss.0)).copied());
+                let irs = fast.map(|irs| irs.0).or(answered);
+                irs.and_then(|irs| self.whose.syns.get(&(ends.0, ends.1, irs)))
+                    .map(|(_, round)| *round)
             }
+        };
+        let Some(round) = round else {
+            return Came::OfNobody;
         };
         let part = Part {
             place,
             round,
             side: ACCEPTOR,
         };
+        let opened_fast = &mut self.rounds[place][round].opened_fast;
+        *opened_fast |= fast.is_some();
+        if *opened_fast && self.side(part).stage != Stage::NotYet {
+            self.note(part, || "came once more".into());
+            return Came::Twice;
+        }
         self.open(part, id);
-        Some(part)
+        Came::As(part)
     }
 
     /// A host counted that it ignored what would have made a connection.
@@ -174,8 +205,13 @@ mod tests {
             (None, None),
         ] {
             let id = ConnId::new(0, SlotRef::new(SlotKind::Tcb, Family::V4, 0), 1);
-            let part = ledger.accepted(opener, acceptor, id, iss.map(SeqNum));
-            assert_eq!(part.map(|part| part.round), round, "{iss:?}");
+            let came = ledger.accepted((opener, acceptor), id, iss.map(SeqNum));
+            let part = round.map(|round| Part {
+                place: 0,
+                round,
+                side: ACCEPTOR,
+            });
+            assert_eq!(came, part.map_or(Came::OfNobody, Came::As), "{iss:?}");
         }
         assert_eq!(ledger.wrong, None);
     }

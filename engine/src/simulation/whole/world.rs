@@ -121,7 +121,10 @@ impl World {
         while !self.is_over() {
             self.step()?;
             if self.steps > STEPS_MOST {
-                return Err(format!("{STEPS_MOST} steps, and it is not over"));
+                let busy: Vec<_> = self.hosts.iter().map(|host| format!("{:b}", host.busy)).collect();
+                return Err(format!(
+                    "{STEPS_MOST} steps, and it is not over: of each host, by bit, {busy:?} were busy last"
+                ));
             }
         }
         self.hosts.iter_mut().for_each(Host::end_endpoints);
@@ -472,7 +475,7 @@ fn spread(how: u64, workers: u16) -> Spread {
 }
 
 /// Rounds of one world at most.
-const STEPS_MOST: u64 = 3_000_000;
+pub(super) const STEPS_MOST: u64 = 3_000_000;
 
 /// How long all has to be over before the endpoints go: more than a retransmission of what was never told.
 const LINGERS: u64 = 10 * SECOND;
