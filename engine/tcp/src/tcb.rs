@@ -351,6 +351,23 @@ mod tests {
     const _: () = assert!(std::mem::offset_of!(Tcb<TestBuffers>, congestion) <= 128);
 
     #[test]
+    fn sets_are_joined_and_compared() {
+        let both = Flags::PACED.with(Flags::ECN_ECHO);
+        assert!(both.contains(Flags::PACED) && both.contains(Flags::ECN_ECHO));
+        let mut two = Debts::ACK;
+        two.insert(Debts::TEXT);
+        for (debts, within) in [
+            (Debts::NONE, true),
+            (Debts::ACK, true),
+            (Debts::TEXT, false),
+            (two, false),
+        ] {
+            assert_eq!(debts.is_within(Debts::ACK), within, "{debts:?}");
+        }
+        assert!(two.is_within(two));
+    }
+
+    #[test]
     fn bit_sets_print_their_bits() {
         let mut debts = Debts::ACK;
         debts.insert(Debts::RESET);

@@ -93,6 +93,17 @@ mod tests {
         hot.on_loss(None, &reduction);
     }
 
+    // proves: RFC 5681 §3.1
+    #[test]
+    fn each_window_that_is_acknowledged_adds_one_segment() {
+        let mut hot = Congestion::new(10 * MSS);
+        hot.threshold = 5 * MSS;
+        for segments in 10..15 {
+            acks(&mut hot, segments, MSS);
+            assert_eq!(hot.window, (segments + 1) * MSS);
+        }
+    }
+
     // proves: RFC 9293 MUST-19 (slow start, congestion avoidance)
     #[test]
     fn slow_start_doubles_and_avoidance_adds_a_segment_a_window() {

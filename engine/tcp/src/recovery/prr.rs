@@ -104,6 +104,21 @@ mod tests {
     }
 
     #[test]
+    fn above_the_threshold_what_went_out_is_half_of_what_arrived_all_the_time() {
+        let mut prr = Prr::begin(20 * MSS, 0);
+        let (mut pipe, mut sent) = (19 * MSS, 0);
+        for arrived in 1..=8u32 {
+            pipe -= MSS;
+            let window = prr.window(&ack(MSS, pipe, false));
+            while pipe + MSS <= window {
+                prr.on_sent(MSS);
+                (pipe, sent) = (pipe + MSS, sent + 1);
+            }
+            assert_eq!(sent, (arrived / 2).max(1), "the first in any case: {arrived}");
+        }
+    }
+
+    #[test]
     fn the_first_retransmission_is_forced_once() {
         let mut prr = Prr::begin(20 * MSS, 0);
         assert_eq!(prr.window(&ack(0, 18 * MSS, false)), 19 * MSS);

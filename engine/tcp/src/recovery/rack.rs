@@ -250,3 +250,53 @@ impl<B: Buffers> Tcb<B> {
         self.detect_and_recover(&mut news, env);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_round_trip_counts_for_some_minutes_once_it_is_over() {
+        let mut least = MinRtt {
+            now_us: 900,
+            before_us: u32::MAX,
+            since_ms: 5,
+        };
+        for (rtt_us, now_ms, now_us, before_us) in [
+            (700, 6, 700, u32::MAX),
+            (800, 5 + MIN_RTT_SPAN_MS, 700, u32::MAX),
+            (800, 6 + MIN_RTT_SPAN_MS, 800, 700),
+            (850, 6 + 2 * MIN_RTT_SPAN_MS, 800, 700),
+            (850, 7 + 2 * MIN_RTT_SPAN_MS, 850, 800),
+        ] {
+            least.take(rtt_us, now_ms);
+            assert_eq!((least.now_us, least.before_us), (now_us, before_us), "{now_ms}");
+        }
+    }
+
+    // proves: RFC 8985 §6.2
+    #[test]
+    fn sixteen_recoveries_without_a_duplicate_narrow_the_window_again() {
+        let mut rack = Rack::new(SeqNum(0), 0, Instant::ZERO);
+        rack.on_dsack(SeqNum(0), SeqNum(1_000));
+        for _ in 0..PERSIST {
+            assert_eq!(rack.reo_wnd_mult, 2);
+            rack.on_recovered();
+        }
+        assert_eq!(rack.reo_wnd_mult, 1);
+    }
+
+    #[test]
+    fn an_echo_of_an_earlier_millisecond_answers_an_earlier_sending() {
+        let now = Instant::from_millis(100_000);
+        let sent = (now.as_micros() - 3_000) as u32;
+        for (echo, earlier) in [
+            (None, false),
+            (Some(99_996), true),
+            (Some(99_997), false),
+            (Some(99_998), false),
+        ] {
+            assert_eq!(Arrived::new(now, echo).echoes_before(sent), earlier, "{echo:?}");
+        }
+    }
+}

@@ -3,6 +3,7 @@
 
 mod bbr;
 mod bottleneck;
+mod counting;
 mod goodput;
 mod options_changed;
 mod pacing;

@@ -272,3 +272,12 @@ fn both_may_open_at_once_and_agree() {
     end.write_octets(1, 1_000);
     assert!(expect!(end, seg(ACK).seq(1).octets(1_000)).ect);
 }
+
+#[test]
+fn it_is_asked_for_by_one_of_three_words() {
+    for (word, ecn) in [("on", Ecn::On), ("off", Ecn::Off), ("passive", Ecn::Passive)] {
+        assert_eq!(word.parse(), Ok(ecn));
+    }
+    let unknown = "yes".parse::<Ecn>().expect_err("none of them");
+    assert!(unknown.to_string().contains("on, off, passive"), "{unknown}");
+}

@@ -180,3 +180,40 @@ fn a_connection_that_was_not_asked_to_sends_no_text_with_its_syn() {
     end.write(b"request");
     expect!(end, seg(SYN).seq(0).text(b""));
 }
+
+#[test]
+fn the_syn_ack_offers_the_window_of_any() {
+    let mut end = opened(&Setup::default(), b"request");
+    expect!(end, seg(SYN | ACK).seq(0).ack(8).window(60_000));
+}
+
+#[test]
+fn an_opener_tells_whether_its_syn_asks_and_what_answers_it() {
+    let answers = |end: &End| {
+        let syn_ack = |ack| {
+            seg(SYN | ACK)
+                .seq(0)
+                .ack(ack)
+                .header(end.irs, end.iss, end.peer_window)
+        };
+        [0, 1, 6, 7].map(|ack| end.tcb.is_acceptable_syn_ack(&syn_ack(ack)))
+    };
+    let mut end = Setup::default().connecting();
+    assert!(!end.tcb.asks_fast_open());
+    end.tcb.ask_fast_open(true);
+    end.write(b"hello");
+    assert_eq!(end.drain()[0].payload, b"hello");
+    assert!(end.tcb.asks_fast_open());
+    assert_eq!(answers(&end), [false, true, true, false]);
+    let mut without = Setup::default().connecting();
+    without.tcb.ask_fast_open(false);
+    assert!(without.tcb.asks_fast_open());
+    without.tcb.forgo_fast_open();
+    assert!(!without.tcb.asks_fast_open());
+    send!(end, seg(SYN | ACK).seq(0).ack(6).mss(1000))
+        .verdict
+        .unwrap();
+    assert_eq!(end.state(), State::Established);
+    assert!(!end.tcb.asks_fast_open(), "there is no SYN any more");
+    assert_eq!(answers(&end), [false; 4]);
+}

@@ -215,3 +215,16 @@ fn status_tells_states_windows_and_queues() {
     end.shutdown();
     assert_eq!(end.tcb.status(&end.profile, end.now).state, State::FinWait1);
 }
+
+#[test]
+fn what_is_unread_can_be_looked_at_and_stays() {
+    let mut end = Setup::default().established();
+    assert_eq!(end.tcb.peek(&end.pools).count(), 0);
+    for seq in [1, 11] {
+        send!(end, seg(ACK).seq(seq).ack(1).octets(10)).verdict.unwrap();
+    }
+    let seen: Vec<u8> = end.tcb.peek(&end.pools).flatten().copied().collect();
+    assert_eq!(seen, (1..21).collect::<Vec<u8>>());
+    assert_eq!(end.read(), seen);
+    assert_eq!(end.tcb.peek(&end.pools).count(), 0);
+}

@@ -300,3 +300,28 @@ fn a_half_open_connection_challenges_twice_a_second() {
     }
     assert_eq!(answers, 4);
 }
+
+#[test]
+fn a_syn_offers_what_the_profile_has_and_nothing_else() {
+    for (sack, window_scaling, timestamps) in
+        [(false, false, false), (true, false, false), (false, true, true)]
+    {
+        let mut end = Setup::default()
+            .profile(|profile| {
+                profile.sack = sack;
+                profile.window_scaling = window_scaling;
+                profile.timestamps = timestamps;
+            })
+            .connecting();
+        let options = end.poll().expect("a SYN").header.options;
+        assert_eq!(
+            (
+                options.sack_permitted,
+                options.window_scale.is_some(),
+                options.timestamps.is_some()
+            ),
+            (sack, window_scaling, timestamps)
+        );
+        assert_eq!(options.mss, Some(1000));
+    }
+}

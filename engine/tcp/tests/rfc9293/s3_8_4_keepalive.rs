@@ -84,3 +84,26 @@ fn a_half_closed_connection_is_probed_and_not_ended() {
     assert_eq!(end.state(), State::FinWait2);
     assert_eq!(end.counters.fin_wait_2_timeouts, 0);
 }
+
+#[test]
+fn it_has_no_part_in_a_connection_that_was_closed() {
+    let deadlines = |setup: Setup| {
+        let mut end = setup.established();
+        end.close();
+        end.drain();
+        let mut all = Vec::new();
+        for segment in [
+            seg(ACK).seq(1).ack(2),
+            seg(ACK).seq(1).ack(2),
+            seg(ACK | FIN).seq(1).ack(2),
+            seg(ACK | FIN).seq(1).ack(2),
+        ] {
+            let _ = end.pass(50);
+            let _ = send!(end, segment);
+            end.drain();
+            all.push((end.state(), end.next_deadline_ms()));
+        }
+        all
+    };
+    assert_eq!(deadlines(setup()), deadlines(Setup::default()));
+}

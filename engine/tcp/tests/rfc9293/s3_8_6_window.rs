@@ -248,3 +248,21 @@ fn a_window_that_a_scaled_field_cannot_say_exactly_takes_nothing_back() {
         edge = told;
     }
 }
+
+// proves: RFC 7323 §2.2
+#[test]
+fn the_window_of_a_syn_is_not_scaled_and_one_that_a_scaled_field_can_say() {
+    let window_of = |buffer: u32, scaling: bool| {
+        let mut end = Setup::default()
+            .profile(|profile| {
+                profile.receive_buffer = buffer;
+                profile.window_scaling = scaling;
+            })
+            .connecting();
+        let syn = end.poll().expect("a SYN").header;
+        (syn.window, syn.options.window_scale)
+    };
+    assert_eq!(window_of(50_000, false), (50_000, None));
+    assert_eq!(window_of(1_000_001, false), (65_535, None));
+    assert_eq!(window_of(1_000_001, true), (65_520, Some(4)));
+}

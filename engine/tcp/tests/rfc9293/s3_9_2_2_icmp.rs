@@ -106,3 +106,15 @@ fn a_size_that_no_path_has_is_taken_for_the_least() {
     );
     expect_nothing!(end);
 }
+
+#[test]
+fn the_timestamps_of_a_segment_are_a_part_of_what_its_path_carries() {
+    let mut setup = Setup::default().profile(|profile| profile.timestamps = true);
+    setup.peer_syn = seg(SYN).mss(1000).timestamps(1_000, 0);
+    let mut end = setup.established();
+    end.write_octets(1, 2_000);
+    end.drain();
+    error(&mut end, PathError::TooBig(700), 1).verdict.unwrap();
+    let longest = end.drain().iter().map(|sent| sent.payload.len()).max();
+    assert_eq!(longest, Some(688));
+}
