@@ -302,6 +302,23 @@ impl<Q: Queue> Records<Q> {
         in_family!(mut self, slot, |records| records.tcb.at_mut(slot.index()).map(|place| &mut place.record))
     }
 
+    /// The connection at `slot` with its generation, for writing.
+    #[inline]
+    pub(crate) fn conn_and_generation_mut(&mut self, slot: SlotRef) -> Option<(&mut Conn<Q>, u32)> {
+        in_family!(mut self, slot, |records| {
+            let generation = records.tcb.generation(slot.index());
+            Some((&mut records.tcb.at_mut(slot.index())?.record, generation))
+        })
+    }
+
+    /// The connection with this name, unless the name is stale, for writing.
+    #[inline]
+    pub(crate) fn named_conn_mut(&mut self, id: ConnId) -> Option<(SlotRef, &mut Conn<Q>)> {
+        let slot = id.slot();
+        let (conn, generation) = self.conn_and_generation_mut(slot)?;
+        (generation == id.generation()).then_some((slot, conn))
+    }
+
     /// The connection with this name, unless the name is stale.
     pub(crate) fn named(&self, id: ConnId) -> Option<SlotRef> {
         let slot = id.slot();

@@ -15,7 +15,6 @@ use super::core::EndpointCore;
 use super::endpoint::{Endpoint, settled};
 use super::protocol::Command;
 use super::readiness::{Interest, News, READABLE, Readiness, Source, Token, Waiters, Watch};
-use super::rings::Order;
 use super::stream::{Stream, StreamError};
 use crate::ConnId;
 use crate::error::ApiMisuse;
@@ -303,14 +302,14 @@ impl<Q: Queue> EndpointCore<Q> {
                 }
                 if lack > 0 {
                     let count = (lack as u32).min(most.saturating_sub(owed_opened[worker]));
-                    let credit = Order::Command(Command::Credit(accepting.listener, count));
+                    let credit = Command::Credit(accepting.listener, count);
                     if count > 0 && end.push(credit).is_ok() {
                         accepting.posted[worker] += count;
                         owed_opened[worker] += count;
                     }
                 } else {
                     let count = lack.unsigned_abs() as u32;
-                    if end.push(Order::Withdraw(accepting.listener, count)).is_ok() {
+                    if end.push(Command::Withdraw(accepting.listener, count)).is_ok() {
                         accepting.posted[worker] -= count;
                         owed_opened[worker] = owed_opened[worker].saturating_sub(count);
                     }

@@ -6,8 +6,10 @@ use fourtuple_nic::Queue;
 use fourtuple_tcp::Status;
 use fourtuple_wire::{FourTuple, Received};
 
+use super::protocol::{Command, Origin};
 use super::readiness::{News, Watch};
-use crate::buffer::RxChunk;
+use crate::ConnId;
+use crate::buffer::{RxChunk, TxChunk};
 use crate::error::ConnectionError;
 use crate::handler::Trouble;
 
@@ -135,6 +137,30 @@ impl<Q: Queue> Connection<Q> {
         self.credit += high - self.whole_credit;
         self.whole_credit = high;
         self.low_mark = i64::from(low);
+    }
+
+    /// So much send credit more; `true` when whoever waits for it is to be told.
+    pub(super) fn grant(&mut self, count: u32) -> bool {
+        self.credit += i64::from(count);
+        self.whole_credit = self.whole_credit.max(self.credit);
+        self.granted = self.granted.max(self.credit);
+        // Who waits for what all share is told when that is there.
+        let told = self.blocked
+            && !self.starved
+            && self.credit > 0
+            && self.whole_credit - self.credit <= self.low_mark;
+        self.blocked &= !told;
+        told
+    }
+
+    /// What has the worker send this, with the space that was given back since it was last told.
+    pub(super) fn send(&mut self, id: ConnId, payload: TxChunk<Q::Shared>, origin: Origin) -> Command<Q> {
+        Command::Send {
+            id,
+            payload,
+            origin,
+            released: std::mem::take(&mut self.released),
+        }
     }
 
     /// As another endpoint gets it: nobody there waits for anything yet.

@@ -338,8 +338,12 @@ impl<Q: Queue> EndpointCore<Q> {
 
     fn on_event(&mut self, worker: usize, event: Event<Q>) {
         match event {
-            Event::Chunk(id, chunk) => match self.connections.get_mut(&id) {
+            Event::Chunk(id, chunk, freed) => match self.connections.get_mut(&id) {
                 Some(connection) => {
+                    if freed > 0 && connection.grant(freed) {
+                        self.readiness
+                            .tell(Source::Stream(id), &mut connection.watch, WRITABLE);
+                    }
                     connection.delivered += chunk.bytes().len() as u64;
                     connection.unread.push_back(Piece::Lent(chunk));
                     self.unread_lent[worker] += 1;
@@ -354,20 +358,11 @@ impl<Q: Queue> EndpointCore<Q> {
                 }
             },
             Event::Writable(id, count) => {
-                if let Some(connection) = self.connections.get_mut(&id) {
-                    connection.credit += i64::from(count);
-                    connection.whole_credit = connection.whole_credit.max(connection.credit);
-                    connection.granted = connection.granted.max(connection.credit);
-                    // Who waits for what all share is told when that is there.
-                    if connection.blocked
-                        && !connection.starved
-                        && connection.credit > 0
-                        && connection.whole_credit - connection.credit <= connection.low_mark
-                    {
-                        connection.blocked = false;
-                        self.readiness
-                            .tell(Source::Stream(id), &mut connection.watch, WRITABLE);
-                    }
+                if let Some(connection) = self.connections.get_mut(&id)
+                    && connection.grant(count)
+                {
+                    self.readiness
+                        .tell(Source::Stream(id), &mut connection.watch, WRITABLE);
                 }
             }
             Event::Urgent(id, ahead) => {

@@ -14,7 +14,6 @@ use super::core::EndpointCore;
 use super::parking::Shared;
 use super::protocol::Command;
 use super::readiness::{Interest, News, Ready, Source, Token, Watch};
-use super::rings::Order;
 use super::stream::{Stream, StreamError};
 use crate::ConnId;
 use crate::attach::PortQueue;
@@ -418,12 +417,12 @@ impl<Q: Queue> EndpointCore<Q> {
             }
             let command = Command::Connect {
                 token,
-                remote,
+                remote: remote.into(),
                 options: options.cloned().map(Box::new),
             };
             if self.ends[worker].stopped
                 || self.owed_opened[worker] >= self.limits.opened()
-                || self.ends[worker].push(Order::Command(command)).is_err()
+                || self.ends[worker].push(command).is_err()
             {
                 continue;
             }
@@ -462,7 +461,7 @@ impl<Q: Queue> EndpointCore<Q> {
         *worker = (*worker + 1) % self.ends.len();
         let command = Command::Connect {
             token,
-            remote: elsewhere.remote,
+            remote: elsewhere.remote.into(),
             options: Some(Box::new(elsewhere.options.clone())),
         };
         self.owed_opened[*worker] += 1;

@@ -14,12 +14,15 @@ use std::fmt;
 use std::sync::atomic::{Ordering, fence};
 
 use fourtuple_nic::Queue;
+use rtrb::Producer;
 
 use super::credit::Credits;
-use super::lend::Lends;
+use super::lend::{Lends, Lent};
 use super::protocol::{Command, EndpointIndex, EndpointNumber, Event, Opened};
 use super::rings::WorkerEnd;
 use super::slot::{Place, Slot, Waits};
+use crate::ConnId;
+use crate::buffer::RxChunk;
 use crate::listener::{AcceptPolicy, ListenerId};
 
 /// Bounds of a worker's hub.
@@ -126,9 +129,16 @@ impl<Q: Queue> Hub<Q> {
         Some(EndpointIndex(at as u16))
     }
 
-    /// The next command of any endpoint, each in turn.
-    pub(crate) fn poll_command(&mut self) -> Option<(EndpointIndex, Command<Q>)> {
-        for _ in 0..self.used {
+    /// The next command of any endpoint that `plain` does not take. It is asked of a few of each endpoint in turn, and each command is one
+    /// less that is `left`.
+    #[inline]
+    pub(crate) fn poll_command(
+        &mut self,
+        left: &mut usize,
+        mut plain: impl FnMut(EndpointIndex, Command<Q>) -> Option<Command<Q>>,
+    ) -> Option<(EndpointIndex, Command<Q>)> {
+        let mut idle = 0;
+        while *left > 0 && idle < self.used {
             let at = if self.next_command < self.used {
                 self.next_command
             } else {
@@ -136,12 +146,19 @@ impl<Q: Queue> Hub<Q> {
             };
             self.next_command = at + 1;
             let index = EndpointIndex(at as u16);
-            let slot = &mut self.slots[at];
-            if let Some(command) =
-                slot.poll_command(index, &mut self.credits, &mut self.lends, &mut self.copied_bytes)
-            {
+            let most = (*left).min(COMMANDS_IN_A_ROW);
+            let mut untouched = most;
+            let polled = self.slots[at].poll_command(
+                &mut untouched,
+                &mut self.lends,
+                &mut self.copied_bytes,
+                |command| plain(index, command),
+            );
+            *left -= most - untouched;
+            if let Some(command) = polled {
                 return Some((index, command));
             }
+            idle = if untouched < most { 0 } else { idle + 1 };
         }
         None
     }
@@ -181,13 +198,25 @@ impl<Q: Queue> Hub<Q> {
         self.slots
             .get(usize::from(endpoint.0))
             .and_then(|slot| slot.end.as_ref())
-            .is_some_and(|end| end.events.slots() > 0)
+            .is_some_and(|end| !end.events.is_full())
     }
 
     /// A chunk may be lent to this endpoint: neither its bound nor that of all is reached.
     pub(crate) fn may_lend(&self, endpoint: EndpointIndex) -> bool {
         self.slot(endpoint)
             .is_some_and(|slot| self.lends.may_lend(&slot.lent))
+    }
+
+    /// What chunks are lent to this endpoint by, where each needs the same few things.
+    #[inline]
+    pub(crate) fn lender(&mut self, endpoint: EndpointIndex) -> Option<Lender<'_, Q>> {
+        let slot = self.slots.get_mut(usize::from(endpoint.0))?;
+        Some(Lender {
+            events: &mut slot.end.as_mut()?.events,
+            lent: &mut slot.lent,
+            lends: &mut self.lends,
+            news: &mut slot.news,
+        })
     }
 
     /// Tells an event. A chunk is lent by this.
@@ -264,6 +293,11 @@ impl<Q: Queue> Hub<Q> {
         if self.slot(endpoint).is_some_and(|slot| slot.place == Place::Live) {
             self.credits.post(endpoint, listener, count);
         }
+    }
+
+    /// The endpoint takes so many fewer, as far as it was not given them.
+    pub(crate) fn on_withdraw(&mut self, endpoint: EndpointIndex, listener: ListenerId, count: u32) {
+        self.credits.withdraw(endpoint, listener, count);
     }
 
     /// The listener is gone: nobody waits for it any more.
@@ -452,7 +486,7 @@ impl<Q: Queue> Hub<Q> {
                 if fill >= status.fullest_events.0 {
                     status.fullest_events = (fill, capacity as u32);
                 }
-                status.commands_waiting += end.orders.slots() as u32;
+                status.commands_waiting += end.commands.slots() as u32;
             }
         }
         status
@@ -466,6 +500,34 @@ impl<Q: Queue> Hub<Q> {
         self.slots.get_mut(usize::from(endpoint.0))
     }
 }
+
+/// One endpoint's event ring, with the counts of what is lent.
+pub(crate) struct Lender<'a, Q: Queue> {
+    events: &'a mut Producer<Event<Q>>,
+    lent: &'a mut Lent,
+    lends: &'a mut Lends,
+    news: &'a mut bool,
+}
+
+impl<Q: Queue> Lender<'_, Q> {
+    /// One more chunk may be lent, and told.
+    #[inline]
+    pub(crate) fn takes_one(&self) -> bool {
+        self.lends.may_lend(self.lent) && !self.events.is_full()
+    }
+
+    /// Lends a chunk to an endpoint that takes one, and tells of so much room.
+    #[inline]
+    pub(crate) fn lend(&mut self, id: ConnId, chunk: RxChunk<Q::Rx>, freed: u32) {
+        let refused = self.events.push(Event::Chunk(id, chunk, freed)).is_err();
+        debug_assert!(!refused, "there is room, and nobody else pushes");
+        self.lends.lend(self.lent);
+        *self.news = true;
+    }
+}
+
+/// Commands of one endpoint before others get their turn.
+const COMMANDS_IN_A_ROW: usize = 16;
 
 /// This part of the low-water mark is kept for handlers.
 const KEPT_BACK_PART: u32 = 8;

@@ -37,17 +37,20 @@ impl Lends {
     }
 
     /// One more may go to this endpoint.
+    #[inline]
     pub(super) fn may_lend(&self, lent: &Lent) -> bool {
         lent.count < lent.bound && self.total < self.bound
     }
 
     /// One went out.
+    #[inline]
     pub(super) fn lend(&mut self, lent: &mut Lent) {
         lent.count += 1;
         self.total += 1;
     }
 
     /// One came home.
+    #[inline]
     pub(super) fn come_home(&mut self, lent: &mut Lent) {
         lent.count = lent.count.saturating_sub(1);
         self.total = self.total.saturating_sub(1);

@@ -20,7 +20,7 @@ use super::endpoint::{Endpoint, settled};
 use super::handle::{Arrival, EndpointHandle};
 use super::protocol::Command;
 use super::readiness::{Interest, News, READABLE, Source, Token, Waiters, Watch};
-use super::rings::{Order, Return};
+use super::rings::Return;
 use super::stream::{Stream, StreamError};
 use crate::ConnId;
 use crate::attach::PortQueue;
@@ -281,7 +281,7 @@ impl<Q: Queue> EndpointCore<Q> {
             self.on_handed(id, mark);
             return Ok(());
         }
-        let asked = Order::Command(Command::Move { id, to: to.number() });
+        let asked = Command::Move { id, to: to.number() };
         if self.end_of(id).is_none_or(|end| end.push(asked).is_err()) {
             return Err(StreamError::NotYet);
         }

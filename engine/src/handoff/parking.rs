@@ -3,28 +3,58 @@
 //! An endpoint has one bell. Of the threads that wait at a time one *pumps*: it sleeps on the bell without the lock, steps
 //! when it wakes, and tells the others, who sleep on a condition. Who leaves hands the pumping on. No worker ever takes
 //! this lock. An event loop of the application that waits for the bell's descriptor pumps in their place while it is
-//! [armed](Shared::arm). Tasks are woken when the lock is released, for they may call at once.
+//! [armed](Parking::arm). Tasks are woken when the lock is released, for they may call at once.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
+#[cfg(not(loom))]
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use arrayvec::ArrayVec;
 use fourtuple_nic::Queue;
+#[cfg(loom)]
+use loom::sync::{Condvar, Mutex, MutexGuard};
 
 use super::core::EndpointCore;
+use super::readiness::WAKERS;
 use crate::idle::Sleeper;
 
 /// A time-out that never comes.
 pub(super) const NO_LIMIT: Duration = Duration::MAX;
 
 /// What an endpoint, its streams and all that waits on them share.
-pub(super) struct Shared<Q: Queue> {
-    state: Mutex<State<Q>>,
+pub(super) type Shared<Q> = Parking<EndpointCore<Q>>;
+
+/// What parking asks of what it keeps: an endpoint, and in models as little as shows whether somebody sleeps too long.
+pub(super) trait Stepped {
+    /// Moves messages both ways; returns how many.
+    fn step(&mut self) -> usize;
+    /// Tells what a step may leave untold.
+    fn finish_steps(&mut self);
+    /// Wakes the workers that were told something.
+    fn wake_workers(&mut self);
+    /// A step would find something to do.
+    fn has_news(&self) -> bool;
+    /// Somebody is to be told of what a step found.
+    fn has_ready(&self) -> bool;
+    /// There are tasks to be woken.
+    fn has_tasks(&self) -> bool;
+    /// Those.
+    fn take_wakers(&mut self) -> ArrayVec<Waker, WAKERS>;
+    /// The endpoint was dropped.
+    #[cfg(feature = "async")]
+    fn has_left(&self) -> bool;
+}
+
+/// The lock, and those who sleep.
+pub(super) struct Parking<C> {
+    state: Mutex<State<C>>,
     stepped: Condvar,
     sleeper: Arc<Sleeper>,
 }
 
-/// What became of one [drive](Shared::drive).
+/// What became of one [drive](Parking::drive).
 #[cfg(feature = "async")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Driven {
@@ -36,16 +66,16 @@ pub(crate) enum Driven {
     Over,
 }
 
-struct State<Q: Queue> {
-    core: EndpointCore<Q>,
+struct State<C> {
+    core: C,
     /// A thread sleeps on the bell.
     pumping: bool,
     /// An event loop waits for the bell, or is about to: threads leave the pumping to it.
     armed: bool,
 }
 
-impl<Q: Queue> Shared<Q> {
-    pub(super) fn new(core: EndpointCore<Q>, sleeper: Arc<Sleeper>) -> Self {
+impl<C: Stepped> Parking<C> {
+    pub(super) fn new(core: C, sleeper: Arc<Sleeper>) -> Self {
         Self {
             state: Mutex::new(State {
                 core,
@@ -58,7 +88,7 @@ impl<Q: Queue> Shared<Q> {
     }
 
     /// Calls without waiting and without a step.
-    pub(super) fn with<R>(&self, call: impl FnOnce(&mut EndpointCore<Q>) -> R) -> R {
+    pub(super) fn with<R>(&self, call: impl FnOnce(&mut C) -> R) -> R {
         let mut state = self.lock();
         let result = call(&mut state.core);
         state.core.wake_workers();
@@ -71,7 +101,7 @@ impl<Q: Queue> Shared<Q> {
     pub(super) fn wait_until<R>(
         &self,
         timeout: Duration,
-        mut ready: impl FnMut(&mut EndpointCore<Q>) -> Option<R>,
+        mut ready: impl FnMut(&mut C) -> Option<R>,
     ) -> Option<R> {
         let mut state = self.lock();
         let mut result = ready(&mut state.core);
@@ -129,7 +159,7 @@ impl<Q: Queue> Shared<Q> {
         }
         state.core.finish_steps();
         self.sleeper.prepare();
-        let waits = !state.core.has_news() && state.core.readiness.is_empty();
+        let waits = !state.core.has_news() && !state.core.has_ready();
         if !waits {
             self.sleeper.cancel();
             state.armed = false;
@@ -163,9 +193,9 @@ impl<Q: Queue> Shared<Q> {
     /// Sleeps on the bell, and tells the others when it rang.
     fn pump<'a>(
         &'a self,
-        mut state: MutexGuard<'a, State<Q>>,
+        mut state: MutexGuard<'a, State<C>>,
         left: Option<Duration>,
-    ) -> MutexGuard<'a, State<Q>> {
+    ) -> MutexGuard<'a, State<C>> {
         self.sleeper.prepare();
         if state.core.has_news() {
             self.sleeper.cancel();
@@ -183,9 +213,9 @@ impl<Q: Queue> Shared<Q> {
     /// Sleeps until the thread that pumps has something, or leaves.
     fn follow<'a>(
         &'a self,
-        state: MutexGuard<'a, State<Q>>,
+        state: MutexGuard<'a, State<C>>,
         left: Option<Duration>,
-    ) -> MutexGuard<'a, State<Q>> {
+    ) -> MutexGuard<'a, State<C>> {
         match left {
             Some(left) => {
                 self.stepped
@@ -198,9 +228,9 @@ impl<Q: Queue> Shared<Q> {
     }
 
     /// Releases the lock, then wakes the tasks that something happened for.
-    fn release<'a>(&'a self, mut state: MutexGuard<'a, State<Q>>) {
+    fn release<'a>(&'a self, mut state: MutexGuard<'a, State<C>>) {
         while state.core.has_tasks() {
-            let wakers = state.core.readiness.take_wakers();
+            let wakers = state.core.take_wakers();
             let others = state.core.has_tasks();
             drop(state);
             wakers.into_iter().for_each(Waker::wake);
@@ -237,7 +267,42 @@ impl<Q: Queue> Shared<Q> {
     }
 
     /// A thread that panicked in a call left nothing half-done that another could not go on with.
-    fn lock(&self) -> MutexGuard<'_, State<Q>> {
+    fn lock(&self) -> MutexGuard<'_, State<C>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<Q: Queue> Stepped for EndpointCore<Q> {
+    fn step(&mut self) -> usize {
+        Self::step(self)
+    }
+
+    fn finish_steps(&mut self) {
+        Self::finish_steps(self);
+    }
+
+    fn wake_workers(&mut self) {
+        Self::wake_workers(self);
+    }
+
+    fn has_news(&self) -> bool {
+        Self::has_news(self)
+    }
+
+    fn has_ready(&self) -> bool {
+        !self.readiness.is_empty()
+    }
+
+    fn has_tasks(&self) -> bool {
+        Self::has_tasks(self)
+    }
+
+    fn take_wakers(&mut self) -> ArrayVec<Waker, WAKERS> {
+        self.readiness.take_wakers()
+    }
+
+    #[cfg(feature = "async")]
+    fn has_left(&self) -> bool {
+        Self::has_left(self)
     }
 }

@@ -13,14 +13,14 @@ use super::connection::Piece;
 use super::core::EndpointCore;
 use super::home::Buffer;
 use super::protocol::Command;
-use super::rings::{Order, Return};
+use super::rings::Return;
 use super::stream::StreamError;
 use crate::ConnId;
 use crate::buffer::RxChunk;
 use crate::error::ApiMisuse;
 
-/// Released space of a connection that is told at once, in bytes; less waits until the thread is about to sleep, or for
-/// [`RELEASE_STEPS`]. One command for about eight full buffers: more often, and a reader's commands outnumber its chunks.
+/// Released space of a connection that is told at once, in bytes; less waits for what is sent next, until the thread is about to
+/// sleep, or for [`RELEASE_STEPS`]. One command for about eight full buffers: more often, and a reader's commands outnumber its chunks.
 const RELEASE_AT: u32 = 16 * 1024;
 
 /// Steps after which all released space is told, however little.
@@ -261,9 +261,7 @@ impl<Q: Queue> EndpointCore<Q> {
         if connection.released == 0 || connection.ended.is_some() || end.stopped {
             return true;
         }
-        let told = end
-            .push(Order::Command(Command::Release(id, connection.released)))
-            .is_ok();
+        let told = end.push(Command::Release(id, connection.released)).is_ok();
         if told {
             connection.released = 0;
         }

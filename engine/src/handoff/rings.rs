@@ -16,7 +16,6 @@ use super::protocol::{Command, EndpointNumber, Event, Opened};
 use crate::ConnId;
 use crate::buffer::{RxChunk, TxChunk};
 use crate::idle::Sleeper;
-use crate::listener::ListenerId;
 
 /// How much may wait between an endpoint and each worker, and how many of a worker's buffers an endpoint may hold.
 ///
@@ -74,20 +73,6 @@ impl Default for EndpointLimits {
     }
 }
 
-/// What an endpoint puts into its command ring.
-pub(super) enum Order<Q: Queue> {
-    /// For the shard, as it stands. A `Send` carries a buffer that was blank, with bytes that were copied into it.
-    Command(Command<Q>),
-    /// A `Send` of a buffer that was blank and that the application filled.
-    Filled(ConnId, TxChunk<Q::Shared>),
-    /// A `Send` of a chunk that was lent and is payload from now on.
-    Forward(ConnId, TxChunk<Q::Shared>),
-    /// A `Send` of a part of a chunk that is lent: the whole comes home by itself.
-    Pass(ConnId, TxChunk<Q::Shared>),
-    /// Takes back so many credits, as far as they are unused.
-    Withdraw(ListenerId, u32),
-}
-
 /// A buffer on its way home.
 pub(super) enum Return<Q: Queue> {
     /// It was lent.
@@ -142,7 +127,7 @@ pub(crate) struct WorkerEnd<Q: Queue> {
     pub(super) events: Producer<Event<Q>>,
     pub(super) opened: Producer<Opened>,
     pub(super) blanks: Producer<RxChunk<Q::Rx>>,
-    pub(super) orders: Consumer<Order<Q>>,
+    pub(super) commands: Consumer<Command<Q>>,
     pub(super) returns: Consumer<Return<Q>>,
     pub(super) ties: Arc<Ties>,
     pub(super) presence: Arc<Presence>,
@@ -153,7 +138,7 @@ impl<Q: Queue> Drop for WorkerEnd<Q> {
     fn drop(&mut self) {
         self.leave();
         // What is in the rings is dropped here, on the worker, and not by whoever lets go last.
-        while self.orders.pop().is_ok() {}
+        while self.commands.pop().is_ok() {}
         while self.returns.pop().is_ok() {}
     }
 }
@@ -172,7 +157,7 @@ pub(super) struct EndpointEnd<Q: Queue> {
     pub(super) events: Consumer<Event<Q>>,
     pub(super) opened: Consumer<Opened>,
     pub(super) blanks: Consumer<RxChunk<Q::Rx>>,
-    orders: Producer<Order<Q>>,
+    commands: Producer<Command<Q>>,
     returns: Producer<Return<Q>>,
     pub(super) ties: Arc<Ties>,
     worker: Arc<Sleeper>,
@@ -201,7 +186,7 @@ pub(super) fn rings<Q: Queue>(
     let (events, events_out) = RingBuffer::new(slots(limits.events));
     let (opened, opened_out) = RingBuffer::new(slots(limits.opened()));
     let (blanks, blanks_out) = RingBuffer::new(slots(limits.blanks));
-    let (orders, orders_out) = RingBuffer::new(slots(limits.commands));
+    let (commands, commands_out) = RingBuffer::new(slots(limits.commands));
     // Room for every buffer that the endpoint can hold: giving back can't fail.
     let (returns, returns_out) = RingBuffer::new(slots(limits.lent) + slots(limits.blanks));
     let ties = Arc::new(Ties::default());
@@ -209,7 +194,7 @@ pub(super) fn rings<Q: Queue>(
         events,
         opened,
         blanks,
-        orders: orders_out,
+        commands: commands_out,
         returns: returns_out,
         ties: Arc::clone(&ties),
         presence,
@@ -219,7 +204,7 @@ pub(super) fn rings<Q: Queue>(
         events: events_out,
         opened: opened_out,
         blanks: blanks_out,
-        orders,
+        commands,
         returns,
         ties,
         worker,
@@ -234,7 +219,7 @@ pub(super) fn rings<Q: Queue>(
 }
 
 impl<Q: Queue> EndpointEnd<Q> {
-    /// An order can be pushed now. When not, the worker is told to wake the endpoint as soon as there is room.
+    /// A command can be pushed now. When not, the worker is told to wake the endpoint as soon as there is room.
     pub(super) fn has_room(&mut self) -> bool {
         if self.tell_urgent() {
             return true;
@@ -247,19 +232,21 @@ impl<Q: Queue> EndpointEnd<Q> {
         self.tell_urgent()
     }
 
-    /// Pushes an order; gives it back when there is no room.
-    pub(super) fn push(&mut self, order: Order<Q>) -> Result<(), Order<Q>> {
+    /// Pushes a command; gives it back when there is no room.
+    pub(super) fn push(&mut self, command: Command<Q>) -> Result<(), Command<Q>> {
         if !self.has_room() {
-            return Err(order);
+            return Err(command);
         }
-        self.orders.push(order).map_err(|PushError::Full(order)| order)?;
+        self.commands
+            .push(command)
+            .map_err(|PushError::Full(command)| command)?;
         self.pushed = true;
         Ok(())
     }
 
     /// Shutdown, close and abort: never refused, never overtaken, told as soon as there is room.
     pub(super) fn urge(&mut self, command: Command<Q>) {
-        if let Err(Order::Command(command)) = self.push(Order::Command(command)) {
+        if let Err(command) = self.push(command) {
             self.urgent.push_back(command);
         }
     }
@@ -279,12 +266,12 @@ impl<Q: Queue> EndpointEnd<Q> {
 
     /// `true`: nothing urgent is left, and there is room.
     fn tell_urgent(&mut self) -> bool {
-        while !self.orders.is_full() {
+        while !self.commands.is_full() {
             let Some(command) = self.urgent.pop_front() else {
                 return true;
             };
             // There is room, and nobody else pushes.
-            let _ = self.orders.push(Order::Command(command));
+            let _ = self.commands.push(command);
             self.pushed = true;
         }
         false
@@ -341,7 +328,7 @@ impl<Q: Queue> EndpointEnd<Q> {
         !self.events.is_empty()
             || !self.opened.is_empty()
             || (self.starved_of_blanks && !self.blanks.is_empty())
-            || (self.starved_of_room && !self.orders.is_full())
+            || (self.starved_of_room && !self.commands.is_full())
             || (!self.stopped && self.worker_has_left())
     }
 
@@ -357,7 +344,7 @@ impl<Q: Queue> EndpointEnd<Q> {
 
     /// Commands that can be pushed now.
     pub(super) fn room(&self) -> usize {
-        self.orders.slots()
+        self.commands.slots()
     }
 
     /// A step begins: who still starves will say so again.

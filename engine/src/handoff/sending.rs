@@ -8,10 +8,11 @@ use fourtuple_tcp::Status;
 use fourtuple_wire::{Payload, Received};
 
 use super::chunk::{Chunk, Taken};
+use super::connection::Connection;
 use super::core::EndpointCore;
-use super::protocol::Command;
+use super::protocol::{Command, Origin};
 use super::readiness::{Source, WRITABLE};
-use super::rings::{EndpointEnd, Order, Return};
+use super::rings::{EndpointEnd, Return};
 use super::stream::StreamError;
 use crate::ConnId;
 use crate::buffer::TxChunk;
@@ -36,10 +37,15 @@ enum Lack {
     Blanks,
 }
 
+/// What is sent from the application's memory.
+fn copied<Q: Queue>(id: ConnId, payload: TxChunk<Q::Shared>, connection: &mut Connection<Q>) -> Command<Q> {
+    connection.send(id, payload, Origin::Copied)
+}
+
 impl<Q: Queue> EndpointCore<Q> {
     /// Copies as many bytes as credit, blank buffers and the command ring allow; at least one, or says why not.
     pub(super) fn send(&mut self, id: ConnId, bytes: &[u8]) -> Result<usize, StreamError> {
-        self.send_as(id, [bytes], Command::Send)
+        self.send_as(id, [bytes], copied)
     }
 
     /// The same of several parts, as if they stood behind one another.
@@ -48,12 +54,12 @@ impl<Q: Queue> EndpointCore<Q> {
         id: ConnId,
         parts: impl IntoIterator<Item = &'a [u8]>,
     ) -> Result<usize, StreamError> {
-        self.send_as(id, parts, Command::Send)
+        self.send_as(id, parts, copied)
     }
 
     /// The same, and what was taken is urgent.
     pub(super) fn send_urgent(&mut self, id: ConnId, bytes: &[u8]) -> Result<usize, StreamError> {
-        self.send_as(id, [bytes], Command::SendUrgent)
+        self.send_as(id, [bytes], |id, payload, _| Command::SendUrgent(id, payload))
     }
 
     /// Bytes up to the last urgent one that are not read.
@@ -70,7 +76,7 @@ impl<Q: Queue> EndpointCore<Q> {
         &mut self,
         id: ConnId,
         parts: impl IntoIterator<Item = &'a [u8]>,
-        command: fn(ConnId, TxChunk<Q::Shared>) -> Command<Q>,
+        command: fn(ConnId, TxChunk<Q::Shared>, &mut Connection<Q>) -> Command<Q>,
     ) -> Result<usize, StreamError> {
         self.may_send(id)?;
         let mut sent = 0;
@@ -119,7 +125,7 @@ impl<Q: Queue> EndpointCore<Q> {
             let payload = blank.into_payload();
             connection.credit -= i64::from(payload.charge());
             // There is room, and nobody else pushes.
-            let _ = end.push(Order::Command(command(id, payload)));
+            let _ = end.push(command(id, payload, connection));
             sent += count;
         }
         self.tx_copied_bytes += sent as u64;
@@ -186,19 +192,25 @@ impl<Q: Queue> EndpointCore<Q> {
                 let space = buffer.space() as u32;
                 let payload = buffer.into_payload();
                 connection.credit -= i64::from(payload.charge());
+                // From receive charge to send charge: its own, told with it, or another's.
+                if from == id {
+                    connection.out = connection.out.saturating_sub(space);
+                    connection.released = connection.released.saturating_add(space);
+                }
                 // There is room, and nobody else pushes.
-                let _ = end.push(Order::Forward(id, payload));
-                // From receive charge to send charge.
-                self.release_from(from, space, space);
+                let _ = end.push(connection.send(id, payload, Origin::Lent));
+                if from != id {
+                    self.release_from(from, space, space);
+                }
             }
             Some(Taken::Part(payload)) => {
                 connection.credit -= i64::from(payload.charge());
-                let _ = end.push(Order::Pass(id, payload));
+                let _ = end.push(connection.send(id, payload, Origin::Part));
             }
             Some(Taken::Filled(buffer)) => {
                 let payload = buffer.into_payload();
                 connection.credit -= i64::from(payload.charge());
-                let _ = end.push(Order::Filled(id, payload));
+                let _ = end.push(connection.send(id, payload, Origin::Filled));
             }
             None => {}
         }
@@ -315,7 +327,7 @@ impl<Q: Queue> EndpointCore<Q> {
             return Err(StreamError::Misuse(ApiMisuse::NoSuchConnection));
         }
         let end = self.end_of(id).ok_or(StreamError::Misuse(ApiMisuse::Stopped))?;
-        end.push(Order::Command(Command::Set(id, change)))
+        end.push(Command::Set(id, change))
             .map_err(|_| StreamError::NotYet)
     }
 
@@ -354,7 +366,7 @@ impl<Q: Queue> EndpointCore<Q> {
             None => {}
         }
         if !connection.looking {
-            let asked = Order::Command(Command::Look(id, Box::new(None)));
+            let asked = Command::Look(id, Box::new(None));
             let told = self.end_of(id).is_some_and(|end| end.push(asked).is_ok());
             if let Some(connection) = self.connections.get_mut(&id) {
                 connection.looking = told;

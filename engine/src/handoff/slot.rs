@@ -5,10 +5,9 @@ use std::sync::atomic::Ordering;
 use fourtuple_nic::Queue;
 use fourtuple_wire::Payload;
 
-use super::credit::Credits;
 use super::lend::{Lends, Lent};
-use super::protocol::{Command, EndpointIndex};
-use super::rings::{Order, Return, WorkerEnd};
+use super::protocol::{Command, Origin};
+use super::rings::{Return, WorkerEnd};
 
 /// See the drawing in [`hub`](super::hub).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,48 +76,65 @@ impl<Q: Queue> Slot<Q> {
         }
     }
 
-    /// The next that is for the shard.
+    /// The next that `plain` does not take; each is one less that is `left`.
+    #[inline(always)]
     pub(super) fn poll_command(
         &mut self,
-        index: EndpointIndex,
-        credits: &mut Credits,
+        left: &mut usize,
         lends: &mut Lends,
         copied: &mut u64,
+        mut plain: impl FnMut(Command<Q>) -> Option<Command<Q>>,
     ) -> Option<Command<Q>> {
         if self.stalled {
             return None;
         }
-        if let Some(held) = self.held.take() {
-            return Some(held);
+        if self.held.is_some() {
+            *left -= 1;
+            return self.held.take();
         }
-        let end = self.end.as_mut()?;
-        loop {
-            let order = end.orders.pop().ok()?;
+        while *left > 0 {
+            let command = self.end.as_mut()?.commands.pop().ok()?;
+            *left -= 1;
             self.drained = true;
-            let command = match order {
-                Order::Command(command) => {
-                    if let Command::Send(_, chunk) | Command::SendUrgent(_, chunk) = &command {
-                        self.blanks_out = self.blanks_out.saturating_sub(1);
-                        *copied += chunk.len() as u64;
-                    }
-                    command
-                }
-                Order::Filled(id, chunk) => {
+            self.note(&command, lends, copied);
+            // It may have been detached while it lived, and not know yet; then nobody listens to it any more.
+            if self.place != Place::Leaving
+                && let Some(command) = plain(command)
+            {
+                return Some(command);
+            }
+        }
+        None
+    }
+
+    /// What a command brings along is the endpoint's no more.
+    #[inline(always)]
+    fn note(&mut self, command: &Command<Q>, lends: &mut Lends, copied: &mut u64) {
+        match command {
+            Command::Send { origin, payload, .. } => match origin {
+                Origin::Copied => {
                     self.blanks_out = self.blanks_out.saturating_sub(1);
-                    Command::Send(id, chunk)
+                    *copied += payload.len() as u64;
                 }
-                Order::Forward(id, chunk) => {
-                    lends.come_home(&mut self.lent);
-                    Command::Send(id, chunk)
-                }
-                Order::Pass(id, chunk) => Command::Send(id, chunk),
-                Order::Withdraw(listener, count) => {
-                    credits.withdraw(index, listener, count);
-                    continue;
-                }
-            };
-            // An endpoint that was detached while it lived may not know yet; nobody listens to it any more.
-            return (self.place != Place::Leaving).then_some(command);
+                Origin::Filled => self.blanks_out = self.blanks_out.saturating_sub(1),
+                Origin::Lent => lends.come_home(&mut self.lent),
+                Origin::Part => {}
+            },
+            Command::SendUrgent(_, payload) => {
+                self.blanks_out = self.blanks_out.saturating_sub(1);
+                *copied += payload.len() as u64;
+            }
+            Command::Release(..)
+            | Command::Shutdown(_)
+            | Command::Close { .. }
+            | Command::Abort(_)
+            | Command::Set(..)
+            | Command::Connect { .. }
+            | Command::Move { .. }
+            | Command::Take(_)
+            | Command::Look(..)
+            | Command::Credit(..)
+            | Command::Withdraw(..) => {}
         }
     }
 
@@ -159,7 +175,7 @@ impl<Q: Queue> Slot<Q> {
             && self.held.is_none()
             && self.end.as_ref().is_some_and(|end| {
                 // Acquire pairs with the Release in `Estate::step`: asked first, so that an empty ring stays empty.
-                end.ties.endpoint_left.load(Ordering::Acquire) && end.orders.is_empty()
+                end.ties.endpoint_left.load(Ordering::Acquire) && end.commands.is_empty()
             })
     }
 
@@ -234,7 +250,7 @@ impl<Q: Queue> Slot<Q> {
         let Some(end) = &self.end else { return false };
         self.news
             || self.has_made_room(lends)
-            || !end.orders.is_empty()
+            || !end.commands.is_empty()
             || !end.returns.is_empty()
             || self.has_gone()
     }

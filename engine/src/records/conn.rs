@@ -85,12 +85,11 @@ impl<Q: Queue> Conn<Q> {
         sooner.then_some(tick)
     }
 
-    /// Its handler is to be told that bytes came, perhaps that room was freed that it did not ask for, and nothing else.
+    /// Its owner is to be told that bytes came, perhaps that room was freed that a handler did not ask for, and nothing else.
     #[inline]
     pub(crate) fn is_only_readable(&self) -> bool {
         let told = self.signals == Signals::READABLE || self.signals == Signals::READABLE | Signals::WRITABLE;
-        told && self.owner == Owner::Handler
-            && self.tcb.state() == State::Established
+        told && self.tcb.state() == State::Established
             && self.flags.told_open
             && !self.flags.wants_room
             && self.tcb.has_unread()

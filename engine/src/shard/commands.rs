@@ -21,16 +21,14 @@ impl<Q: Queue> Work<Q> {
     pub(crate) fn commands(&mut self) {
         let came_home = self.hub.poll_returns(RETURN_BUDGET);
         self.busy |= came_home > 0;
-        for _ in 0..COMMAND_BUDGET {
-            let Some((endpoint, command)) = self.hub.poll_command() else {
-                break;
-            };
-            self.busy = true;
-            self.counters.commands += 1;
+        let mut left = COMMAND_BUDGET;
+        while let Some((endpoint, command)) = self.next_command(&mut left) {
             if let Err(command) = self.execute(endpoint, command) {
                 self.hub.hold(endpoint, command);
             }
         }
+        self.busy |= left < COMMAND_BUDGET;
+        self.counters.commands += (COMMAND_BUDGET - left) as u64;
         self.counters.tx_copied_bytes += self.hub.take_copied();
         while let Some(endpoint) = self.hub.poll_gone() {
             self.busy = true;
@@ -43,22 +41,30 @@ impl<Q: Queue> Work<Q> {
     /// Gives a command back that can't be executed now.
     fn execute(&mut self, endpoint: EndpointIndex, command: Command<Q>) -> Result<(), Command<Q>> {
         match command {
-            Command::Send(id, chunk) => {
+            Command::Send {
+                id,
+                payload,
+                origin,
+                released,
+            } => {
+                if released > 0 {
+                    self.release_for(id, released);
+                }
                 return self
-                    .send_for(endpoint, id, chunk, false)
-                    .map_err(|chunk| Command::Send(id, chunk));
+                    .send_for(endpoint, id, payload, false)
+                    .map_err(|payload| Command::Send {
+                        id,
+                        payload,
+                        origin,
+                        released: 0,
+                    });
             }
             Command::SendUrgent(id, chunk) => {
                 return self
                     .send_for(endpoint, id, chunk, true)
                     .map_err(|chunk| Command::SendUrgent(id, chunk));
             }
-            Command::Release(id, space) => {
-                // Also of a connection that moved on while its chunks were in the application's hands.
-                if let Some(slot) = self.on_an_endpoint(id) {
-                    self.with_tcb(slot, |tcb, env| tcb.release(space as usize, env));
-                }
-            }
+            Command::Release(id, space) => self.release_for(id, space),
             Command::Shutdown(id) => {
                 if let Some(slot) = self.owned(endpoint, id) {
                     self.with_tcb(slot, |tcb, env| tcb.shutdown(env));
@@ -93,7 +99,7 @@ impl<Q: Queue> Work<Q> {
                 let owner = Owner::Endpoint(endpoint);
                 let default = ConnectOptions::default();
                 let chosen = options.as_deref().unwrap_or(&default);
-                if let Err(why) = self.connect(remote, chosen, owner, token)
+                if let Err(why) = self.connect(remote.into(), chosen, owner, token)
                     && self
                         .hub
                         .try_opened(endpoint, Opened::ConnectRefused { token, why })
@@ -118,8 +124,17 @@ impl<Q: Queue> Work<Q> {
                 }
             }
             Command::Credit(listener, count) => self.hub.on_credit(endpoint, listener, count),
+            Command::Withdraw(listener, count) => self.hub.on_withdraw(endpoint, listener, count),
         }
         Ok(())
+    }
+
+    /// An endpoint gave buffer space of this connection back.
+    fn release_for(&mut self, id: ConnId, space: u32) {
+        // Also of a connection that moved on while its chunks were in the application's hands.
+        if let Some(slot) = self.on_an_endpoint(id) {
+            self.with_tcb(slot, |tcb, env| tcb.release(space as usize, env));
+        }
     }
 
     /// The connection with this name, if it is this endpoint's.

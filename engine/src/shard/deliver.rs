@@ -147,6 +147,12 @@ fn deliver_one<Q: Queue, H: Handler<Q>>(
                 return;
             }
         }
+        Owner::Endpoint(endpoint) if only_readable => {
+            if work.lend_plainly(slot, endpoint) {
+                return;
+            }
+            work.tell_endpoint(slot, endpoint);
+        }
         Owner::Handler => tell_handler(work, handler, states, slot),
         Owner::Endpoint(endpoint) => work.tell_endpoint(slot, endpoint),
         Owner::Queue | Owner::Moving(_) | Owner::Orphan => {}
@@ -490,7 +496,7 @@ impl<Q: Queue> Work<Q> {
             let Some(Some(chunk)) = self.with_tcb(slot, |tcb, env| tcb.receive(env)) else {
                 break;
             };
-            if let Err(Event::Chunk(_, chunk)) = self.hub.try_event(endpoint, Event::Chunk(id, chunk)) {
+            if let Err(Event::Chunk(_, chunk, _)) = self.hub.try_event(endpoint, Event::Chunk(id, chunk, 0)) {
                 // Can't be: fullness was looked at. The window takes the bytes' space back, their loss would be silent.
                 let space = chunk.space();
                 drop(chunk);

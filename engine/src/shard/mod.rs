@@ -14,6 +14,7 @@ mod deliver;
 pub(crate) mod fast_open;
 mod fragments;
 mod half_open;
+mod handed;
 pub(crate) mod limits;
 pub(crate) mod listeners;
 mod listening;

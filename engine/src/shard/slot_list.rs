@@ -42,7 +42,7 @@ impl SlotList {
     }
 
     /// One more behind all others.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push_back(&mut self, slot: SlotRef) {
         if self.len == self.places.len() {
             self.grow();

@@ -117,7 +117,7 @@ impl<B: Buffers> Tcb<B> {
     }
 
     /// RECEIVE (§3.10.3): the next chunk in order. Its space stays charged to the window until it is released.
-    #[inline]
+    #[inline(always)]
     pub fn receive(&mut self, env: &mut Env<'_, B>) -> Option<B::Rx> {
         let taken = self.received.take(&mut env.pools.receive);
         self.forget_urgent_behind(env);
@@ -125,7 +125,7 @@ impl<B: Buffers> Tcb<B> {
     }
 
     /// The application gives back the buffer space of a chunk that it took; a window update may be owed.
-    #[inline]
+    #[inline(always)]
     pub fn release(&mut self, space: usize, env: &mut Env<'_, B>) {
         if self.flags.contains(Flags::ORPHAN) {
             // It was given up with the close.

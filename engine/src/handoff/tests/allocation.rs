@@ -29,11 +29,17 @@ fn a_worker_allocates_nothing() {
     for round in 0..50 {
         let counted = measure(|| {
             as_worker(|| {
-                while let Some((endpoint, command)) = worker.hub.poll_command() {
+                let mut left = usize::MAX;
+                while let Some((endpoint, command)) =
+                    worker.hub.poll_command(&mut left, |_, command| Some(command))
+                {
                     polled += 1;
                     match command {
+                        Command::Withdraw(listener, count) => {
+                            worker.hub.on_withdraw(endpoint, listener, count);
+                        }
                         Command::Credit(listener, count) => worker.hub.on_credit(endpoint, listener, count),
-                        Command::Send(..) if polled % 3 == 0 => worker.hub.hold(endpoint, command),
+                        Command::Send { .. } if polled % 3 == 0 => worker.hub.hold(endpoint, command),
                         _ => {}
                     }
                 }
@@ -50,9 +56,9 @@ fn a_worker_allocates_nothing() {
                 }
                 for _ in 0..2 {
                     if let Some(chunk) = received.pop_front() {
-                        match worker.hub.try_event(index, Event::Chunk(id, chunk)) {
+                        match worker.hub.try_event(index, Event::Chunk(id, chunk, 0)) {
                             Ok(()) => lent += 1,
-                            Err(Event::Chunk(_, chunk)) => received.push_front(chunk),
+                            Err(Event::Chunk(_, chunk, _)) => received.push_front(chunk),
                             Err(_) => unreachable!(),
                         }
                     }

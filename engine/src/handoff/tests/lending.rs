@@ -100,7 +100,7 @@ fn the_bound_of_all_endpoints_holds_and_a_chunk_beyond_it_comes_back() {
         .blank()
         .map(crate::buffer::RxChunk)
         .expect("the pool is not empty");
-    let event = crate::handoff::Event::Chunk(streams[1].id(), chunk);
+    let event = crate::handoff::Event::Chunk(streams[1].id(), chunk, 0);
     crate::handoff::testing::as_worker(|| assert!(worker.hub.try_event(endpoint, event).is_err()));
     assert_eq!(worker.hub.status().lend_refused, 1);
 }

@@ -5,10 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
+use fourtuple_nic::Queue;
 use fourtuple_wire::{Family, FourTuple, Payload, Received};
 
 use crate::ConnId;
-use crate::buffer::RxChunk;
+use crate::buffer::{RxChunk, TxChunk};
 use crate::conn_id::{SlotKind, SlotRef};
 use crate::error::ConnectionError;
 use crate::handoff::testing::{Slice, TestQueue, as_worker};
@@ -171,43 +172,37 @@ impl ModelWorker {
     }
 
     pub(super) fn take_commands(&mut self, budget: usize) {
-        for _ in 0..budget {
-            let Some((endpoint, command)) = self.hub.poll_command() else {
-                return;
-            };
+        let mut left = budget;
+        while let Some((endpoint, command)) = self.hub.poll_command(&mut left, |_, command| Some(command)) {
             self.on_command(endpoint, command);
         }
     }
 
     fn on_command(&mut self, endpoint: EndpointIndex, command: Command<TestQueue>) {
         match command {
-            Command::Send(id, chunk) | Command::SendUrgent(id, chunk) => {
+            Command::Send {
+                id,
+                payload,
+                origin,
+                released,
+            } => {
+                self.release(id, released);
                 if let Some(left) = self.holds.front_mut().filter(|left| **left > 0) {
                     *left -= 1;
-                    self.hub.hold(endpoint, Command::Send(id, chunk));
+                    let held = Command::Send {
+                        id,
+                        payload,
+                        origin,
+                        released: 0,
+                    };
+                    self.hub.hold(endpoint, held);
                     return;
                 }
                 self.holds.pop_front();
-                self.order.push(format!("send {id:?}"));
-                let conn = self.conn(id);
-                assert!(
-                    !conn.shut && conn.gone.is_none(),
-                    "nothing is sent behind a shutdown or a close"
-                );
-                conn.sent.extend_from_slice(chunk.bytes());
-                let (len, charge) = (chunk.bytes().len() as u32, chunk.charge());
-                assert!(
-                    len > 0 && i64::from(len) <= conn.credit,
-                    "sending is paid for by credit"
-                );
-                conn.credit -= i64::from(charge);
-                conn.writable += charge;
+                self.send(id, &payload);
             }
-            Command::Release(id, space) => {
-                let conn = self.conn(id);
-                assert!(conn.charged >= space as usize, "no space is released twice");
-                conn.charged -= space as usize;
-            }
+            Command::SendUrgent(id, payload) => self.send(id, &payload),
+            Command::Release(id, space) => self.release(id, space),
             Command::Set(..) => {}
             Command::Shutdown(id) => {
                 self.order.push(format!("shutdown {id:?}"));
@@ -215,7 +210,9 @@ impl ModelWorker {
             }
             Command::Close { id, unread } => self.let_go(id, Gone::Closed { unread }),
             Command::Abort(id) => self.let_go(id, Gone::Aborted),
-            Command::Connect { token, remote, .. } => self.connects.push((endpoint, token, remote)),
+            Command::Connect { token, remote, .. } => {
+                self.connects.push((endpoint, token, remote.into()));
+            }
             Command::Move { id, to } => {
                 let target = self.hub.place_of(to);
                 if self
@@ -238,7 +235,31 @@ impl ModelWorker {
                 let _ = self.hub.try_event(endpoint, Event::Seen(id, status));
             }
             Command::Credit(listener, count) => self.hub.on_credit(endpoint, listener, count),
+            Command::Withdraw(listener, count) => self.hub.on_withdraw(endpoint, listener, count),
         }
+    }
+
+    fn send(&mut self, id: ConnId, payload: &TxChunk<<TestQueue as Queue>::Shared>) {
+        self.order.push(format!("send {id:?}"));
+        let conn = self.conn(id);
+        assert!(
+            !conn.shut && conn.gone.is_none(),
+            "nothing is sent behind a shutdown or a close"
+        );
+        conn.sent.extend_from_slice(payload.bytes());
+        let (len, charge) = (payload.bytes().len() as u32, payload.charge());
+        assert!(
+            len > 0 && i64::from(len) <= conn.credit,
+            "sending is paid for by credit"
+        );
+        conn.credit -= i64::from(charge);
+        conn.writable += charge;
+    }
+
+    fn release(&mut self, id: ConnId, space: u32) {
+        let conn = self.conn(id);
+        assert!(conn.charged >= space as usize, "no space is released twice");
+        conn.charged -= space as usize;
     }
 
     fn let_go(&mut self, id: ConnId, gone: Gone) {
@@ -342,7 +363,10 @@ impl Conn {
         if self.gone.is_some() || self.told_ended || self.moving.is_some() {
             return false;
         }
+        // Room goes with a chunk, or alone.
+        let alone = self.inbound.is_empty() || !hub.may_lend(self.owner);
         if self.writable > 0
+            && alone
             && hub
                 .try_event(self.owner, Event::Writable(id, self.writable))
                 .is_ok()
@@ -356,13 +380,14 @@ impl Conn {
                 return false;
             }
             let (bytes, space) = (chunk.bytes().to_vec(), chunk.space());
-            return match hub.try_event(self.owner, Event::Chunk(id, chunk)) {
+            return match hub.try_event(self.owner, Event::Chunk(id, chunk, self.writable)) {
                 Ok(()) => {
+                    self.credit += i64::from(std::mem::take(&mut self.writable));
                     self.told.extend(bytes);
                     self.charged += space;
                     true
                 }
-                Err(Event::Chunk(_, chunk)) => {
+                Err(Event::Chunk(_, chunk, _)) => {
                     self.inbound.push_front(chunk);
                     false
                 }
