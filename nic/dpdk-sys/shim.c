@@ -38,9 +38,9 @@ uint16_t shim_tx_prepare(uint16_t port, uint16_t queue, struct rte_mbuf **pkts, 
 
 struct rte_mbuf *shim_alloc(struct rte_mempool *pool) { return rte_pktmbuf_alloc(pool); }
 
-int shim_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **mbufs, unsigned int n)
+int shim_raw_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **mbufs, unsigned int n)
 {
-	return rte_pktmbuf_alloc_bulk(pool, mbufs, n);
+	return rte_mempool_get_bulk(pool, (void **)mbufs, n);
 }
 
 void shim_free(struct rte_mbuf *m) { rte_pktmbuf_free(m); }

@@ -33,7 +33,7 @@ uint16_t shim_tx_prepare(uint16_t port, uint16_t queue, struct rte_mbuf **pkts, 
 
 /* Mbufs: allocation, reference count, attachment. */
 struct rte_mbuf *shim_alloc(struct rte_mempool *pool);
-int shim_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **mbufs, unsigned int n);
+int shim_raw_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **mbufs, unsigned int n);
 void shim_free(struct rte_mbuf *m);
 void shim_free_bulk(struct rte_mbuf **mbufs, unsigned int n);
 void shim_raw_free(struct rte_mbuf *m);

@@ -83,6 +83,11 @@ pub trait Queue: Send + 'static {
     /// How full the pools are. May count approximately while other threads hold cached buffers.
     fn pool(&self) -> PoolGauge;
 
+    /// Buffers for received data that are free now, as [`pool`](Self::pool) tells: asked for in every turn that receives.
+    fn rx_free(&self) -> u32 {
+        self.pool().rx_free
+    }
+
     /// Payload buffers in all, and free: what [`share_copy`](Self::share_copy) and [`blank`](Self::blank) draw on.
     fn payload_pool(&self) -> (u32, u32);
 

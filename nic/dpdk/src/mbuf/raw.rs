@@ -53,6 +53,23 @@ impl RawMbuf {
         Self(mbuf)
     }
 
+    /// Takes over a buffer of a pool and makes it empty.
+    ///
+    /// In a pool an mbuf has one reference, one segment, none behind it and a buffer of its own; its second line is not
+    /// touched, which the core that freed it may still have.
+    ///
+    /// # Safety
+    /// `mbuf` was taken out of a pool, and nobody else has it.
+    #[inline]
+    pub(crate) unsafe fn begin(mbuf: NonNull<rte_mbuf>) -> Self {
+        let mut fresh = Self(mbuf);
+        fresh.store(OL_FLAGS, 0);
+        fresh.store(DATA_OFF, pool::HEADROOM);
+        fresh.set_len(0);
+        debug_assert!(fresh.is_plain() && fresh.next().is_none());
+        fresh
+    }
+
     /// Gives the reference to C.
     #[inline]
     pub(crate) fn as_ptr(&self) -> *mut rte_mbuf {

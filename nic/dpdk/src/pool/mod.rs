@@ -128,11 +128,12 @@ impl Pool {
         unsafe { NonNull::new(dpdk_sys::shim_alloc(self.raw.as_ptr())).map(|mbuf| RawMbuf::new(mbuf)) }
     }
 
-    /// Fills all of `into` with buffers, or none of it; whether it did.
+    /// Fills all of `into` with buffers, or none of it; whether it did. No line of theirs is touched: each is as its last user left
+    /// it until [`RawMbuf::begin`].
     #[inline]
     pub(crate) fn take_all(&self, into: &mut [*mut rte_mbuf]) -> bool {
         // SAFETY: the pool lives; `into` has room for as many pointers as are asked for.
-        unsafe { dpdk_sys::shim_alloc_bulk(self.raw.as_ptr(), into.as_mut_ptr(), into.len() as u32) == 0 }
+        unsafe { dpdk_sys::shim_raw_alloc_bulk(self.raw.as_ptr(), into.as_mut_ptr(), into.len() as u32) == 0 }
     }
 
     /// For calls into DPDK that remember the pool: valid until the port is closed, which the pool outlives.

@@ -16,7 +16,7 @@ const HANDFUL: usize = 32;
 const HEADROOM: usize = dpdk_sys::RTE_PKTMBUF_HEADROOM as usize;
 
 /// So many buffers before its turn, a buffer's lines are asked for: whoever freed it on another core still has them.
-const LOOK_AHEAD: usize = 4;
+const LOOK_AHEAD: usize = 6;
 
 #[derive(Debug)]
 pub(super) struct Stash {
@@ -43,13 +43,19 @@ impl Stash {
                 return pool.take();
             }
             self.len = HANDFUL;
+            self.buffers
+                .iter()
+                .rev()
+                .take(LOOK_AHEAD)
+                .copied()
+                .for_each(prefetch_frame);
         }
         self.len -= 1;
         if let Some(ahead) = self.len.checked_sub(LOOK_AHEAD) {
             prefetch_frame(self.buffers[ahead]);
         }
-        // SAFETY: the first `len` places hold fresh mbufs with one reference, which passes to the result.
-        NonNull::new(self.buffers[self.len]).map(|mbuf| unsafe { RawMbuf::new(mbuf) })
+        // SAFETY: the first `len` places hold mbufs that were taken out of the pool and given to nobody.
+        NonNull::new(self.buffers[self.len]).map(|mbuf| unsafe { RawMbuf::begin(mbuf) })
     }
 
     /// How many buffers it holds.
