@@ -6,7 +6,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use fourtuple_nic_mem::{End, MemQueue, WireConditions};
-use fourtuple_tcp::Profile;
 
 use super::endpoints::endpoint;
 use super::handlers::{Client, Errand, pattern};
@@ -93,11 +92,10 @@ fn a_connection_that_is_handed_off_with_a_grown_queue_never_holds_up_its_endpoin
         sent: 0,
     };
     let mut world = World::new(&plan, filler, |_| client.take().unwrap());
+    let mut profile = plan.profile.clone();
+    profile.send_buffer = SEND_BUFFER;
     let listen = Listen {
-        profile: Some(Profile {
-            send_buffer: SEND_BUFFER,
-            ..plan.profile.clone()
-        }),
+        profile: Some(profile),
         ..Listen::on(7)
     };
     world.server.listen(0, &listen);

@@ -1,8 +1,6 @@
 //! What TCP counts: each event once, and under its own name. Operators read these numbers, and simulations hold what they find
 //! against them.
 
-use std::time::Duration;
-
 use fourtuple_tcp::{Ending, KeepAlive, PathError, PoolSizes, Pools, State};
 
 use crate::support::{ACK, End, FIN, POOLS, RST, SYN, Setup, TestBuffers, seg};
@@ -120,11 +118,7 @@ fn probes_are_counted() {
     }
     let mut idle = Setup::default()
         .profile(|profile| {
-            profile.keepalive = Some(KeepAlive {
-                idle: Duration::from_secs(10),
-                interval: Duration::from_secs(2),
-                count: 3,
-            });
+            profile.keepalive = Some(KeepAlive::default());
         })
         .established();
     for times in 1..=3 {
