@@ -95,12 +95,15 @@ impl<B: Buffers> Tcb<B> {
     /// Text was queued, or a FIN: as `consider_text`, for what is mostly so.
     #[inline]
     pub(crate) fn consider_queued_text(&mut self, env: &mut Env<'_, B>) {
-        let flight = self.snd.flight();
-        let whole = flight + u32::from(self.snd.mss) <= self.congestion.window().min(self.snd.wnd);
-        let owed = self.debts.only(Debts::TEXT, Debts::ACK);
-        if env.profile.header_prediction && owed && flight > 0 && whole {
-            // What may go goes with more behind it, too: a whole segment fits, and no rule holds text back for there being more.
-            return;
+        if env.profile.header_prediction && self.debts.only(Debts::TEXT, Debts::ACK) {
+            let flight = self.snd.flight();
+            if flight == 0 {
+                self.restart_after_idle(env);
+            }
+            if flight + u32::from(self.snd.mss) <= self.congestion.window().min(self.snd.wnd) {
+                // What may go goes with more behind it, too: a whole segment fits, and no rule holds text back for there being more.
+                return;
+            }
         }
         if env.profile.header_prediction && self.is_plain() {
             self.debts.remove(Debts::TAIL_PROBE);
