@@ -278,15 +278,6 @@ impl<Q: Queue> Records<Q> {
         Some((&mut place.record, &place.key))
     }
 
-    /// The connection at `slot` with its four-tuple, for writing.
-    #[inline]
-    pub(crate) fn conn_and_tuple_mut(&mut self, slot: SlotRef) -> Option<(&mut Conn<Q>, FourTuple)> {
-        in_family!(mut self, slot, |records| {
-            let place = records.tcb.at_mut(slot.index())?;
-            Some((&mut place.record, place.key.four_tuple()))
-        })
-    }
-
     /// The connection at `slot`.
     #[inline]
     pub(crate) fn conn(&self, slot: SlotRef) -> Option<&Conn<Q>> {

@@ -175,11 +175,9 @@ impl<Q: Queue, S: Default> WorkerCalls<'_, Q, S> {
         act: impl FnOnce(&mut Connection<'_, Q>, &mut S) -> R,
     ) -> Result<R, ApiMisuse> {
         let slot = self.work.records.named(id).ok_or(ApiMisuse::NoSuchConnection)?;
-        let tuple = self.work.records.tuple(slot).ok_or(ApiMisuse::NoSuchConnection)?;
         let mut connection = Connection {
             work: self.work,
             slot,
-            tuple,
         };
         connection.work.called_for = Some(slot);
         let result = act(&mut connection, self.states.at(slot));

@@ -1,11 +1,11 @@
 //! A connection as a handler sees it, for as long as one call lasts.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use fourtuple_nic::{Queue, RxBuf, Shared};
 use fourtuple_tcp::{Env, Pools, Profile, SendRefused, State, Status};
-use fourtuple_wire::{FourTuple, Instant, Payload, Received};
+use fourtuple_wire::{FourTuple, Instant, Payload, Received, TupleV4};
 
 use super::limits::{PLENTY_PART, SCARCE_PART, SHARE_OF_FREE};
 use super::ports::AttachedPort;
@@ -27,6 +27,14 @@ const STARVED_RETRY: Duration = Duration::from_millis(1);
 
 /// The longest time that a timer is set for: what ticks of a millisecond can tell from the past.
 const LONGEST_TIMER: Duration = Duration::from_secs(20 * 24 * 3600);
+
+/// What no connection has.
+const NOBODY: FourTuple = FourTuple::V4(TupleV4 {
+    local: Ipv4Addr::UNSPECIFIED,
+    remote: Ipv4Addr::UNSPECIFIED,
+    local_port: 0,
+    remote_port: 0,
+});
 
 /// A connection for the duration of one call of a [`Handler`](crate::Handler).
 ///
@@ -58,12 +66,11 @@ const LONGEST_TIMER: Duration = Duration::from_secs(20 * 24 * 3600);
 pub struct Connection<'a, Q: Queue = PortQueue> {
     pub(crate) work: &'a mut Work<Q>,
     pub(crate) slot: SlotRef,
-    pub(crate) tuple: FourTuple,
 }
 
 impl<Q: Queue> std::fmt::Debug for Connection<'_, Q> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Connection({:?}, {})", self.id(), self.tuple)
+        write!(f, "Connection({:?}, {})", self.id(), self.four_tuple())
     }
 }
 
@@ -154,17 +161,18 @@ impl<Q: Queue> Connection<'_, Q> {
 
     /// Both ends.
     pub fn four_tuple(&self) -> FourTuple {
-        self.tuple
+        // Records go between calls, never in one.
+        self.work.records.tuple(self.slot).unwrap_or(NOBODY)
     }
 
     /// The peer's address and port.
     pub fn peer(&self) -> SocketAddr {
-        self.tuple.remote()
+        self.four_tuple().remote()
     }
 
     /// Our address and port.
     pub fn local(&self) -> SocketAddr {
-        self.tuple.local()
+        self.four_tuple().local()
     }
 
     /// The listener that accepted it; `None` when it was opened from here.

@@ -79,11 +79,8 @@ fn tell_timers<Q: Queue, H: Handler<Q>>(work: &mut Work<Q>, handler: &mut H, sta
         };
         work.busy = true;
         let called = catch_unwind(AssertUnwindSafe(|| {
-            let Some(tuple) = work.records.tuple(slot) else {
-                return;
-            };
             work.in_hand = Some(slot);
-            handler.on_timer(&mut Connection { work, slot, tuple }, states.at(slot));
+            handler.on_timer(&mut Connection { work, slot }, states.at(slot));
             work.put_down();
             work.see_to_the_end(slot);
         }));
@@ -129,19 +126,20 @@ fn deliver_one<Q: Queue, H: Handler<Q>>(
     states: &mut States<H::State>,
     slot: SlotRef,
 ) {
-    let Some((conn, tuple)) = work.records.conn_and_tuple_mut(slot) else {
+    let Some(conn) = work.records.conn_mut(slot) else {
         work.records.came_off(slot, List::Deliver);
         return;
     };
     if !std::mem::take(&mut conn.flags.deliver) {
         return;
     }
-    let owner = conn.owner;
-    let only_readable = conn.is_only_readable();
+    let (owner, only_readable) = (conn.owner, conn.is_only_readable());
     work.in_hand = Some(slot);
     match owner {
         Owner::Handler if only_readable => {
-            if read_on(work, handler, states, slot, tuple) {
+            conn.signals = Signals::default();
+            let before = conn.tcb.unread();
+            if read_on(work, handler, states, slot, before) {
                 // Armed when it pays its debt.
                 work.in_hand = None;
                 return;
@@ -160,7 +158,7 @@ fn deliver_one<Q: Queue, H: Handler<Q>>(
     work.put_down();
 }
 
-/// A connection that has nothing to tell its handler but that bytes came, as nearly all have: `tell_handler` without its looks
+/// A connection that has nothing to tell its handler but that so many bytes wait, as nearly all have: `tell_handler` without its looks
 /// at what else there may be. `true` when that was all, and it owes something now.
 #[inline]
 fn read_on<Q: Queue, H: Handler<Q>>(
@@ -168,22 +166,16 @@ fn read_on<Q: Queue, H: Handler<Q>>(
     handler: &mut H,
     states: &mut States<H::State>,
     slot: SlotRef,
-    tuple: FourTuple,
+    before: usize,
 ) -> bool {
-    let Some(conn) = work.records.conn_mut(slot) else {
-        return false;
-    };
-    conn.signals = Signals::default();
-    let before = conn.tcb.unread();
-    let mut connection = Connection { work, slot, tuple };
-    handler.on_readable(&mut connection, states.at(slot));
+    handler.on_readable(&mut Connection { work, slot }, states.at(slot));
     let Some(conn) = work.records.conn(slot) else {
         return false;
     };
     if !conn.tcb.has_unread() && conn.tcb.state() == State::Established {
         return conn.flags.transmit;
     }
-    read_some(work, handler, states, slot, tuple, before);
+    read_some(work, handler, states, slot, before);
     false
 }
 
@@ -194,15 +186,14 @@ fn read_some<Q: Queue, H: Handler<Q>>(
     handler: &mut H,
     states: &mut States<H::State>,
     slot: SlotRef,
-    tuple: FourTuple,
     before: usize,
 ) {
-    let mut connection = Connection { work, slot, tuple };
+    let mut connection = Connection { work, slot };
     let after = connection.unread();
     if after > 0 {
         left_unread(&mut connection, before, after, false);
     }
-    tell_end(work, handler, states, slot, tuple);
+    tell_end(work, handler, states, slot);
 }
 
 fn tell_handler<Q: Queue, H: Handler<Q>>(
@@ -211,9 +202,6 @@ fn tell_handler<Q: Queue, H: Handler<Q>>(
     states: &mut States<H::State>,
     slot: SlotRef,
 ) {
-    let Some(tuple) = work.records.tuple(slot) else {
-        return;
-    };
     let Some(conn) = work.records.conn_mut(slot) else {
         return;
     };
@@ -230,7 +218,7 @@ fn tell_handler<Q: Queue, H: Handler<Q>>(
     let wants_room = signals.contains(Signals::WRITABLE) && std::mem::take(&mut conn.flags.wants_room);
     let before = conn.tcb.unread();
     let state = states.at(slot);
-    let mut connection = Connection { work, slot, tuple };
+    let mut connection = Connection { work, slot };
     if first {
         handler.on_open(&mut connection, state);
     }
@@ -263,7 +251,7 @@ fn tell_handler<Q: Queue, H: Handler<Q>>(
             left_unread(&mut connection, before, after, last_call);
         }
     }
-    tell_end(work, handler, states, slot, tuple);
+    tell_end(work, handler, states, slot);
 }
 
 /// The last things that a handler is told: the peer's FIN, and the end.
@@ -272,7 +260,6 @@ fn tell_end<Q: Queue, H: Handler<Q>>(
     handler: &mut H,
     states: &mut States<H::State>,
     slot: SlotRef,
-    tuple: FourTuple,
 ) {
     let Some(conn) = work.records.conn_mut(slot) else {
         return;
@@ -284,7 +271,7 @@ fn tell_end<Q: Queue, H: Handler<Q>>(
         && conn.owner == Owner::Handler
     {
         conn.flags.told_end_of_file = true;
-        handler.on_peer_closed(&mut Connection { work, slot, tuple }, states.at(slot));
+        handler.on_peer_closed(&mut Connection { work, slot }, states.at(slot));
     }
     if work.over(slot) == Over::Tell && work.is_handlers(slot) {
         let id = work.name(slot);

@@ -75,7 +75,7 @@ impl<Q: Queue> Work<Q> {
     /// at once, and the frame is written in a straight line. `None`, and nothing has changed, when it is not so.
     #[inline]
     pub(super) fn pay_plainly(&mut self, slot: SlotRef, port: PortNumber) -> Option<()> {
-        let attached = &mut self.ports[port];
+        let (now, attached) = (self.now, &mut self.ports[port]);
         let (conn, tuple) = self.records.conn_v4_mut(slot)?;
         let profile = self.profiles.get(conn.profile)?;
         let text = conn.tcb.plain_text(profile)?;
@@ -86,7 +86,7 @@ impl<Q: Queue> Work<Q> {
         {
             return None;
         }
-        let ether = attached.neighbours.ether(conn.hop?, self.now)?;
+        let ether = attached.neighbours.ether(conn.hop?, now)?;
         let mut frame = attached.queue.tx_frame()?;
         let (headers, room) = frame
             .append(STAMPED_HEADERS_LEN + text.len())?
@@ -99,7 +99,7 @@ impl<Q: Queue> Work<Q> {
         };
         let len = text.len();
         let segment = conn.tcb.send_plain(&mut Env {
-            now: self.now,
+            now,
             profile,
             pools: &mut self.pools,
             counters: &mut self.counters.tcp,
@@ -132,7 +132,7 @@ impl<Q: Queue> Work<Q> {
         self.counters.tx_packets += 1;
         self.counters.tx_bytes += (STAMPED_HEADERS_LEN + len) as u64;
         attached.tx.push(frame);
-        if let Some(tick) = conn.tick_to_arm(tick_of(self.now)) {
+        if let Some(tick) = conn.tick_to_arm(tick_of(now)) {
             self.enter_wheel(slot, tick);
         }
         Some(())

@@ -140,18 +140,15 @@ fn take_burst<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>, port: PortNumb
     if fresh.is_empty() {
         return;
     }
-    for frame in fresh {
-        // The headers and the payload of a small frame.
-        for line in [0, 64, 128] {
-            if let Some(byte) = frame.bytes().get(line) {
-                Q::prefetch(byte);
-            }
-        }
-    }
+    let mut ahead = fresh.iter();
+    ahead.by_ref().take(PARSED_BEHIND).for_each(prefetch_frame::<Q>);
     let promises = attached.queue.promises();
     let (kernel_peer, vlan) = (promises.kernel_peer, attached.host.vlan());
     let mut bytes = 0;
     for (frame, arrived) in fresh.iter().zip(&mut arrived[before..]) {
+        if let Some(frame) = ahead.next() {
+            prefetch_frame::<Q>(frame);
+        }
         bytes += frame.bytes().len() as u64;
         arrived.read(frame, kernel_peer, vlan, &records.table);
         arrived.port = port;
@@ -159,6 +156,20 @@ fn take_burst<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>, port: PortNumb
     }
     counters.rx_packets += fresh.len() as u64;
     counters.rx_bytes += bytes;
+}
+
+/// Frames between the one that is parsed and the one whose lines are asked for: as many lines as a core fetches at a time, and
+/// parsing goes on meanwhile.
+const PARSED_BEHIND: usize = 8;
+
+/// Asks for the headers and the payload of a small frame.
+#[inline(always)]
+fn prefetch_frame<Q: Queue>(frame: &Q::Rx) {
+    for line in [0, 64, 128] {
+        if let Some(byte) = frame.bytes().get(line) {
+            Q::prefetch(byte);
+        }
+    }
 }
 
 fn hear_other_workers<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
@@ -224,7 +235,7 @@ impl Arrived {
 impl<Q: Queue> AttachedPort<Q> {
     /// How many buffers are free as this turn's burst comes, each of so many bytes.
     fn look_at_buffers(&mut self, space: usize) {
-        let free = self.queue.pool().rx_free;
+        let free = self.queue.rx_free();
         let scarce = free < self.low_water.saturating_mul(SCARCE_MARKS);
         self.shortage = Shortage {
             short_of_buffers: free < self.low_water,

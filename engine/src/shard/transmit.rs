@@ -57,8 +57,11 @@ impl<Q: Queue> Work<Q> {
             let Some(slot) = attached.transmit.pop_front() else {
                 break;
             };
+            if slot.is_tcb_v4() && self.pay_plainly(slot, port).is_some() {
+                continue;
+            }
             let paid = match slot.kind() {
-                SlotKind::Tcb => self.pay_connection(slot, port),
+                SlotKind::Tcb => self.pay_in_full(slot, port),
                 SlotKind::Syn => self.pay_half_open(slot, port),
                 SlotKind::TimeWait => Paid::All,
             };
@@ -81,14 +84,6 @@ impl<Q: Queue> Work<Q> {
         self.counters.tx_packets += 1;
         self.counters.tx_bytes += frame.frame_len() as u64;
         self.ports[port].tx.push(frame);
-    }
-
-    #[inline]
-    fn pay_connection(&mut self, slot: SlotRef, port: PortNumber) -> Paid {
-        if self.pay_plainly(slot, port).is_some() {
-            return Paid::All;
-        }
-        self.pay_in_full(slot, port)
     }
 
     fn pay_in_full(&mut self, slot: SlotRef, port: PortNumber) -> Paid {

@@ -179,7 +179,7 @@ impl<Q: Queue> Work<Q> {
 
     /// The next chunk in order of a connection, read and given back at once; `None` when nothing waits, as is found by who asks
     /// until nothing is left.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take_chunk(&mut self, slot: SlotRef) -> Option<RxChunk<Q::Rx>> {
         let conn = self.records.conn_mut(slot)?;
         if !conn.tcb.has_unread() {

@@ -84,6 +84,21 @@ impl<T> Pool<T> {
         Ok(index)
     }
 
+    /// Stores the piece that is made for its place; the place, or `None` when the pool is full.
+    #[inline(always)]
+    pub(crate) fn put(&mut self, make: impl FnOnce(u32) -> T) -> Option<u32> {
+        let index = self.vacant;
+        let Some(slot) = self.slots.get_mut(index as usize) else {
+            return self.insert_behind(make(self.slots.len() as u32)).ok();
+        };
+        let Slot::Vacant { next } = *slot else { return None };
+        self.vacant = next;
+        // Nothing is there to be dropped.
+        std::mem::forget(std::mem::replace(slot, Slot::Taken(make(index))));
+        self.in_use += 1;
+        Some(index)
+    }
+
     /// Takes a piece out; its slot is free again.
     #[inline]
     pub(crate) fn remove(&mut self, index: u32) -> Option<T> {

@@ -80,6 +80,31 @@ impl ReceiveQueue {
         }
     }
 
+    /// The same of a chunk that is not stored yet, mostly the only one, charged with its space; it is dropped, and the answer is
+    /// `false`, when the pool is full.
+    #[inline(always)]
+    pub(crate) fn push<Rx: Received>(
+        &mut self,
+        buffer: Rx,
+        seq: SeqNum,
+        len: u32,
+        pool: &mut Pool<ReceiveNode<Rx>>,
+    ) -> bool {
+        let space = buffer.space();
+        // The only one is its own ring.
+        let node = |next| ReceiveNode { buffer, seq, next };
+        let Some(own) = pool.put(node) else {
+            return false;
+        };
+        self.charge(space);
+        if self.tail == NIL {
+            (self.tail, self.unread) = (own, len);
+        } else {
+            self.append(own, len, pool);
+        }
+        true
+    }
+
     /// The next chunk; its space stays charged.
     #[inline]
     pub(crate) fn take<Rx: Received>(&mut self, pool: &mut Pool<ReceiveNode<Rx>>) -> Option<Rx> {

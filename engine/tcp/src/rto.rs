@@ -76,7 +76,7 @@ impl Rto {
     }
 
     /// RFC 6298 §2.2 and §2.3, in fixed point.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn sample(&mut self, rtt_us: u32, profile: &Profile) {
         let rtt_us = rtt_us.clamp(1, MAX_SAMPLE_US);
         if self.srtt == 0 {
@@ -94,11 +94,10 @@ impl Rto {
         let rto_us = srtt_us + self.rttvar.max(srtt_us + REPAIR_SLACK_US);
         // Deviation: §2.4 rounds up to one second; the bound is a setting, 200 ms unless given (as every stack has it).
         let least = millis(profile.min_rto).max(1);
-        let rto_ms = rto_us.div_ceil(1000);
-        self.base_ms = in_16_bits(if rto_ms <= least {
+        self.base_ms = in_16_bits(if u64::from(rto_us) <= u64::from(least) * 1000 {
             least
         } else {
-            rto_ms.min(millis(profile.max_rto).max(least))
+            rto_us.div_ceil(1000).min(millis(profile.max_rto).max(least))
         });
     }
 

@@ -25,7 +25,7 @@ impl Sum {
     }
 
     /// The sum over `bytes`, which are copied into `room` on the way; it is as long.
-    #[inline]
+    #[inline(always)]
     pub fn of_copy(bytes: &[u8], room: &mut [u8]) -> Self {
         let (mut total, mut odd) = (0u128, false);
         let (blocks, rest) = bytes.as_chunks::<32>();

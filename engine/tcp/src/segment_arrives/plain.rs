@@ -8,7 +8,6 @@
 use fourtuple_wire::{Received, TcpFlags, TcpHeader};
 
 use crate::pool::NIL;
-use crate::receive_queue::ReceiveNode;
 use crate::recovery::{Marks, Phase};
 use crate::tcb::{Debts, Flags};
 use crate::timers::Timer;
@@ -49,7 +48,7 @@ impl<B: Buffers> Tcb<B> {
     /// Takes the text that [`expects_plain`](Self::expects_plain) told of; what is new for the application.
     #[inline(always)]
     pub fn take_plain(&mut self, header: &TcpHeader, payload: B::Rx, env: &mut Env<'_, B>) -> Signals {
-        let mut signals = Signals::READABLE;
+        let (mut signals, tick) = (Signals::READABLE, env.tick());
         env.counters.segments_in += 1;
         env.counters.predicted += 1;
         if let Some(timestamps) = header.options.timestamps {
@@ -58,19 +57,11 @@ impl<B: Buffers> Tcb<B> {
         }
         self.restart_keepalive(env);
         if header.ack != self.snd.una {
-            self.all_is_acknowledged(header, &mut signals, env);
+            self.all_is_acknowledged(header, tick, &mut signals, env);
         }
         self.update_window(header, env);
-        let (len, space) = (payload.bytes().len() as u32, payload.space());
-        let node = ReceiveNode {
-            buffer: payload,
-            seq: self.rcv.nxt,
-            next: NIL,
-        };
-        if let Ok(node) = env.pools.receive.insert(node) {
-            self.received.charge(space);
-            self.received.append(node, len, &mut env.pools.receive);
-        }
+        let (seq, len) = (self.rcv.nxt, payload.bytes().len() as u32);
+        let _has_room = self.received.push(payload, seq, len, &mut env.pools.receive);
         self.rcv.nxt += len;
         env.counters.bytes_in += u64::from(len);
         self.on_text_in_order(len, env);
@@ -79,14 +70,20 @@ impl<B: Buffers> Tcb<B> {
 
     /// SND.UNA reaches SND.NXT, with nothing behind it that waits.
     #[inline(always)]
-    fn all_is_acknowledged(&mut self, header: &TcpHeader, signals: &mut Signals, env: &mut Env<'_, B>) {
+    fn all_is_acknowledged(
+        &mut self,
+        header: &TcpHeader,
+        tick: u32,
+        signals: &mut Signals,
+        env: &mut Env<'_, B>,
+    ) {
         self.measure(header, env);
         self.snd.una = header.ack;
         if self.queue.len() > 0 {
             self.queue.forget_only_chunk();
             signals.insert(Signals::WRITABLE);
         }
-        self.progress_at = env.tick();
+        self.progress_at = tick;
         self.timers.retransmits = 0;
         // RFC 6298 §5.2.
         self.timers.disarm(Timer::Retransmit);
