@@ -74,7 +74,8 @@ impl SlotList {
             return None;
         }
         let slot = *self.places.get(self.head)?;
-        self.head = self.wrapped(self.head + 1);
+        let next = self.head + 1;
+        self.head = if next == self.places.len() { 0 } else { next };
         self.len -= 1;
         Some(slot)
     }
