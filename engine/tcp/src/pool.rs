@@ -165,6 +165,16 @@ mod tests {
     }
 
     #[test]
+    fn a_piece_is_made_for_its_place_in_slots_old_and_new_until_all_are_taken() {
+        let mut pool = Pool::with_ready(2, 1);
+        assert_eq!([(); 3].map(|()| pool.put(|own| own)), [Some(0), Some(1), None]);
+        assert_eq!((pool.piece(1), pool.in_use()), (Some(&1), 2));
+        assert_eq!(pool.remove(0), Some(0));
+        assert_eq!(pool.put(|own| own + 7), Some(0));
+        assert_eq!((pool.piece(0), pool.in_use()), (Some(&7), 2));
+    }
+
+    #[test]
     fn half_of_an_odd_number_is_the_larger_half() {
         let mut pool = Pool::new(3);
         pool.insert(1).unwrap();
