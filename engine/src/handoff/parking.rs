@@ -306,3 +306,139 @@ impl<Q: Queue> Stepped for EndpointCore<Q> {
         Self::has_left(self)
     }
 }
+
+/// `RUSTFLAGS="--cfg loom" cargo test -p fourtuple --no-default-features --release loom`
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use std::sync::atomic::Ordering;
+
+    use loom::sync::atomic::AtomicUsize;
+    use loom::thread;
+
+    use super::*;
+
+    /// Two rings, whose positions a real ring publishes with Release and reads with Acquire, as here; and how far each was taken in.
+    struct Model {
+        rings: Arc<[AtomicUsize; 2]>,
+        taken: [usize; 2],
+    }
+
+    impl Model {
+        fn waiting(&self, at: usize) -> usize {
+            self.rings[at].load(Ordering::Acquire) - self.taken[at]
+        }
+    }
+
+    impl Stepped for Model {
+        fn step(&mut self) -> usize {
+            let waiting = [0, 1].map(|at| self.waiting(at));
+            for (taken, more) in self.taken.iter_mut().zip(waiting) {
+                *taken += more;
+            }
+            waiting.iter().sum()
+        }
+
+        fn finish_steps(&mut self) {}
+
+        fn wake_workers(&mut self) {}
+
+        fn has_news(&self) -> bool {
+            self.waiting(0) + self.waiting(1) > 0
+        }
+
+        fn has_ready(&self) -> bool {
+            false
+        }
+
+        fn has_tasks(&self) -> bool {
+            false
+        }
+
+        fn take_wakers(&mut self) -> ArrayVec<Waker, WAKERS> {
+            ArrayVec::new()
+        }
+
+        #[cfg(feature = "async")]
+        fn has_left(&self) -> bool {
+            false
+        }
+    }
+
+    /// An endpoint, and a worker that tells its two connections one thing each, in two turns.
+    fn told_twice() -> (Arc<Parking<Model>>, thread::JoinHandle<()>) {
+        let rings = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+        let sleeper = Arc::new(Sleeper::new().unwrap());
+        let model = Model {
+            rings: Arc::clone(&rings),
+            taken: [0; 2],
+        };
+        let parking = Arc::new(Parking::new(model, Arc::clone(&sleeper)));
+        let worker = thread::spawn(move || {
+            for ring in rings.iter() {
+                ring.store(1, Ordering::Release);
+                sleeper.wake_if_sleeping();
+            }
+        });
+        (parking, worker)
+    }
+
+    /// A thread that waits for what one connection is told.
+    fn wait_for(parking: &Parking<Model>, at: usize) {
+        let told = parking.wait_until(NO_LIMIT, |model| (model.taken[at] > 0).then_some(()));
+        assert_eq!(told, Some(()));
+    }
+
+    /// Three threads: every order with so many preemptions at most.
+    fn bounded(preemptions: usize) -> loom::model::Builder {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(preemptions);
+        model
+    }
+
+    #[test]
+    fn loom_a_thread_that_waits_hears_what_its_connection_is_told() {
+        bounded(3).check(|| {
+            let (parking, worker) = told_twice();
+            wait_for(&parking, 1);
+            wait_for(&parking, 0);
+            worker.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn loom_of_two_threads_that_wait_each_hears_its_own_whoever_pumps() {
+        bounded(2).check(|| {
+            let (parking, worker) = told_twice();
+            let other = {
+                let parking = Arc::clone(&parking);
+                thread::spawn(move || wait_for(&parking, 1))
+            };
+            wait_for(&parking, 0);
+            other.join().unwrap();
+            worker.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn loom_an_event_loop_that_arms_takes_the_pumping_over_and_gives_it_back() {
+        bounded(2).check(|| {
+            let (parking, worker) = told_twice();
+            let other = {
+                let parking = Arc::clone(&parking);
+                thread::spawn(move || wait_for(&parking, 1))
+            };
+            // As an event loop with the endpoint's descriptor: it looks, arms, waits, disarms.
+            while !parking.with(|model| {
+                model.step();
+                model.taken[0] > 0
+            }) {
+                if parking.arm() {
+                    parking.sleeper().wait(None, &[]);
+                    parking.disarm();
+                }
+            }
+            other.join().unwrap();
+            worker.join().unwrap();
+        });
+    }
+}
