@@ -1,7 +1,7 @@
 //! All endpoints of one worker, as its shard uses them.
 //!
 //! Nothing here waits, locks or allocates: an endpoint's place is set aside at start, its rings come with it. Every ring is
-//! SPSC. Commands are given to the shard one by one, round-robin between endpoints, also while event rings are full; a
+//! SPSC. Commands are given to the shard a few of each endpoint in turn, also while event rings are full; a
 //! command that can't be executed now is [held](Hub::hold) and comes first next turn.
 //!
 //! ```text
@@ -14,7 +14,6 @@ use std::fmt;
 use std::sync::atomic::{Ordering, fence};
 
 use fourtuple_nic::Queue;
-use rtrb::Producer;
 
 use super::credit::Credits;
 use super::lend::{Lends, Lent};
@@ -194,11 +193,12 @@ impl<Q: Queue> Hub<Q> {
     }
 
     /// Whether the endpoint's event ring takes another event now.
-    pub(crate) fn has_event_room(&self, endpoint: EndpointIndex) -> bool {
-        self.slots
-            .get(usize::from(endpoint.0))
-            .and_then(|slot| slot.end.as_ref())
-            .is_some_and(|end| !end.events.is_full())
+    pub(crate) fn has_event_room(&mut self, endpoint: EndpointIndex) -> bool {
+        let slot = self.slots.get_mut(usize::from(endpoint.0));
+        slot.and_then(|slot| slot.end.as_mut()).is_some_and(|end| {
+            end.tell_staged();
+            !end.events.is_full()
+        })
     }
 
     /// A chunk may be lent to this endpoint: neither its bound nor that of all is reached.
@@ -212,7 +212,7 @@ impl<Q: Queue> Hub<Q> {
     pub(crate) fn lender(&mut self, endpoint: EndpointIndex) -> Option<Lender<'_, Q>> {
         let slot = self.slots.get_mut(usize::from(endpoint.0))?;
         Some(Lender {
-            events: &mut slot.end.as_mut()?.events,
+            end: slot.end.as_mut()?,
             lent: &mut slot.lent,
             lends: &mut self.lends,
             news: &mut slot.news,
@@ -244,6 +244,7 @@ impl<Q: Queue> Hub<Q> {
         let Some(end) = slot.end.as_mut() else {
             return Err(event);
         };
+        end.tell_staged();
         if let Err(rtrb::PushError::Full(event)) = end.events.push(event) {
             self.ring_full += 1;
             return Err(event);
@@ -394,7 +395,8 @@ impl<Q: Queue> Hub<Q> {
         let Some(slot) = self.slot_mut(endpoint) else {
             return;
         };
-        if let (Place::Live | Place::Gone, Some(end)) = (slot.place, &slot.end) {
+        if let (Place::Live | Place::Gone, Some(end)) = (slot.place, &mut slot.end) {
+            end.tell_staged();
             end.leave();
             slot.place = Place::Leaving;
             slot.held = None;
@@ -402,8 +404,17 @@ impl<Q: Queue> Hub<Q> {
         }
     }
 
+    /// Tells what was lent in this turn and not told yet.
+    pub(crate) fn tell_staged(&mut self) {
+        let ends = self.slots[..self.used]
+            .iter_mut()
+            .filter_map(|slot| slot.end.as_mut());
+        ends.for_each(WorkerEnd::tell_staged);
+    }
+
     /// The end of a turn: wakes at most one endpoint that sleeps and has news; the others in the turns to come.
     pub(crate) fn finish_turn(&mut self) {
+        self.tell_staged();
         let mut quiet = true;
         for slot in &mut self.slots[..self.used] {
             slot.stalled = false;
@@ -442,9 +453,10 @@ impl<Q: Queue> Hub<Q> {
     /// A connection is held up because its endpoint takes no more: the worker is told when that changes. `false`: it does.
     pub(crate) fn wait_for_room(&mut self, endpoint: EndpointIndex) -> bool {
         let lends = &self.lends;
-        self.slots
-            .get_mut(usize::from(endpoint.0))
-            .is_some_and(|slot| slot.wait_for_room(lends))
+        self.slots.get_mut(usize::from(endpoint.0)).is_some_and(|slot| {
+            slot.end.iter_mut().for_each(WorkerEnd::tell_staged);
+            slot.wait_for_room(lends)
+        })
     }
 
     /// Some endpoint takes again what it did not: told once.
@@ -503,7 +515,7 @@ impl<Q: Queue> Hub<Q> {
 
 /// One endpoint's event ring, with the counts of what is lent.
 pub(crate) struct Lender<'a, Q: Queue> {
-    events: &'a mut Producer<Event<Q>>,
+    end: &'a mut WorkerEnd<Q>,
     lent: &'a mut Lent,
     lends: &'a mut Lends,
     news: &'a mut bool,
@@ -511,16 +523,15 @@ pub(crate) struct Lender<'a, Q: Queue> {
 
 impl<Q: Queue> Lender<'_, Q> {
     /// One more chunk may be lent, and told.
-    #[inline]
-    pub(crate) fn takes_one(&self) -> bool {
-        self.lends.may_lend(self.lent) && !self.events.is_full()
+    #[inline(always)]
+    pub(crate) fn takes_one(&mut self) -> bool {
+        self.lends.may_lend(self.lent) && self.end.may_stage()
     }
 
-    /// Lends a chunk to an endpoint that takes one, and tells of so much room.
-    #[inline]
+    /// Lends a chunk to an endpoint that takes one, and tells of so much room: with all that are lent in this turn.
+    #[inline(always)]
     pub(crate) fn lend(&mut self, id: ConnId, chunk: RxChunk<Q::Rx>, freed: u32) {
-        let refused = self.events.push(Event::Chunk(id, chunk, freed)).is_err();
-        debug_assert!(!refused, "there is room, and nobody else pushes");
+        self.end.stage(Event::Chunk(id, chunk, freed));
         self.lends.lend(self.lent);
         *self.news = true;
     }

@@ -125,6 +125,10 @@ pub(super) struct Presence {
 /// The worker's end. Dropping it tells the endpoint that the worker is gone.
 pub(crate) struct WorkerEnd<Q: Queue> {
     pub(super) events: Producer<Event<Q>>,
+    /// Events that are told together: chunks, while nothing else is told. There is room in the ring for all of them.
+    staged: Vec<Event<Q>>,
+    /// So many more may be staged before the ring is looked at again.
+    room: usize,
     pub(super) opened: Producer<Opened>,
     pub(super) blanks: Producer<RxChunk<Q::Rx>>,
     pub(super) commands: Consumer<Command<Q>>,
@@ -144,6 +148,38 @@ impl<Q: Queue> Drop for WorkerEnd<Q> {
 }
 
 impl<Q: Queue> WorkerEnd<Q> {
+    /// One more event may be staged.
+    #[inline(always)]
+    pub(super) fn may_stage(&mut self) -> bool {
+        self.room > 0 || self.looks_for_room()
+    }
+
+    /// Stages an event that may be.
+    #[inline(always)]
+    pub(super) fn stage(&mut self, event: Event<Q>) {
+        self.room = self.room.saturating_sub(1);
+        self.staged.push(event);
+    }
+
+    /// Tells what is staged, by one publication. To be called before anything else is done with the ring.
+    #[inline]
+    pub(super) fn tell_staged(&mut self) {
+        self.room = 0;
+        if !self.staged.is_empty()
+            && let Ok(places) = self.events.write_chunk_uninit(self.staged.len())
+        {
+            places.fill_from_iter(self.staged.drain(..));
+        }
+    }
+
+    /// The other end's position is read here, and so its line: for a burst once.
+    #[inline(never)]
+    fn looks_for_room(&mut self) -> bool {
+        self.tell_staged();
+        self.room = self.events.slots().min(self.staged.capacity());
+        self.room > 0
+    }
+
     /// Tells the endpoint that nothing comes any more.
     pub(super) fn leave(&self) {
         // Pairs with the Acquire in `EndpointEnd::worker_has_left`: every event before this is seen by who sees this.
@@ -151,6 +187,9 @@ impl<Q: Queue> WorkerEnd<Q> {
         self.presence.sleeper.wake_if_sleeping();
     }
 }
+
+/// Events that a worker tells together at most: two bursts.
+const STAGED: usize = 64;
 
 /// The endpoint's end.
 pub(super) struct EndpointEnd<Q: Queue> {
@@ -192,6 +231,8 @@ pub(super) fn rings<Q: Queue>(
     let ties = Arc::new(Ties::default());
     let worker_end = WorkerEnd {
         events,
+        staged: Vec::with_capacity(STAGED),
+        room: 0,
         opened,
         blanks,
         commands: commands_out,

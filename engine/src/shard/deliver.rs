@@ -56,6 +56,7 @@ pub(crate) fn deliver<Q: Queue, H: Handler<Q>>(
             }
         }
     }
+    work.hub.tell_staged();
     // What is left is due at once: the worker is not to rest before it.
     work.busy |= !work.deliver.is_empty() || work.retry > 0;
     work.retire(|_, slot| states.reset(slot));

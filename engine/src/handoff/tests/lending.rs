@@ -3,9 +3,11 @@
 use bytes::Bytes;
 use fourtuple_nic::Queue;
 
-use super::model::{HUB, House, LIMITS};
-use crate::handoff::testing::{SPACE, TestQueue};
-use crate::handoff::{Chunk, EndpointLimits, HubLimits, StreamError};
+use super::model::{HUB, House, LIMITS, ModelWorker};
+use crate::ConnId;
+use crate::buffer::RxChunk;
+use crate::handoff::testing::{SPACE, TestQueue, as_worker};
+use crate::handoff::{Chunk, EndpointLimits, Event, HubLimits, StreamError};
 
 fn received(chunk: Result<Option<Chunk<TestQueue>>, StreamError>) -> Chunk<TestQueue> {
     chunk.expect("something is there").expect("and not the end")
@@ -409,4 +411,60 @@ fn a_buffer_is_filled_in_place_and_sent_without_a_copy() {
         drop(streams[0].tx_buffer(now).unwrap());
         house.settle(&endpoint);
     }
+}
+
+/// Lends as many chunks as the hub takes; how many that were.
+fn lend_all(worker: &mut ModelWorker, id: ConnId) -> u8 {
+    let owner = worker.conn(id).owner;
+    let mut count = 0;
+    as_worker(|| {
+        while let Some(mut lender) = worker.hub.lender(owner).filter(|_| count < 10)
+            && lender.takes_one()
+        {
+            let chunk = worker.queue.received(&[count]).expect("the pool is not empty");
+            lender.lend(id, RxChunk(chunk), 0);
+            count += 1;
+        }
+    });
+    worker.conn(id).charged += usize::from(count) * SPACE;
+    count
+}
+
+#[test]
+fn what_is_lent_in_one_turn_is_told_together_and_before_whatever_is_told_next() {
+    let mut house = House::new(1);
+    let endpoint = house.endpoint(&EndpointLimits {
+        events: 4,
+        lent: 8,
+        ..LIMITS
+    });
+    let stream = house.accepted(0, &endpoint);
+    house.settle(&endpoint);
+    let id = stream.id();
+    let worker = &mut house.workers[0];
+    let owner = worker.conn(id).owner;
+    assert_eq!(lend_all(worker, id), 4, "as many as the ring takes");
+    let end = Event::PeerClosed(id);
+    assert!(
+        as_worker(|| worker.hub.try_event(owner, end)).is_err(),
+        "it is full"
+    );
+    let chunks = [0; 4].map(|_| received(stream.try_recv()));
+    assert_eq!(chunks.each_ref().map(|chunk| chunk[0]), [0, 1, 2, 3]);
+    drop(chunks);
+    house.settle(&endpoint);
+    let worker = &mut house.workers[0];
+    assert_eq!(worker.hub.status().lent, 0, "all of them came home");
+    assert_eq!(lend_all(worker, id), 4);
+    assert_eq!(
+        stream.try_recv().unwrap_err(),
+        StreamError::NotYet,
+        "not told yet"
+    );
+    as_worker(|| worker.hub.finish_turn());
+    for byte in 0..4 {
+        assert_eq!(received(stream.try_recv())[..], [byte]);
+    }
+    house.settle(&endpoint);
+    house.check_pools(0);
 }
