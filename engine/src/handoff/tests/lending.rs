@@ -413,12 +413,12 @@ fn a_buffer_is_filled_in_place_and_sent_without_a_copy() {
     }
 }
 
-/// Lends as many chunks as the hub takes; how many that were.
-fn lend_all(worker: &mut ModelWorker, id: ConnId) -> u8 {
+/// Lends as many chunks as the hub takes, and so many at most; how many that were.
+fn lend(worker: &mut ModelWorker, id: ConnId, most: u8) -> u8 {
     let owner = worker.conn(id).owner;
     let mut count = 0;
     as_worker(|| {
-        while let Some(mut lender) = worker.hub.lender(owner).filter(|_| count < 10)
+        while let Some(mut lender) = worker.hub.lender(owner).filter(|_| count < most)
             && lender.takes_one()
         {
             let chunk = worker.queue.received(&[count]).expect("the pool is not empty");
@@ -443,7 +443,7 @@ fn what_is_lent_in_one_turn_is_told_together_and_before_whatever_is_told_next() 
     let id = stream.id();
     let worker = &mut house.workers[0];
     let owner = worker.conn(id).owner;
-    assert_eq!(lend_all(worker, id), 4, "as many as the ring takes");
+    assert_eq!(lend(worker, id, 8), 4, "as many as the ring takes");
     let end = Event::PeerClosed(id);
     assert!(
         as_worker(|| worker.hub.try_event(owner, end)).is_err(),
@@ -455,7 +455,7 @@ fn what_is_lent_in_one_turn_is_told_together_and_before_whatever_is_told_next() 
     house.settle(&endpoint);
     let worker = &mut house.workers[0];
     assert_eq!(worker.hub.status().lent, 0, "all of them came home");
-    assert_eq!(lend_all(worker, id), 4);
+    assert_eq!(lend(worker, id, 4), 4);
     assert_eq!(
         stream.try_recv().unwrap_err(),
         StreamError::NotYet,
