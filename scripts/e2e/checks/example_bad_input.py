@@ -13,7 +13,7 @@ NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--boun
 # What each takes behind the interface and the addresses.
 REST = {
     "echo": (), "kv": (), "files": (LOGS,), "proxy": ("10.99.0.1:80",), "front": ("a.example",),
-    "async-axum": (), "async-h2": (), "async-hyper": (), "async-rustls": ("/nosuch.pem", "/nosuch.pem"),
+    "async-axum": (), "async-h2": (), "async-hyper": (), "async-tonic": (), "async-rustls": ("/nosuch.pem", "/nosuch.pem"),
 }  # fmt: skip
 
 
