@@ -1,5 +1,9 @@
 //! `scripts/sim`: worlds from seeds, one after the other, on every core; before them those that failed once.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that tells what it found")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program that tells what it found"
+)]
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

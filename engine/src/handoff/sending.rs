@@ -42,6 +42,9 @@ fn copied<Q: Queue>(id: ConnId, payload: TxChunk<Q::Shared>, connection: &mut Co
     connection.send(id, payload, Origin::Copied)
 }
 
+/// How the worker is told of a payload: the command, which takes along what else the connection owes it.
+type Telling<Q> = fn(ConnId, TxChunk<<Q as Queue>::Shared>, &mut Connection<Q>) -> Command<Q>;
+
 impl<Q: Queue> EndpointCore<Q> {
     /// Copies as many bytes as credit, blank buffers and the command ring allow; at least one, or says why not.
     pub(super) fn send(&mut self, id: ConnId, bytes: &[u8]) -> Result<usize, StreamError> {
@@ -76,7 +79,7 @@ impl<Q: Queue> EndpointCore<Q> {
         &mut self,
         id: ConnId,
         parts: impl IntoIterator<Item = &'a [u8]>,
-        command: fn(ConnId, TxChunk<Q::Shared>, &mut Connection<Q>) -> Command<Q>,
+        command: Telling<Q>,
     ) -> Result<usize, StreamError> {
         self.may_send(id)?;
         let mut sent = 0;
