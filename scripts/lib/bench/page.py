@@ -220,7 +220,10 @@ PEERS_BY_HAND = [
 
 def elsewhere(result):
     """What samples of other states gave, beside the row's own."""
-    told = [f"{state}: {next(value for name, value in found.items() if name != 'samples'):.0f}" for state, found in result.get("in_other_states", {}).items()]
+    told = []
+    for state, found in result.get("in_other_states", {}).items():
+        name, value = next((name, value) for name, value in found.items() if name != "samples")
+        told.append(f"{state}: {value:.0f}{' ns' if name.endswith('_ns') else '/s'}")
     return f"; in other states {', '.join(told)}" if told else ""
 
 
