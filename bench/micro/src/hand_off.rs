@@ -13,7 +13,7 @@ use crate::ends::{Ends, Service, profile};
 use crate::lean::LeanQueue;
 use crate::measured;
 use crate::meter::Meter;
-use crate::scenarios::{BURST, Order, REQUEST, ROUNDS, Size};
+use crate::scenarios::{self, BURST, Order, REQUEST, ROUNDS, Size};
 
 /// The endpoint's port; the handler has another.
 const PORT: u16 = 8;
@@ -86,12 +86,26 @@ impl Handed {
     }
 }
 
-/// Exchanges of 64 octets that an endpoint answers.
+/// Exchanges of 64 octets that an endpoint answers, and in turn with them the same that a handler answers: whatever the machine does
+/// meanwhile, it does to both.
 pub(crate) fn exchanges(meter: &mut Meter, size: Size) -> std::io::Result<()> {
     let mut handed = Handed::new(CONNECTIONS)?;
     let mut order = Order::of(CONNECTIONS);
+    let (mut handled, mut order_of_handled) = scenarios::asked(CONNECTIONS as u32)?;
     let (mut asked, warm) = (0, ROUNDS);
     for round in 0..warm + ROUNDS * size.rounds {
+        handled.ask(order_of_handled.next(BURST), &REQUEST);
+        handled.client_turns();
+        let frames = handled.carry_to_server();
+        let now = handled.now;
+        let server = &mut handled.server;
+        if round < warm {
+            server.turn(now);
+        } else {
+            measured!(meter, measured_handled_64, frames, server.turn(now));
+        }
+        handled.carry_to_client();
+
         handed.ends.ask(order.next(BURST), &REQUEST);
         handed.ends.client_turns();
         let frames = handed.ends.carry_to_server();

@@ -343,7 +343,7 @@ fn connections(meter: &mut Meter, size: Size, server_first: bool) -> std::io::Re
 }
 
 /// An echo server with so many connections, and the order in which they are asked.
-fn asked(connections: u32) -> std::io::Result<(Ends, Order)> {
+pub(crate) fn asked(connections: u32) -> std::io::Result<(Ends, Order)> {
     let mut ends = Ends::new(Service::Echo, connections)?;
     let open = ends.establish(connections);
     if open != connections as usize {

@@ -142,12 +142,12 @@ def stages(bench):
 
 def hand_off(bench):
     def take():
-        ns = times_of(bench, "--only", "stages,exchanges,hand-off")
+        ns = times_of(bench, "--only", "stages,hand-off")
         wakes = words_of(bench.run([bench.micro, "wake", "-t", 200 if bench.quick else 2000]))
         return {
-            "cost_ns": ns["handed_off_64"] - ns["exchange_64"],
+            "cost_ns": ns["handed_off_64"] - ns["handled_64"],
             "handed_off_ns": ns["handed_off_64"],
-            "handler_ns": ns["exchange_64"],
+            "handler_ns": ns["handled_64"],
             "wake_ns": wakes,
             "wake_ratio": wakes["endpoint_p50"] / wakes["eventfd_p50"],
         }
