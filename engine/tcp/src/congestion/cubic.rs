@@ -55,13 +55,9 @@ impl Cubic {
         self.epoch = Some(sample.now);
         self.credit = 0;
         self.w_est = u64::from(hot.window) << 10;
-        if hot.window < self.w_max {
-            self.k_ms = k_ms(self.w_max - hot.window, sample.mss);
-        } else {
-            // After slow start, or a timeout (§4.8): the plateau is here.
-            self.w_max = hot.window;
-            self.k_ms = 0;
-        }
+        // After slow start, or a timeout (§4.8): the plateau is here.
+        self.w_max = self.w_max.max(hot.window);
+        self.k_ms = k_ms(self.w_max - hot.window, sample.mss);
     }
 
     /// §4.3: W_est grows by α segments each round trip, as a NewReno with β = 0.7 would that shares fairly with the real one (§5.1).
@@ -177,7 +173,7 @@ fn w_cubic(t_ms: u64, k_ms: u32, w_max: u32, mss: u32) -> u32 {
     let k_ms = u64::from(k_ms);
     let away = t_ms.abs_diff(k_ms).min(LONGEST_MS);
     // Within 64 bits: beyond a minute in sixteenths, whose cube is 4,096 times less.
-    let (away, scale) = if away < 1 << 16 {
+    let (away, scale) = if away >> 16 == 0 {
         (away, 0)
     } else {
         (away >> 4, 12)
@@ -380,5 +376,77 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// In an epoch that began at zero with the plateau at its beginning: 100 segments.
+    fn at_the_plateau() -> (Cubic, Congestion) {
+        let cubic = Cubic {
+            epoch: Some(Instant::ZERO),
+            w_max: 100 * MSS,
+            ..Cubic::default()
+        };
+        (cubic, Congestion::new(100 * MSS))
+    }
+
+    // proves: RFC 9438 §4.2 (the target is W_cubic a round-trip time from now, 1.5 windows at most)
+    #[test]
+    fn an_ack_grows_the_window_by_its_share_of_the_way_to_the_target() {
+        for (now_ms, srtt_ms, grown) in [
+            // W(1 s) is 100.4 segments: a hundredth of 400 octets.
+            (0, 1_000, 4),
+            (1_000, 0, 4),
+            (500, 500, 4),
+            (0, 0, 0),
+            // W(5 s) is 150 segments, W(4 s) 125.6, W(10 s) 500.
+            (4_000, 0, 256),
+            (5_000, 0, 500),
+            (10_000, 0, 500),
+            (0, 10_000, 500),
+        ] {
+            let (mut cubic, mut hot) = at_the_plateau();
+            let sample = AckSample {
+                srtt_us: srtt_ms * 1_000,
+                ..AckSample::of(KIND, MSS, now_ms)
+            };
+            cubic.grow(&mut hot, &sample);
+            assert_eq!(hot.window - 100 * MSS, grown, "{now_ms} ms, {srtt_ms} ms");
+        }
+    }
+
+    // proves: RFC 9438 §4.3 (only where W_cubic(t) < W_est)
+    #[test]
+    fn the_window_is_that_of_newreno_only_where_the_cubic_is_below_it() {
+        // W(1 s) is 100,400 octets.
+        for (w_est, window) in [(100_399, 100_027), (100_400, 100_027), (100_401, 100_401)] {
+            let (mut cubic, mut hot) = at_the_plateau();
+            cubic.w_est = w_est << 10;
+            // W(1.9 s) is 102.74 segments, the way there 2,742 octets: a hundredth of them.
+            let sample = AckSample {
+                srtt_us: 900_000,
+                ..AckSample::of(KIND, MSS, 1_000)
+            };
+            cubic.grow(&mut hot, &sample);
+            assert_eq!(hot.window, window, "{w_est}");
+        }
+    }
+
+    // proves: RFC 9438 §4.7 (fast convergence only below the last plateau)
+    #[test]
+    fn a_loss_at_the_last_plateau_keeps_it() {
+        let (mut cubic, _) = reduced_from(1_000 * MSS, 0);
+        for (used, w_max) in [(1_000 * MSS, 1_000 * MSS), (1_001 * MSS, 1_001 * MSS), (1_000 * MSS, 849_609)] {
+            let mut hot = Congestion::new(2_000 * MSS);
+            cubic.on_loss(&mut hot, &Reduction::of(KIND, used, 100));
+            assert_eq!((cubic.w_max, cubic.prior), (w_max, used));
+        }
+    }
+
+    #[test]
+    fn the_window_ends_recovery_at_the_threshold_without_a_burst() {
+        let (mut cubic, mut hot) = reduced_from(100 * MSS, 0);
+        cubic.on_recovered(&mut hot, 100 * MSS, MSS);
+        assert_eq!(hot.window, 70_019);
+        cubic.on_recovered(&mut hot, 5 * MSS, MSS);
+        assert_eq!(hot.window, 6 * MSS);
     }
 }

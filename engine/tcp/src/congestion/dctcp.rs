@@ -182,4 +182,26 @@ mod tests {
         window(&mut dctcp, &mut hot, 0, 1);
         assert!(!hot.in_slow_start());
     }
+
+    #[test]
+    fn a_window_of_which_nothing_was_acknowledged_says_nothing() {
+        let (mut dctcp, mut hot) = (Dctcp::default(), Congestion::new(10_000));
+        // Windows that begin and end with an ACK of nothing.
+        for _ in 0..3 {
+            dctcp.on_ack(&mut hot, &AckSample::of(KIND, 0, 0));
+            assert_eq!(dctcp.alpha, 1024);
+        }
+    }
+
+    // proves: RFC 8257 §3.5 (a timeout, and the end of recovery, are those of any TCP)
+    #[test]
+    fn a_timeout_leaves_a_segment_and_recovery_ends_without_a_burst() {
+        let (mut dctcp, mut hot) = (Dctcp::default(), Congestion::new(100_000));
+        dctcp.on_timeout(&mut hot, &Reduction::of(KIND, 100_000, 0));
+        assert_eq!((hot.window(), hot.threshold()), (1_000, 50_000));
+        dctcp.on_recovered(&mut hot, 60_000, 1_000);
+        assert_eq!(hot.window(), 50_000);
+        dctcp.on_recovered(&mut hot, 5_000, 1_000);
+        assert_eq!(hot.window(), 6_000);
+    }
 }

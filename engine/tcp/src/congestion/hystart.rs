@@ -13,9 +13,9 @@ use super::AckSample;
 pub(crate) struct HyStart {
     /// An ACK at or behind this ends the round.
     round_end: Option<SeqNum>,
-    /// Least round-trip time of the last round in microseconds; zero for none.
+    /// Least round-trip time of the last round in microseconds; `MAX` for none.
     last_us: u32,
-    /// Least round-trip time of this round.
+    /// Least round-trip time of this round; `MAX` for none.
     current_us: u32,
     /// Least round-trip time of the round in which growth slowed down; zero while it has not.
     baseline_us: u32,
@@ -29,7 +29,7 @@ impl Default for HyStart {
     fn default() -> Self {
         Self {
             round_end: None,
-            last_us: 0,
+            last_us: u32::MAX,
             current_us: u32::MAX,
             baseline_us: 0,
             samples: 0,
@@ -64,10 +64,8 @@ impl HyStart {
         if !ended {
             return;
         }
-        if self.samples > 0 {
-            self.last_us = self.current_us;
-        }
-        if self.baseline_us != 0 && self.round_end.is_some() {
+        self.last_us = self.current_us;
+        if self.baseline_us != 0 {
             self.slow_rounds += 1;
         }
         self.round_end = Some(sample.nxt);
@@ -82,10 +80,11 @@ impl HyStart {
         }
         self.current_us = self.current_us.min(rtt_us);
         self.samples = (self.samples + 1).min(N_RTT_SAMPLE);
-        if self.samples < N_RTT_SAMPLE || self.last_us == 0 {
+        if self.samples < N_RTT_SAMPLE {
             return;
         }
         if self.baseline_us == 0 {
+            // Without a last round no delay is that much more.
             let threshold = (self.last_us / 8).clamp(MIN_RTT_THRESH_US, MAX_RTT_THRESH_US);
             if self.current_us >= self.last_us.saturating_add(threshold) {
                 self.baseline_us = self.current_us;
@@ -183,6 +182,23 @@ mod tests {
         let mut hystart = HyStart::default();
         for number in 0..20 {
             assert_eq!(round(&mut hystart, number, 0), 10_000);
+            assert!(!hystart.is_over());
+        }
+    }
+
+    // proves: RFC 9406 §4.2 (lastRoundMinRTT is that of the last round, or none)
+    #[test]
+    fn a_round_is_compared_with_the_one_before_it_if_that_had_samples() {
+        for (times, slows) in [
+            ([40, 40, 49], true),
+            ([40, 49, 49], true),
+            ([40, 0, 49], false),
+            ([0, 0, 900], false),
+        ] {
+            let mut hystart = HyStart::default();
+            let grown: u32 = (0..3).map(|at| round(&mut hystart, at, times[at as usize])).sum();
+            assert_eq!(grown < 30_000, slows, "{times:?}");
+            assert!(!hystart.is_over());
         }
     }
 }

@@ -400,4 +400,114 @@ mod tests {
         );
         assert!(!model.may_go(), "W_max");
     }
+
+    // RFC 7661 §4.2: half of the window.
+    #[test]
+    fn a_window_of_which_half_was_used_grows() {
+        for (flight, grows) in [(4_999, false), (5_000, true), (5_001, true)] {
+            let kind = CongestionKind::NewReno;
+            let (mut model, mut hot) = with(kind, 10 * MSS);
+            let sample = AckSample {
+                flight,
+                app_limited: true,
+                ..AckSample::of(kind, MSS, 0)
+            };
+            hot.on_ack(Some(&mut model), &sample);
+            assert_eq!(hot.window() > 10 * MSS, grows, "{flight}");
+            assert_eq!(model.used(), flight);
+        }
+    }
+
+    #[test]
+    fn a_window_that_was_used_grows_whatever_part_it_was() {
+        let kind = CongestionKind::NewReno;
+        let (mut model, mut hot) = with(kind, 10 * MSS);
+        let sample = AckSample {
+            flight: MSS,
+            ..AckSample::of(kind, MSS, 0)
+        };
+        hot.on_ack(Some(&mut model), &sample);
+        assert_eq!(hot.window(), 11 * MSS);
+    }
+
+    // proves: RFC 5681 §4.3 (what was sent again is lost: a second sign of congestion)
+    #[test]
+    fn the_loss_of_what_was_sent_again_brings_the_window_down_once_more() {
+        for (kind, windows) in [
+            (CongestionKind::NewReno, [50_000, 50_000, 25_000]),
+            (CongestionKind::Dctcp, [50_000, 50_000, 25_000]),
+            (CongestionKind::Cubic, [70_019, 70_019, 49_026]),
+        ] {
+            let (mut model, mut hot) = with(kind, 100 * MSS);
+            let again = [false, false, true].map(|again| {
+                let reduction = Reduction {
+                    again,
+                    ..Reduction::of(kind, 100 * MSS, 0)
+                };
+                hot.on_loss(Some(&mut model), &reduction);
+                hot.window()
+            });
+            assert_eq!(again, windows, "{kind}");
+        }
+    }
+
+    // proves: RFC 9438 §4.9.2 (spurious: as it was before the first reduction)
+    #[test]
+    fn what_was_lost_twice_and_was_not_is_undone_to_before_the_first_loss() {
+        let kind = CongestionKind::Cubic;
+        let (mut model, mut hot) = with(kind, 100 * MSS);
+        for (again, w_max) in [(false, 100_000), (true, 59_488)] {
+            let reduction = Reduction {
+                again,
+                ..Reduction::of(kind, 100 * MSS, 0)
+            };
+            hot.on_loss(Some(&mut model), &reduction);
+            assert!(format!("{:?}", cubic_of(&model)).contains(&format!("w_max: {w_max}")));
+        }
+        hot.undo(Some(&mut model), 100 * MSS, u32::MAX);
+        assert_eq!(cubic_of(&model), Some(Cubic::default()));
+    }
+
+    // RFC 5681 §3.1's FlightSize is that before the burst of ACKs that showed the loss.
+    #[test]
+    fn a_loss_in_a_burst_of_acks_is_one_from_what_was_outstanding_before_it() {
+        let kind = CongestionKind::NewReno;
+        for (outstanding, left) in [(40_000, 20_000), (30_000, 15_000), (200_000, 50_000)] {
+            let (mut model, mut hot) = with(kind, 100 * MSS);
+            let sample = AckSample {
+                flight: outstanding,
+                in_recovery: true,
+                ..AckSample::of(kind, MSS, 0)
+            };
+            hot.on_ack(Some(&mut model), &sample);
+            hot.on_loss(Some(&mut model), &Reduction::of(kind, 30_000, 0));
+            assert_eq!((hot.window(), hot.threshold()), (left, left));
+        }
+    }
+
+    // proves: RFC 9438 §5.8 (idle time is none of the epoch's)
+    #[test]
+    fn cubic_is_told_of_what_leaves_while_nothing_is_outstanding() {
+        let kind = CongestionKind::Cubic;
+        for (pipe, waited) in [(0, true), (1, false)] {
+            let (mut model, mut hot) = with(kind, 100 * MSS);
+            hot.on_loss(Some(&mut model), &Reduction::of(kind, 100 * MSS, 0));
+            let sample = AckSample {
+                una: SeqNum(0) + 100 * MSS,
+                ..AckSample::of(kind, MSS, 100)
+            };
+            hot.on_ack(Some(&mut model), &sample);
+            let before = cubic_of(&model);
+            let sending = SendSample {
+                kind,
+                now: fourtuple_wire::Instant::from_millis(5_000),
+                len: MSS,
+                pipe,
+                srtt_us: 100_000,
+                app_limited: false,
+            };
+            model.on_sent(&mut hot, &sending);
+            assert_eq!(cubic_of(&model) != before, waited, "{pipe}");
+        }
+    }
 }

@@ -190,4 +190,15 @@ mod tests {
         hot.on_ack(None, &lossy);
         assert_eq!(hot.window(), 10 * MSS);
     }
+
+    // proves: RFC 3465 §2.1 (what is acknowledged beyond a window counts for the next)
+    #[test]
+    fn what_is_acknowledged_beyond_a_window_is_kept() {
+        let mut hot = Congestion::new(10 * MSS);
+        hot.threshold = 5 * MSS;
+        for (octets, window, left) in [(15_500, 11, 5_500), (5_499, 11, 10_999), (1, 12, 0)] {
+            acks(&mut hot, 1, octets);
+            assert_eq!((hot.window, hot.acknowledged), (window * MSS, left));
+        }
+    }
 }

@@ -42,6 +42,16 @@ pub(super) struct MaxBandwidth {
 }
 
 impl MaxBandwidth {
+    /// The best of the last cycle, and of this one.
+    #[cfg(test)]
+    pub(super) fn of(last_cycle: u64, this_cycle: u64) -> Self {
+        Self {
+            last_cycle,
+            this_cycle,
+            bounded: 0,
+        }
+    }
+
     pub(super) fn max(&self) -> u64 {
         self.last_cycle.max(self.this_cycle)
     }
@@ -237,4 +247,288 @@ fn inflight_at_loss(tx_in_flight: u32, lost: u32, size: u32) -> u32 {
     let lost_before = u64::from(lost.saturating_sub(size));
     let prefix = (before * 2).saturating_sub(lost_before * 100) / 98;
     (before + prefix).min(u64::from(u32::MAX)) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::Phase;
+    use super::super::tests::{KIND, MSS, START_MS, ack, known};
+    use super::*;
+
+    fn rate(rate: u64, app_limited: bool) -> RateSample {
+        RateSample {
+            has_data: true,
+            rate,
+            app_limited,
+            ..RateSample::default()
+        }
+    }
+
+    // proves: draft-ietf-ccwg-bbr §5.5.2 (UpdateMaxBw, AdvanceMaxBwFilter)
+    #[test]
+    fn what_the_application_limited_counts_only_when_it_is_no_less() {
+        for (sample, this_cycle) in [
+            (rate(1_500, true), 1_500),
+            (rate(1_000, true), 1_000),
+            (rate(999, true), 0),
+            (rate(999, false), 999),
+            (rate(1_500, false), 1_500),
+        ] {
+            let mut best = MaxBandwidth::of(1_000, 0);
+            best.follow(&sample);
+            assert_eq!(
+                (best.last_cycle, best.this_cycle),
+                (1_000, this_cycle),
+                "{sample:?}"
+            );
+        }
+        let mut best = MaxBandwidth::of(1_000, 700);
+        best.advance();
+        assert_eq!((best.last_cycle, best.this_cycle, best.max()), (700, 0, 700));
+        // A cycle without a sample takes nothing away.
+        best.advance();
+        assert_eq!((best.last_cycle, best.this_cycle), (700, 0));
+    }
+
+    // proves: draft-ietf-ccwg-bbr §5.5.10.3 (AdvanceLatestDeliverySignals, ResetCongestionSignals)
+    #[test]
+    fn the_best_of_a_round_gives_way_to_the_first_of_the_next() {
+        let sample = RateSample {
+            delivered: 5_000,
+            ..rate(500, false)
+        };
+        for (started, kept) in [(false, (900, 9_000)), (true, (500, 5_000))] {
+            let mut losses = LossRound {
+                started,
+                in_round: true,
+                events: 3,
+                bandwidth: 900,
+                inflight: 9_000,
+                ..LossRound::default()
+            };
+            losses.advance(&sample);
+            assert_eq!((losses.bandwidth, losses.inflight), kept);
+            losses.reset();
+            assert_eq!((losses.in_round, losses.events), (false, 0));
+            assert_eq!((losses.bandwidth, losses.inflight), (0, 0));
+        }
+    }
+
+    // proves: draft-ietf-ccwg-bbr §5.5.10.3 (UpdateLatestDeliverySignals)
+    #[test]
+    fn a_round_of_losses_ends_with_an_ack_of_what_left_behind_it() {
+        for (has_data, prior_delivered, started) in
+            [(true, 7_000, true), (true, 6_999, false), (false, 7_000, false)]
+        {
+            let (mut bbr, _) = known(Phase::Cruise);
+            bbr.sampler.delivered = 9_000;
+            (bbr.losses.ends_at, bbr.losses.bandwidth, bbr.losses.inflight) = (7_000, 800, 8_000);
+            let sample = RateSample {
+                has_data,
+                prior_delivered,
+                rate: 900,
+                delivered: 2_000,
+                ..RateSample::default()
+            };
+            bbr.take_latest(&sample);
+            assert_eq!((bbr.losses.bandwidth, bbr.losses.inflight), (900, 8_000));
+            assert_eq!(bbr.losses.started, started, "{has_data} {prior_delivered}");
+            assert_eq!(bbr.losses.ends_at, if started { 9_000 } else { 7_000 });
+        }
+    }
+
+    // proves: draft-ietf-ccwg-bbr §5.5.9 (the greatest of some rounds)
+    #[test]
+    fn aggregation_is_forgotten_after_five_to_ten_rounds() {
+        let mut seen = Aggregation::default();
+        for (extra, round, greatest) in [
+            (700, 0, 700),
+            (300, 4, 700),
+            (200, 5, 700),
+            (100, 9, 700),
+            (100, 10, 200),
+            (90, 15, 100),
+            // Nine rounds after the fifteenth the last span still counts; ten after the 24th it does not.
+            (80, 24, 90),
+            (10, 34, 10),
+        ] {
+            seen.remember(extra, round, 10);
+            assert_eq!(seen.extra(), greatest, "round {round}");
+        }
+        // Before the pipe was full: this round and the last.
+        let mut seen = Aggregation::default();
+        for (extra, round, greatest) in [(700, 0, 700), (100, 1, 700), (50, 2, 100)] {
+            seen.remember(extra, round, 1);
+            assert_eq!(seen.extra(), greatest, "round {round}");
+        }
+    }
+
+    // proves: draft-ietf-ccwg-bbr §5.5.9 (UpdateACKAggregation)
+    #[test]
+    fn what_is_acknowledged_beyond_the_rate_is_aggregation() {
+        let (mut bbr, mut hot) = known(Phase::Cruise);
+        let at = |bbr: &mut Bbr, hot: &Congestion, ms: u64, segments: u32| {
+            bbr.follow_aggregation(hot, &AckSample::of(KIND, segments * MSS, START_MS + ms));
+            bbr.aggregation.extra()
+        };
+        // A thousand octets a millisecond are expected; the first ACK begins a span of time.
+        assert_eq!(at(&mut bbr, &hot, 1, 3), 3_000);
+        assert_eq!(at(&mut bbr, &hot, 2, 2), 4_000, "five acknowledged, one expected");
+        // Ten expected, more than five: another span.
+        assert_eq!(at(&mut bbr, &hot, 11, 3), 4_000);
+        assert_eq!(at(&mut bbr, &hot, 12, 3), 5_000, "six acknowledged, one expected");
+        hot.window = 6_000;
+        assert_eq!(at(&mut bbr, &hot, 12, 50), 6_000, "the window at most");
+        // The pipe was full: ten rounds are remembered; before, this one and the last.
+        bbr.rounds.count = 4;
+        assert_eq!(at(&mut bbr, &hot, 500, 1), 6_000);
+        bbr.full_pipe.reached = false;
+        assert_eq!(at(&mut bbr, &hot, 501, 1), 1_000);
+    }
+
+    // proves: draft-ietf-ccwg-bbr §5.5.10.3 (InitLowerBounds, LossLowerBounds)
+    #[test]
+    fn a_round_with_losses_takes_three_tenths_of_the_short_term_bounds_at_most() {
+        let (mut bbr, hot) = known(Phase::Cruise);
+        let bounds = |bbr: &Bbr| (bbr.bounds.bandwidth_short, bbr.bounds.inflight_short);
+        bbr.lower_bounds(&hot);
+        assert_eq!(bounds(&bbr), (700_000, 70_000));
+        bbr.lower_bounds(&hot);
+        assert_eq!(bounds(&bbr), (490_000, 49_000));
+        (bbr.losses.bandwidth, bbr.losses.inflight) = (480_000, 48_000);
+        bbr.lower_bounds(&hot);
+        assert_eq!(
+            bounds(&bbr),
+            (480_000, 48_000),
+            "what was delivered, which is more"
+        );
+        bbr.forget_short_term();
+        assert_eq!(bounds(&bbr), (u64::MAX, u32::MAX));
+    }
+
+    // proves: draft-ietf-ccwg-bbr §5.5.10.3 (UpdateCongestionSignals, AdaptLowerBoundsFromCongestion)
+    #[test]
+    fn bounds_come_down_at_the_end_of_a_round_with_losses_in_which_it_did_not_probe() {
+        for (phase, started, in_round, short, remains) in [
+            (Phase::Cruise, true, true, 70_000, false),
+            (Phase::Drain, true, true, 70_000, false),
+            (Phase::Cruise, false, true, u32::MAX, true),
+            (Phase::Cruise, true, false, u32::MAX, false),
+            (Phase::Refill, true, true, u32::MAX, false),
+            (Phase::Up, true, true, u32::MAX, false),
+        ] {
+            let (mut bbr, hot) = known(phase);
+            (bbr.losses.started, bbr.losses.in_round, bbr.losses.events) = (started, in_round, 2);
+            bbr.follow_congestion(&hot, &ack(0), &RateSample::default());
+            assert_eq!(bbr.bounds.inflight_short, short, "{phase:?} {started} {in_round}");
+            assert_eq!(bbr.losses.in_round, remains);
+            assert_eq!(bbr.losses.events, if started { 0 } else { 2 });
+        }
+    }
+
+    // proves: draft-ietf-ccwg-bbr §5.5.10.2 (NoteLoss, SaveStateUponLoss)
+    #[test]
+    fn the_first_loss_of_a_round_begins_it_and_keeps_what_was() {
+        let (mut bbr, hot) = known(Phase::Cruise);
+        (bbr.sampler.delivered, bbr.bounds.inflight_long) = (5_000, 90_000);
+        bbr.note_congestion(&hot);
+        (bbr.sampler.delivered, bbr.bounds.inflight_long) = (6_000, 80_000);
+        bbr.note_congestion(&hot);
+        assert!(bbr.losses.in_round);
+        assert_eq!(
+            (bbr.losses.ends_at, bbr.undo.bounds.inflight_long),
+            (5_000, 90_000)
+        );
+        assert_eq!(bbr.prior_window, 100_000);
+    }
+
+    // proves: draft-ietf-ccwg-bbr §5.5.10.2 (IsInflightTooHigh: two percent)
+    #[test]
+    fn more_than_two_percent_lost_are_too_many() {
+        for (lost, in_flight, many) in [
+            (0, 0, false),
+            (1, 0, true),
+            (2_000, 100_000, false),
+            (2_001, 100_000, true),
+            (50_000, 100_000, true),
+            (u32::MAX, u32::MAX, true),
+        ] {
+            assert_eq!(
+                exceeds_loss_threshold(lost, in_flight),
+                many,
+                "{lost} of {in_flight}"
+            );
+        }
+    }
+
+    // proves: draft-ietf-ccwg-bbr §5.5.10.2 (InflightAtLoss)
+    #[test]
+    fn losses_went_over_two_percent_with_so_much_outstanding() {
+        for (tx_in_flight, lost, size, expected) in [
+            // (0.02 × 97,000 − 0) / 0.98 = 1,979.6 beyond 97,000.
+            (100_000, 3_000, 3_000, 98_979),
+            // (0.02 × 98,500 − 1,500) / 0.98 = 479.6 beyond 98,500.
+            (100_000, 3_000, 1_500, 98_979),
+            // Over it already before the latest.
+            (100_000, 5_000, 1_000, 99_000),
+            (1_000, 5_000, 5_000, 0),
+        ] {
+            let at = inflight_at_loss(tx_in_flight, lost, size);
+            assert_eq!(at, expected, "{tx_in_flight} {lost} {size}");
+        }
+    }
+
+    // proves: draft-ietf-ccwg-bbr §5.5.10.2 (HandleLostPacket)
+    #[test]
+    fn losses_of_a_probe_bound_what_may_be_outstanding() {
+        let sampled = |lost: u32| RateSample {
+            has_data: true,
+            tx_in_flight: 100_000,
+            lost,
+            ..RateSample::default()
+        };
+        for (sampling, sack, rate, flight, long) in [
+            (true, true, sampled(2_000), 0, u32::MAX),
+            // 2 % of 99,000 less the thousand before, by 0.98, beyond 99,000.
+            (true, true, sampled(2_001), 0, 99_998),
+            (false, true, sampled(2_001), 0, u32::MAX),
+            // Without SACK any loss tells.
+            (true, false, sampled(1_000), 0, 101_020),
+            // Nothing is known of what was lost: what was outstanding before, the window at most.
+            (true, true, RateSample::default(), 50_000, u32::MAX),
+            (true, true, RateSample::default(), 49_999, 70_000),
+        ] {
+            let (mut bbr, mut hot) = known(Phase::Refill);
+            bbr.probing.sampling = sampling;
+            let sample = AckSample {
+                lost: MSS,
+                flight,
+                sack,
+                ..ack(0)
+            };
+            bbr.on_lost(&mut hot, &sample, &rate);
+            assert_eq!(
+                bbr.bounds.inflight_long, long,
+                "{sampling} {sack} {rate:?} {flight}"
+            );
+            assert_eq!(
+                bbr.probing.sampling,
+                sampling && long == u32::MAX,
+                "one answer a probe"
+            );
+            bbr.on_lost(&mut hot, &sample, &rate);
+            assert_eq!(bbr.losses.events, 2);
+        }
+    }
+
+    #[test]
+    fn time_of_a_minute_at_most_counts() {
+        let (mut bbr, hot) = known(Phase::Cruise);
+        let mut sample = ack(0);
+        sample.now = sample.now + Duration::from_secs(1 << 30);
+        bbr.follow_aggregation(&hot, &sample);
+        assert_eq!(bbr.aggregation.extra(), MSS);
+    }
 }

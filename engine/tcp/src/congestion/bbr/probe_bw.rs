@@ -1,10 +1,13 @@
 //! The ProbeBW cycle (draft §5.3.3): Down leaves room, Cruise keeps the rate, Refill fills the pipe, Up looks for more.
 
+use std::hash::{DefaultHasher, Hasher};
+
 use fourtuple_wire::Instant;
 
 use super::path::exceeds_loss_threshold;
 use super::rate::RateSample;
 use super::{AckSample, Bbr, Congestion, Phase};
+use crate::congestion::MAX_WINDOW;
 
 /// Which ACKs are coming in: those of segments sent while probing, or others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,7 +34,7 @@ pub(super) struct Probing {
     up_rounds: u8,
     /// Octets acknowledged towards the next segment of growth.
     up_acked: u32,
-    /// Octets to be acknowledged for a segment of growth; zero outside of Up.
+    /// Octets to be acknowledged for a segment of growth; zero for no growth, which is outside of Up.
     up_step: u32,
     /// When this cycle began, and after how many milliseconds it probes.
     began: Option<Instant>,
@@ -48,7 +51,7 @@ impl Bbr {
         self.losses.reset();
         self.probing.up_step = 0;
         // Two to three seconds, and up to a round less or more, so that connections do not probe together.
-        let dice = mix(now.as_nanos() ^ self.sampler.delivered);
+        let dice = dice(now, self.sampler.delivered);
         self.probing.wait_ms = 2_000 + (dice % 1_000) as u32;
         self.rounds.since_probe = (dice >> 32) as u32 & 1;
         self.probing.began = Some(now);
@@ -165,13 +168,10 @@ impl Bbr {
         }
         let probing = &mut self.probing;
         probing.up_acked = probing.up_acked.saturating_add(sample.delivered);
-        if probing.up_step > 0 && probing.up_acked >= probing.up_step {
-            let steps = probing.up_acked / probing.up_step;
-            probing.up_acked -= steps * probing.up_step;
-            let grown = steps.saturating_mul(sample.mss);
-            // One below `MAX`, which would be no bound.
-            self.bounds.inflight_long = self.bounds.inflight_long.saturating_add(grown).min(u32::MAX - 1);
-        }
+        let steps = probing.up_acked.checked_div(probing.up_step).unwrap_or(0);
+        probing.up_acked -= steps * probing.up_step;
+        let grown = steps.saturating_mul(sample.mss);
+        self.bounds.inflight_long = self.bounds.inflight_long.saturating_add(grown).min(MAX_WINDOW);
         if self.rounds.started {
             self.steepen(hot, sample.mss);
         }
@@ -218,7 +218,7 @@ impl Bbr {
         if !app_limited {
             // No lower than CUBIC would go.
             let target = u64::from(self.bdp(hot, 100).min(hot.window)) * 7 / 10;
-            self.bounds.inflight_long = inflight.max(target as u32).min(u32::MAX - 1);
+            self.bounds.inflight_long = inflight.max(target as u32).min(MAX_WINDOW);
         }
         if self.phase == Phase::Up {
             self.undo.phase = Some(Phase::Up);
@@ -237,10 +237,13 @@ fn is_window_limited(hot: &Congestion, sample: &AckSample) -> bool {
     !sample.app_limited && sample.flight.saturating_add(sample.mss) > hot.window
 }
 
-/// Bits as good as random, of a number that no peer knows exactly.
-const fn mix(seed: u64) -> u64 {
-    let mut bits = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    bits ^= bits >> 32;
-    bits = bits.wrapping_mul(0xd6e8_feb8_6659_fd93);
-    bits ^ (bits >> 29)
+/// Bits as good as random, of numbers that no peer knows exactly.
+fn dice(now: Instant, delivered: u64) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write_u64(now.as_nanos());
+    hasher.write_u64(delivered);
+    hasher.finish()
 }
+
+#[cfg(test)]
+mod tests;

@@ -289,4 +289,86 @@ mod tests {
         let sample = sampler.on_ack(&lossy, None);
         assert_eq!((sample.lost, sample.tx_in_flight), (LEN, 2 * LEN));
     }
+
+    // proves: draft-ietf-ccwg-bbr §4.1.2.2 (OnPacketSent: time begins with the first data after idleness)
+    #[test]
+    fn a_pause_is_no_time_of_any_sample() {
+        let mut sampler = Sampler::default();
+        sampler.on_sent(&sent(0, 1_000_000, false));
+        sampler.on_ack(&acked(1_000_000, 1_020_000), None);
+        sampler.on_sent(&sent(0, 5_000_000, false));
+        let sample = sampler.on_ack(&acked(5_000_000, 5_020_000), None);
+        // A thousand octets in 20 ms.
+        assert_eq!(
+            (sample.rate, sample.delivered, sample.prior_delivered),
+            (50_000, 1_000, 1_000)
+        );
+        // Also when it was shorter than what checkpoints leave out: 1 ms at this round-trip time.
+        sampler.on_sent(&sent(0, 6_000_000, false));
+        sampler.on_ack(&acked(6_000_000, 6_000_400), None);
+        sampler.on_sent(&sent(0, 6_000_500, false));
+        let sample = sampler.on_ack(&acked(6_000_500, 6_000_900), None);
+        assert_eq!((sample.rate, sample.delivered), (2_500_000, 1_000));
+    }
+
+    // proves: draft-ietf-ccwg-bbr §4.1.2.3 (C.delivered_time is that of a delivery)
+    #[test]
+    fn an_ack_that_delivers_nothing_is_no_end_of_an_interval() {
+        let mut sampler = Sampler::default();
+        sampler.on_sent(&sent(0, 1_000_000, false));
+        let nothing = AckSample {
+            delivered: 0,
+            lost: LEN,
+            sent_at: None,
+            ..acked(0, 1_010_000)
+        };
+        assert_eq!(sampler.on_ack(&nothing, None), RateSample::default());
+        sampler.on_sent(&sent(LEN, 1_012_000, false));
+        let sample = sampler.on_ack(&acked(1_012_000, 1_032_000), None);
+        // 32 ms since the first was sent.
+        assert_eq!((sample.rate, sample.lost), (31_250, 0));
+    }
+
+    // proves: draft-ietf-ccwg-bbr §4.1.2.4 (GenerateRateSample: C.delivered > C.app_limited)
+    #[test]
+    fn the_limit_of_the_application_holds_until_more_was_delivered_than_bears_it() {
+        let mut sampler = Sampler::default();
+        sampler.on_sent(&sent(0, 1_000_000, true));
+        assert!(sampler.is_app_limited());
+        sampler.on_ack(&acked(1_000_000, 1_020_000), None);
+        assert!(sampler.is_app_limited(), "just what bears it");
+        sampler.on_sent(&sent(0, 1_030_000, false));
+        sampler.on_ack(&acked(1_030_000, 1_050_000), None);
+        assert!(!sampler.is_app_limited());
+    }
+
+    #[test]
+    fn no_time_between_sending_and_delivery_gives_no_rate() {
+        let mut sampler = Sampler::default();
+        sampler.on_sent(&sent(0, 1_000_000, false));
+        let sample = sampler.on_ack(&acked(1_000_000, 1_000_000), None);
+        assert_eq!((sample.has_data, sample.rate), (true, 0));
+    }
+
+    #[test]
+    fn more_outstanding_than_can_be_noted_is_the_most_and_no_limit_of_the_application() {
+        let mut sampler = Sampler::default();
+        sampler.on_sent(&sent(u32::MAX, 1_000_000, false));
+        let sample = sampler.on_ack(&acked(1_000_000, 1_020_000), None);
+        assert_eq!(
+            (sample.tx_in_flight, sample.app_limited),
+            (i32::MAX as u32, false)
+        );
+    }
+
+    #[test]
+    fn when_there_is_no_room_the_oldest_checkpoint_stays() {
+        let mut sampler = Sampler::default();
+        for at in 0..=CHECKPOINTS as u32 {
+            sampler.on_sent(&sent(at * LEN, 1_000_000 + u64::from(at) * 2_000, false));
+        }
+        assert_eq!(sampler.checkpoints.len(), CHECKPOINTS / 2 + 1);
+        let sample = sampler.on_ack(&acked(1_000_000, 1_040_000), None);
+        assert_eq!((sample.has_data, sample.tx_in_flight), (true, LEN));
+    }
 }

@@ -1,4 +1,5 @@
-//! BBR on a simulated bottleneck: a rate, a round-trip time, a queue, losses; segments of 1,000 octets, paced as TCP does.
+//! BBR on a simulated bottleneck: a rate, a round-trip time, a queue, losses; segments of 1,000 octets, paced as TCP does. And models
+//! of a known path, for the tests of each part by hand.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -9,8 +10,41 @@ use super::*;
 use crate::CongestionKind;
 use crate::pacing::Pacer;
 
-const MSS: u32 = 1000;
-const KIND: CongestionKind = CongestionKind::Bbr;
+pub(super) const MSS: u32 = 1000;
+pub(super) const KIND: CongestionKind = CongestionKind::Bbr;
+pub(super) const START_MS: u64 = 10_000;
+
+/// A model that knows its path, 1,000,000 octets a second and 100 ms: a product of 100,000 octets, which is the window. The pipe was
+/// full once, nothing was lost.
+pub(super) fn known(phase: Phase) -> (Bbr, Congestion) {
+    let (mut bbr, mut hot) = (Bbr::default(), Congestion::new(10 * MSS));
+    bbr.begin(&hot, 100_000, Instant::from_millis(START_MS));
+    bbr.bandwidth = MaxBandwidth::of(0, 1_000_000);
+    bbr.bandwidth.bound(u64::MAX);
+    bbr.full_pipe.reached = true;
+    bbr.phase = phase;
+    bbr.pacing_rate = 1_000_000;
+    hot.window = 100 * MSS;
+    (bbr, hot)
+}
+
+/// One segment is acknowledged at once, and so much is outstanding behind it.
+pub(super) fn ack(pipe: u32) -> AckSample {
+    AckSample {
+        pipe,
+        ..AckSample::of(KIND, MSS, START_MS)
+    }
+}
+
+pub(super) const PHASES: [Phase; 7] = [
+    Phase::Startup,
+    Phase::Drain,
+    Phase::Down,
+    Phase::Cruise,
+    Phase::Refill,
+    Phase::Up,
+    Phase::ProbeRtt,
+];
 
 /// A path, and how one sender fares on it.
 struct Path {
@@ -333,4 +367,151 @@ fn no_sample_makes_it_panic_or_leave_its_bounds() {
             }
         }
     }
+}
+
+// proves: draft-ietf-ccwg-bbr §5.3.3.7 (IsInAProbeBWState, IsProbingBW)
+#[test]
+fn four_phases_are_of_the_cycle_and_three_probe() {
+    let cycle = PHASES.map(Phase::in_cycle);
+    assert_eq!(cycle, [false, false, true, true, true, true, false]);
+    let probes = PHASES.map(Phase::accelerates);
+    assert_eq!(probes, [true, false, false, false, true, true, false]);
+}
+
+// proves: draft-ietf-ccwg-bbr §5.6.2 (InitPacingRate)
+#[test]
+fn the_first_rate_is_that_of_the_initial_window_in_a_round_trip_or_a_millisecond() {
+    assert_eq!(Bbr::default().pacing_rate(), None);
+    // 10,000 octets in 40 ms are 250,000 a second, in 1 ms 10,000,000; times 2.77.
+    for (srtt_us, rate) in [(40_000, 692_500), (0, 27_700_000)] {
+        let (mut bbr, hot) = (Bbr::default(), Congestion::new(10 * MSS));
+        bbr.begin(&hot, srtt_us, Instant::from_millis(START_MS));
+        assert_eq!(bbr.pacing_rate(), Some(rate));
+    }
+}
+
+// proves: draft-ietf-ccwg-bbr §5.4 (restart from idle)
+#[test]
+fn only_idleness_of_the_application_makes_it_restart_at_the_bandwidth() {
+    for (pipe, limited, rate) in [(0, true, 990_000), (0, false, 7), (MSS, true, 7)] {
+        let (mut bbr, mut hot) = known(Phase::Cruise);
+        bbr.pacing_rate = 7;
+        if limited {
+            bbr.sampler.mark_app_limited(0);
+        }
+        let sample = SendSample {
+            kind: KIND,
+            now: Instant::from_millis(START_MS),
+            len: MSS,
+            pipe,
+            srtt_us: 100_000,
+            app_limited: false,
+        };
+        bbr.on_sent(&mut hot, &sample);
+        assert_eq!(bbr.pacing_rate(), Some(rate), "{pipe} outstanding, {limited}");
+    }
+}
+
+// proves: draft-ietf-ccwg-bbr §5.6.4.4 (SaveCwnd, RestoreCwnd)
+#[test]
+fn the_window_that_is_kept_is_the_one_before_recovery_and_probe_rtt() {
+    for (phase, in_recovery, kept) in [
+        (Phase::Cruise, false, 30_000),
+        (Phase::Cruise, true, 50_000),
+        (Phase::ProbeRtt, false, 50_000),
+    ] {
+        let (mut bbr, mut hot) = known(phase);
+        (bbr.in_recovery, bbr.prior_window, hot.window) = (in_recovery, 50_000, 30_000);
+        bbr.save_window(&hot);
+        assert_eq!(bbr.prior_window, kept, "{phase:?}");
+        hot.window = 40_000;
+        bbr.on_recovered(&mut hot, 0, MSS);
+        assert_eq!(hot.window, kept.max(40_000));
+        assert!(!bbr.in_recovery);
+    }
+}
+
+// proves: draft-ietf-ccwg-bbr §5.5.11 (HandleSpuriousLossDetection)
+#[test]
+fn after_a_loss_that_was_none_bounds_and_window_are_at_least_what_they_were() {
+    let before = Bounds {
+        bandwidth_short: 900,
+        inflight_short: 90_000,
+        inflight_long: 95_000,
+    };
+    let (mut bbr, mut hot) = known(Phase::Cruise);
+    bbr.bounds = before;
+    bbr.note_congestion(&hot);
+    bbr.on_loss(&mut hot, &Reduction::of(KIND, 100_000, START_MS));
+    assert!(bbr.in_recovery && bbr.losses.in_round);
+    hot.window = 20_000;
+    bbr.bounds = Bounds {
+        bandwidth_short: 700,
+        inflight_short: 100_000,
+        inflight_long: 50_000,
+    };
+    bbr.full_pipe.now = true;
+    bbr.on_spurious_loss(&mut hot);
+    assert_eq!(hot.window, 100_000);
+    let now = bbr.bounds;
+    assert_eq!(
+        (now.bandwidth_short, now.inflight_short, now.inflight_long),
+        (900, 100_000, 95_000)
+    );
+    assert!(!bbr.in_recovery && !bbr.losses.in_round && !bbr.full_pipe.now);
+    assert_eq!(bbr.phase, Phase::Cruise, "no probe was given up for it");
+}
+
+// proves: draft-ietf-ccwg-bbr §5.5.11 (return to the probing that the loss had ended)
+#[test]
+fn a_probe_that_a_loss_ended_which_was_none_goes_on() {
+    use Phase::{Cruise, Down, Drain, ProbeRtt, Refill, Startup, Up};
+    for (given_up, at, goes_on, full) in [
+        (Some(Startup), Drain, Startup, false),
+        (Some(Startup), ProbeRtt, ProbeRtt, false),
+        (Some(Startup), Startup, Startup, true),
+        (Some(Up), Down, Refill, true),
+        (Some(Up), Cruise, Refill, true),
+        (Some(Up), Up, Up, true),
+        (Some(Up), ProbeRtt, ProbeRtt, true),
+        (None, Down, Down, true),
+    ] {
+        let (mut bbr, mut hot) = known(at);
+        bbr.undo.phase = given_up;
+        bbr.on_spurious_loss(&mut hot);
+        assert_eq!(
+            (bbr.phase, bbr.full_pipe.reached),
+            (goes_on, full),
+            "{given_up:?} {at:?}"
+        );
+        assert_eq!(bbr.undo.phase, None);
+    }
+}
+
+#[test]
+fn each_ack_that_shows_a_loss_counts_and_no_other() {
+    let (mut bbr, mut hot) = known(Phase::Cruise);
+    for (lost, events) in [(0, 0), (MSS, 1), (0, 1), (2 * MSS, 2)] {
+        let sample = AckSample {
+            lost,
+            delivered: 0,
+            ..ack(0)
+        };
+        bbr.on_ack(&mut hot, &sample);
+        assert_eq!(bbr.losses.events, events);
+        assert_eq!(bbr.losses.in_round, events > 0);
+    }
+}
+
+// proves: RFC 3168 §6.1.2 (an echoed mark is answered as a loss)
+#[test]
+fn a_mark_is_a_loss_of_its_round_and_ends_a_probe() {
+    let (mut bbr, mut hot) = known(Phase::Cruise);
+    bbr.on_mark(&mut hot, &Reduction::of(KIND, 90_000, START_MS));
+    assert!(bbr.losses.in_round);
+    assert_eq!((bbr.phase, bbr.bounds.inflight_long), (Phase::Cruise, u32::MAX));
+    let (mut bbr, mut hot) = known(Phase::Up);
+    bbr.probing.sampling = true;
+    bbr.on_mark(&mut hot, &Reduction::of(KIND, 90_000, START_MS));
+    assert_eq!((bbr.phase, bbr.bounds.inflight_long), (Phase::Down, 90_000));
 }
