@@ -238,3 +238,118 @@ pub(crate) fn paces(profile: &Profile) -> bool {
         Pacing::Auto => profile.congestion == CongestionKind::Bbr || profile.max_pacing_rate.is_some(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use fourtuple_wire::{Instant, SeqNum};
+
+    use super::*;
+    use crate::testing::TestBuffers;
+    use crate::{Path, PoolSizes, Seeds, TcpCounters};
+
+    /// A connection with such a profile, and a pool of so many flights.
+    struct Connection {
+        profile: Profile,
+        pools: Pools<TestBuffers>,
+        counters: TcpCounters,
+        tcb: Option<Tcb<TestBuffers>>,
+    }
+
+    impl Connection {
+        fn new(congestion: CongestionKind, flights: u32) -> Self {
+            let sizes = PoolSizes {
+                send_chunks: 4,
+                receive_chunks: 4,
+                reassemblies: 1,
+                flights,
+                long_scoreboards: 1,
+                asides: 1,
+            };
+            let mut connection = Self {
+                profile: Profile::default().with(|profile| profile.congestion = congestion),
+                pools: Pools::new(&sizes),
+                counters: TcpCounters::default(),
+                tcb: None,
+            };
+            let seeds = Seeds {
+                iss: SeqNum(7),
+                timestamp_offset: 7,
+            };
+            let path = Path {
+                receive_mss: 1000,
+                send_mss_limit: 1000,
+                default_mss: 536,
+            };
+            connection.tcb = Some(Tcb::connect(seeds, &path, &mut connection.env()));
+            connection
+        }
+
+        fn env(&mut self) -> Env<'_, TestBuffers> {
+            Env {
+                now: Instant::from_millis(10_000),
+                profile: &self.profile,
+                pools: &mut self.pools,
+                counters: &mut self.counters,
+            }
+        }
+
+        fn with<R>(&mut self, call: impl FnOnce(&mut Tcb<TestBuffers>, &mut Env<'_, TestBuffers>) -> R) -> R {
+            let mut tcb = self.tcb.take().unwrap();
+            let result = call(&mut tcb, &mut self.env());
+            self.tcb = Some(tcb);
+            result
+        }
+
+        /// The model as it prints itself, if there is a flight.
+        fn model(&mut self) -> Option<String> {
+            self.with(|tcb, env| tcb.model(env.pools).map(|model| format!("{model:?}")))
+        }
+    }
+
+    #[test]
+    fn bbr_and_the_pacer_are_told_of_everything_that_leaves() {
+        use CongestionKind::{Bbr, Cubic};
+        for (congestion, pacing, most, told, paced) in [
+            (Bbr, Pacing::Off, None, true, false),
+            (Bbr, Pacing::Auto, None, true, true),
+            (Bbr, Pacing::On, None, true, true),
+            (Cubic, Pacing::On, None, true, true),
+            (Cubic, Pacing::Auto, None, false, false),
+            (Cubic, Pacing::Auto, Some(1_000), true, true),
+            (Cubic, Pacing::Off, Some(1_000), true, true),
+            (Cubic, Pacing::Off, None, false, false),
+        ] {
+            let profile = Profile::default().with(|profile| {
+                profile.congestion = congestion;
+                profile.pacing = pacing;
+                profile.max_pacing_rate = most;
+            });
+            let case = format!("{congestion} {pacing:?} {most:?}");
+            assert_eq!(wants_every_sending(&profile), told, "{case}");
+            assert_eq!(paces(&profile), paced, "{case}");
+        }
+    }
+
+    #[test]
+    fn what_leaves_makes_a_flight_where_the_algorithm_has_to_know_and_is_told_wherever_there_is_one() {
+        for (congestion, opened) in [(CongestionKind::Bbr, true), (CongestionKind::Cubic, false)] {
+            let mut connection = Connection::new(congestion, 1);
+            connection.with(|tcb, env| tcb.tell_sent(1_000, env));
+            assert_eq!(connection.model().is_some(), opened, "{congestion}");
+            connection.with(|tcb, env| assert!(tcb.open_flight(env)));
+            let before = connection.model();
+            connection.with(|tcb, env| tcb.tell_sent(1_000, env));
+            assert_ne!(connection.model(), before, "{congestion}");
+            assert_eq!(connection.counters.pool_empty, 0);
+        }
+    }
+
+    #[test]
+    fn each_sending_that_finds_the_pool_empty_counts() {
+        let mut connection = Connection::new(CongestionKind::Bbr, 0);
+        for count in 1..=3 {
+            connection.with(|tcb, env| tcb.tell_sent(1_000, env));
+            assert_eq!(connection.counters.pool_empty, count);
+        }
+    }
+}

@@ -434,7 +434,11 @@ mod tests {
     #[test]
     fn a_loss_at_the_last_plateau_keeps_it() {
         let (mut cubic, _) = reduced_from(1_000 * MSS, 0);
-        for (used, w_max) in [(1_000 * MSS, 1_000 * MSS), (1_001 * MSS, 1_001 * MSS), (1_000 * MSS, 849_609)] {
+        for (used, w_max) in [
+            (1_000 * MSS, 1_000 * MSS),
+            (1_001 * MSS, 1_001 * MSS),
+            (1_000 * MSS, 849_609),
+        ] {
             let mut hot = Congestion::new(2_000 * MSS);
             cubic.on_loss(&mut hot, &Reduction::of(KIND, used, 100));
             assert_eq!((cubic.w_max, cubic.prior), (w_max, used));

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use fourtuple_tcp::CongestionKind::{Bbr, Cubic};
 
-use crate::support::{Bottleneck, Link};
+use crate::send;
+use crate::support::{ACK, Bottleneck, Link, Setup, seg};
 
 #[test]
 fn random_loss_costs_it_little_where_cubic_starves() {
@@ -75,4 +76,24 @@ fn after_a_pause_it_goes_on_at_its_rate_without_a_burst() {
         net.largest_burst
     );
     assert!(reached >= 1_600_000, "{reached}");
+}
+
+// proves: draft-ietf-ccwg-bbr §5.6.4.4 (RestoreCwnd when the recovery of a timeout ends)
+#[test]
+fn a_timeout_leaves_one_segment_and_its_repair_gives_the_window_back() {
+    let mut end = Setup::default()
+        .profile(|profile| profile.congestion = Bbr)
+        .established_after(40);
+    let before = end.tcb.status(&end.profile, end.now).cwnd;
+    end.write_octets(1, 3_000);
+    end.drain();
+    while end.counters.rto_expiries == 0 {
+        let _ = end.fire();
+        end.drain();
+    }
+    assert_eq!(end.tcb.status(&end.profile, end.now).cwnd, 1_000);
+    let _ = end.pass(40);
+    send!(end, seg(ACK).seq(1).ack(3_001)).verdict.unwrap();
+    let after = end.tcb.status(&end.profile, end.now).cwnd;
+    assert!(after >= before, "{before}, then {after}");
 }

@@ -216,3 +216,15 @@ fn a_flight_is_kept_while_more_than_two_segments_are_outstanding_or_queued() {
     send!(end, seg(ACK).seq(1).ack(6_001)).verdict.unwrap();
     assert_eq!(end.pools.in_use().flights, 0, "all is acknowledged");
 }
+
+// proves: RFC 5681 §3.1 equation (4) (FlightSize is that before the ACK that showed the loss)
+#[test]
+fn the_window_comes_down_from_what_was_outstanding_before_the_ack_that_showed_the_loss() {
+    let mut end = outstanding(setup());
+    send!(end, seg(ACK).seq(1).ack(2_001).sack(&[(5_001, 10_001)]))
+        .verdict
+        .unwrap();
+    assert_eq!(end.counters.fast_recoveries, 1);
+    let status = end.tcb.status(&end.profile, end.now);
+    assert_eq!(status.ssthresh, 5_000);
+}

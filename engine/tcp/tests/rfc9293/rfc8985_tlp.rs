@@ -192,3 +192,21 @@ fn a_peer_that_answers_nothing_gets_one_probe() {
     }
     assert_eq!((end.counters.tlp_probes, end.counters.rto_expiries), (1, 4));
 }
+
+// proves: RFC 8985 §7.4.2, RFC 5681 §3.1 equation (4) (FlightSize is that before the ACK that showed the loss)
+#[test]
+fn a_loss_that_a_probe_repaired_takes_its_part_of_what_was_outstanding_when_that_showed() {
+    let mut end = connected();
+    end.write_octets(1, 3_000);
+    end.drain();
+    let _ = end.fire();
+    expect!(end, seg(ACK).seq(2_001).octets(1_000));
+    let _ = end.pass(40);
+    send!(end, seg(ACK).seq(1).ack(3_001)).verdict.unwrap();
+    end.write_octets(3_001, 8_000);
+    assert_eq!(end.drain().len(), 8);
+    let _ = end.pass(40);
+    send!(end, seg(ACK).seq(1).ack(5_001)).verdict.unwrap();
+    assert_eq!(end.counters.tlp_recoveries, 1);
+    assert_eq!(end.tcb.status(&end.profile, end.now).ssthresh, 4_000);
+}
