@@ -370,7 +370,10 @@ impl<B: Buffers> Tcb<B> {
         // Recovery without SACK has reduced already; its peer tells more now.
         let mut used = 0;
         if self.recovery.phase == Phase::Open {
-            used = self.used_window(env.pools);
+            // With nothing new to send the ACKs before this one let nothing go, in a burst or not: RFC 9937 §6.1 leaves them out.
+            if self.has_unsent() {
+                used = self.used_window(env.pools);
+            }
             self.begin_episode(env);
             self.tell_loss(news.flight, false, false, env);
             env.counters.fast_recoveries += 1;

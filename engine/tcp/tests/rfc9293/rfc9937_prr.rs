@@ -59,6 +59,39 @@ fn what_the_burst_of_a_loss_let_go_goes_in_recovery_up_to_the_threshold() {
     assert_eq!(end.drain().len(), 4);
 }
 
+// proves: RFC 9937 §6.1 (RecoverFS)
+#[test]
+fn what_was_sacked_before_recovery_lets_nothing_go_in_it() {
+    let mut setup = Setup::default().profile(|profile| {
+        profile.sack = true;
+        profile.initial_window_segments = 10;
+    });
+    setup.peer_syn = seg(SYN).mss(1000).sack_permitted();
+    let mut end = setup.established_after(100);
+    end.write_octets(1, 10_000);
+    assert_eq!(end.drain().len(), 10);
+    let _ = end.pass(100);
+    // All was sent: the first two duplicates have nothing to let go. Six are lost by RACK's count at the third.
+    let blocks = [(8_001, 9_001), (6_001, 7_001), (2_001, 3_001)];
+    let mut sent = Vec::new();
+    for known in [&blocks[2..], &blocks[1..], &blocks] {
+        send!(end, seg(ACK).seq(1).ack(1).sack(known)).verdict.unwrap();
+        sent.push(end.drain().len());
+        let _ = end.pass(1);
+    }
+    assert_eq!(sent, [0, 0, 1], "one arrives, one goes");
+    send!(
+        end,
+        seg(ACK)
+            .seq(1)
+            .ack(1)
+            .sack(&[(2_001, 4_001), (8_001, 9_001), (6_001, 7_001)])
+    )
+    .verdict
+    .unwrap();
+    assert_eq!(end.drain().len(), 1, "one arrives, one goes");
+}
+
 // proves: RFC 9937 §6.2 (conservative reduction bound)
 #[test]
 fn after_a_heavy_loss_no_more_goes_out_than_arrived() {
