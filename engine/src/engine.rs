@@ -120,7 +120,7 @@ impl<Q: Queue> Engine<Q> {
     /// # Errors
     /// [`ConfigError`] when the port is taken or the address is none of ours.
     pub fn listen(&self, listen: Listen) -> Result<Listener, ConfigError> {
-        listen.validate(&self.config)?;
+        listen.validate(&self.config.ip)?;
         let ports = listen.ports();
         let mut listening = self
             .watch

@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use fourtuple_tcp::Profile;
+use ipnet::IpNet;
 use serde::Deserialize;
 
-use crate::config::Config;
+use crate::at_port::AtPort;
 use crate::error::ConfigError;
 use crate::options::{ConnectionOption, changed};
 
@@ -164,8 +165,8 @@ impl Listen {
         self.port..=self.last_port.unwrap_or(self.port)
     }
 
-    /// Whether an engine of this configuration can listen so.
-    pub(crate) fn validate(&self, config: &Config) -> Result<(), ConfigError> {
+    /// Whether an engine with these addresses can listen so.
+    pub(crate) fn validate(&self, ours: &[AtPort<IpNet>]) -> Result<(), ConfigError> {
         let wrong = |problem| {
             Err(ConfigError::Field {
                 field: "port",
@@ -180,7 +181,7 @@ impl Listen {
             return wrong(format!("{}-{} is no range of ports", ports.start(), ports.end()));
         }
         match self.address {
-            Some(address) if !config.ip.iter().any(|net| net.addr() == address) => {
+            Some(address) if !ours.iter().any(|net| net.addr() == address) => {
                 Err(ConfigError::NotOurAddress(address))
             }
             _ => Ok(()),

@@ -13,9 +13,9 @@ use fourtuple::{
     WorkerCalls,
 };
 
-use crate::drawing::Order;
 use crate::http_answer::Answers;
 use crate::http_request::request;
+use crate::order::Order;
 use crate::payload::{LENGTHS, Payload};
 use crate::plan::{Close, Limit, Pattern, Plan};
 use crate::recorder::{Errors, Recorder};

@@ -13,7 +13,7 @@
 //! | plan | what is to be done, typed and checked |
 //! | generator | the handler: when connections are opened and closed, and when operations have failed |
 //! | opening | opening connections, evenly where that is asked for |
-//! | drawing | which connection asks next, where not all do |
+//! | drawing, order | which connection asks next, where not all do |
 //! | exchange | what goes over one connection: requests, their echoes, blocks |
 //! | http_request | the request of an HTTP run |
 //! | http_answer | reading answers of HTTP: where one ends |
@@ -36,6 +36,7 @@ mod http_answer;
 mod http_exchange;
 mod http_request;
 mod opening;
+mod order;
 mod payload;
 mod plan;
 mod recorder;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use fourtuple_nic::Queue;
 
 use super::driver::Driver;
+use super::held::Held;
 use super::listener::AsyncListener;
 use super::stream::AsyncStream;
 use super::waiting::Waiting;
@@ -65,7 +66,7 @@ impl<Q: Queue> AsyncEndpoint<Q> {
         let endpoint = Arc::new(endpoint);
         runtime.spawn(Driver::new(Arc::clone(&endpoint))?);
         Ok(Self {
-            held: Arc::new(Held(endpoint)),
+            held: Arc::new(Held::new(endpoint)),
         })
     }
 
@@ -197,21 +198,5 @@ impl<Q: Queue> fmt::Debug for AsyncEndpoint<Q> {
         f.debug_struct("AsyncEndpoint")
             .field("connections", &self.connections())
             .finish_non_exhaustive()
-    }
-}
-
-/// The endpoint as applications hold it. The driver holds it, too: this tells it that nobody else does any more.
-pub(super) struct Held<Q: Queue>(Arc<Endpoint<Q>>);
-
-impl<Q: Queue> Held<Q> {
-    pub(super) fn endpoint(&self) -> &Endpoint<Q> {
-        &self.0
-    }
-}
-
-impl<Q: Queue> Drop for Held<Q> {
-    fn drop(&mut self) {
-        // Rings the driver's bell.
-        self.0.leave();
     }
 }

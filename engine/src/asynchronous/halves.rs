@@ -3,23 +3,21 @@
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use fourtuple_nic::Queue;
 use fourtuple_tcp::Status;
 
 use super::reading::Reading;
-use super::stream::AsyncStream;
 use super::writing::Writing;
 use crate::ConnId;
 use crate::attach::PortQueue;
 use crate::handoff::Chunk;
 use crate::options::ConnectionOption;
 
-/// What is received on a connection: [`AsyncStream::into_split`], or lent by [`AsyncStream::halves`].
+/// What is received on a connection: [`AsyncStream::into_split`](crate::AsyncStream::into_split), or lent by [`AsyncStream::halves`](crate::AsyncStream::halves).
 ///
-/// Its calls are those of [`AsyncStream`]. The connection is closed when both halves are dropped: with a RST when bytes were not
+/// Its calls are those of [`AsyncStream`](crate::AsyncStream). The connection is closed when both halves are dropped: with a RST when bytes were not
 /// read, else with a FIN.
 ///
 /// ```no_run
@@ -33,9 +31,9 @@ use crate::options::ConnectionOption;
 /// ```
 pub struct AsyncReadHalf<Q: Queue = PortQueue>(pub(super) Reading<Q>);
 
-/// What is sent on a connection: [`AsyncStream::into_split`], or lent by [`AsyncStream::halves`].
+/// What is sent on a connection: [`AsyncStream::into_split`](crate::AsyncStream::into_split), or lent by [`AsyncStream::halves`](crate::AsyncStream::halves).
 ///
-/// Its calls are those of [`AsyncStream`]. Dropping it behind `into_split` sends a FIN behind all that was written, as `shutdown` does.
+/// Its calls are those of [`AsyncStream`](crate::AsyncStream). Dropping it behind `into_split` sends a FIN behind all that was written, as `shutdown` does.
 ///
 /// ```no_run
 /// # async fn answer(mut stream: fourtuple::AsyncStream, head: &[u8]) -> std::io::Result<()> {
@@ -54,7 +52,7 @@ pub struct AsyncWriteHalf<Q: Queue = PortQueue> {
 }
 
 impl<Q: Queue> AsyncReadHalf<Q> {
-    /// As [`AsyncStream::recv_chunk`].
+    /// As [`AsyncStream::recv_chunk`](crate::AsyncStream::recv_chunk).
     ///
     /// # Errors
     /// A reset is an error and never the end of file.
@@ -62,7 +60,7 @@ impl<Q: Queue> AsyncReadHalf<Q> {
         std::future::poll_fn(|cx| self.0.poll_chunk(cx)).await
     }
 
-    /// As [`AsyncStream::peek`].
+    /// As [`AsyncStream::peek`](crate::AsyncStream::peek).
     ///
     /// # Errors
     /// As a read.
@@ -70,7 +68,7 @@ impl<Q: Queue> AsyncReadHalf<Q> {
         self.peek_until(1, into).await
     }
 
-    /// As [`AsyncStream::peek_until`].
+    /// As [`AsyncStream::peek_until`](crate::AsyncStream::peek_until).
     ///
     /// # Errors
     /// As a read.
@@ -78,7 +76,7 @@ impl<Q: Queue> AsyncReadHalf<Q> {
         std::future::poll_fn(|cx| self.0.poll_peek(cx, least, into)).await
     }
 
-    /// As [`AsyncStream::readable`].
+    /// As [`AsyncStream::readable`](crate::AsyncStream::readable).
     ///
     /// # Errors
     /// Why nothing will ever be there.
@@ -86,7 +84,7 @@ impl<Q: Queue> AsyncReadHalf<Q> {
         std::future::poll_fn(|cx| self.0.poll_readable(cx)).await
     }
 
-    /// As [`AsyncStream::try_read`].
+    /// As [`AsyncStream::try_read`](crate::AsyncStream::try_read).
     ///
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] when nothing is there; else as a read.
@@ -94,7 +92,7 @@ impl<Q: Queue> AsyncReadHalf<Q> {
         self.0.read_now(into)
     }
 
-    /// As [`AsyncStream::urgent`].
+    /// As [`AsyncStream::urgent`](crate::AsyncStream::urgent).
     ///
     /// # Errors
     /// Why nothing will ever come.
@@ -102,12 +100,12 @@ impl<Q: Queue> AsyncReadHalf<Q> {
         std::future::poll_fn(|cx| self.0.poll_urgent(cx)).await
     }
 
-    /// As [`AsyncStream::urgent_ahead`].
+    /// As [`AsyncStream::urgent_ahead`](crate::AsyncStream::urgent_ahead).
     pub fn urgent_ahead(&self) -> Option<u64> {
         self.0.urgent_ahead()
     }
 
-    /// As [`AsyncStream::info`].
+    /// As [`AsyncStream::info`](crate::AsyncStream::info).
     ///
     /// # Errors
     /// Why the connection has ended.
@@ -115,7 +113,7 @@ impl<Q: Queue> AsyncReadHalf<Q> {
         self.0.link.info().await
     }
 
-    /// As [`AsyncStream::set`].
+    /// As [`AsyncStream::set`](crate::AsyncStream::set).
     ///
     /// # Errors
     /// The same.
@@ -125,25 +123,6 @@ impl<Q: Queue> AsyncReadHalf<Q> {
 
     pub(super) fn reading(&mut self) -> &mut Reading<Q> {
         &mut self.0
-    }
-
-    /// The stream again, of both its halves.
-    ///
-    /// ```no_run
-    /// # fn whole(stream: fourtuple::AsyncStream) -> fourtuple::AsyncStream {
-    /// let (reader, writer) = stream.into_split();
-    /// reader.reunite(writer).expect("they are of one stream")
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// Both halves, when they are of different connections.
-    pub fn reunite(self, mut writer: AsyncWriteHalf<Q>) -> Result<AsyncStream<Q>, (Self, AsyncWriteHalf<Q>)> {
-        if !Arc::ptr_eq(&self.0.link, &writer.writing.link) {
-            return Err((self, writer));
-        }
-        writer.apart = false;
-        Ok(AsyncStream { reader: self, writer })
     }
 
     /// The connection's name.
@@ -163,7 +142,7 @@ impl<Q: Queue> AsyncReadHalf<Q> {
 }
 
 impl<Q: Queue> AsyncWriteHalf<Q> {
-    /// As [`AsyncStream::send_chunk`].
+    /// As [`AsyncStream::send_chunk`](crate::AsyncStream::send_chunk).
     ///
     /// # Errors
     /// As a write.
@@ -172,7 +151,7 @@ impl<Q: Queue> AsyncWriteHalf<Q> {
         std::future::poll_fn(|cx| self.poll_send_chunk(cx, &mut unsent)).await
     }
 
-    /// As [`AsyncStream::poll_send_chunk`].
+    /// As [`AsyncStream::poll_send_chunk`](crate::AsyncStream::poll_send_chunk).
     ///
     /// # Errors
     /// As a write.
@@ -184,7 +163,7 @@ impl<Q: Queue> AsyncWriteHalf<Q> {
         self.writing.poll_send_chunk(cx, chunk)
     }
 
-    /// As [`AsyncStream::write_urgent`].
+    /// As [`AsyncStream::write_urgent`](crate::AsyncStream::write_urgent).
     ///
     /// # Errors
     /// As a write.
@@ -192,7 +171,7 @@ impl<Q: Queue> AsyncWriteHalf<Q> {
         std::future::poll_fn(|cx| self.writing.poll_write_urgent(cx, bytes)).await
     }
 
-    /// As [`AsyncStream::writable`].
+    /// As [`AsyncStream::writable`](crate::AsyncStream::writable).
     ///
     /// # Errors
     /// Why there will never be room.
@@ -200,7 +179,7 @@ impl<Q: Queue> AsyncWriteHalf<Q> {
         std::future::poll_fn(|cx| self.writing.poll_writable(cx)).await
     }
 
-    /// As [`AsyncStream::try_write`].
+    /// As [`AsyncStream::try_write`](crate::AsyncStream::try_write).
     ///
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] when there is no room; else as a write.
@@ -208,7 +187,7 @@ impl<Q: Queue> AsyncWriteHalf<Q> {
         self.try_write_vectored(&[IoSlice::new(bytes)])
     }
 
-    /// As [`AsyncStream::try_write_vectored`].
+    /// As [`AsyncStream::try_write_vectored`](crate::AsyncStream::try_write_vectored).
     ///
     /// # Errors
     /// As [`try_write`](Self::try_write).
@@ -216,7 +195,7 @@ impl<Q: Queue> AsyncWriteHalf<Q> {
         self.writing.write_now(parts)
     }
 
-    /// As [`AsyncStream::flushed`].
+    /// As [`AsyncStream::flushed`](crate::AsyncStream::flushed).
     ///
     /// # Errors
     /// Why it will never be.
@@ -224,7 +203,7 @@ impl<Q: Queue> AsyncWriteHalf<Q> {
         std::future::poll_fn(|cx| self.writing.poll_flushed(cx)).await
     }
 
-    /// As [`AsyncStream::set`].
+    /// As [`AsyncStream::set`](crate::AsyncStream::set).
     ///
     /// # Errors
     /// The same.
@@ -232,12 +211,12 @@ impl<Q: Queue> AsyncWriteHalf<Q> {
         self.writing.link.set(option)
     }
 
-    /// As [`AsyncStream::set_marks`].
+    /// As [`AsyncStream::set_marks`](crate::AsyncStream::set_marks).
     pub fn set_marks(&self, low: u32, high: u32) {
         self.writing.link.stream.set_marks(low, high);
     }
 
-    /// As [`AsyncStream::info`].
+    /// As [`AsyncStream::info`](crate::AsyncStream::info).
     ///
     /// # Errors
     /// Why the connection has ended.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use fourtuple_nic::Queue;
 use fourtuple_tcp::Status;
 
-use super::endpoint::Held;
+use super::held::Held;
 use crate::ConnId;
 use crate::handoff::Stream;
 use crate::options::ConnectionOption;

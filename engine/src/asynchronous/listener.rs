@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use fourtuple_nic::Queue;
 
-use super::endpoint::Held;
+use super::held::Held;
 use super::stream::AsyncStream;
 use super::waiting::Waiting;
 use crate::attach::PortQueue;

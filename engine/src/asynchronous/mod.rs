@@ -16,7 +16,7 @@
 //!
 //! | file | idea |
 //! |---|---|
-//! | endpoint | what applications begin with; how the driver learns that nobody is left |
+//! | endpoint, held | what applications begin with; how the driver learns that nobody is left |
 //! | driver | the task that moves messages |
 //! | listener, waiting | accepting; a future that is one of several which wait for the same |
 //! | link, reading, writing | a connection; bytes in; bytes out |
@@ -30,6 +30,7 @@ mod endpoint;
 #[cfg(feature = "async-futures-io")]
 mod futures;
 mod halves;
+mod held;
 #[cfg(feature = "async-hyper")]
 mod hyper;
 mod link;

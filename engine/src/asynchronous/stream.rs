@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 use fourtuple_nic::Queue;
 use fourtuple_tcp::Status;
 
-use super::endpoint::Held;
 use super::halves::{AsyncReadHalf, AsyncWriteHalf};
+use super::held::Held;
 use super::link::Link;
 use super::reading::Reading;
 use super::writing::Writing;
@@ -332,6 +332,27 @@ impl<Q: Queue> AsyncStream<Q> {
     /// Our address and port.
     pub fn local(&self) -> SocketAddr {
         self.writer.local()
+    }
+}
+
+impl<Q: Queue> AsyncReadHalf<Q> {
+    /// The stream again, of both its halves.
+    ///
+    /// ```no_run
+    /// # fn whole(stream: fourtuple::AsyncStream) -> fourtuple::AsyncStream {
+    /// let (reader, writer) = stream.into_split();
+    /// reader.reunite(writer).expect("they are of one stream")
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Both halves, when they are of different connections.
+    pub fn reunite(self, mut writer: AsyncWriteHalf<Q>) -> Result<AsyncStream<Q>, (Self, AsyncWriteHalf<Q>)> {
+        if !Arc::ptr_eq(&self.0.link, &writer.writing.link) {
+            return Err((self, writer));
+        }
+        writer.apart = false;
+        Ok(AsyncStream { reader: self, writer })
     }
 }
 

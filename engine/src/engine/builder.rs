@@ -91,7 +91,7 @@ impl Builder {
         self.config.validate()?;
         self.listens
             .iter()
-            .try_for_each(|listen| listen.validate(&self.config))
+            .try_for_each(|listen| listen.validate(&self.config.ip))
     }
 }
 
