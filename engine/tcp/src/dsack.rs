@@ -190,4 +190,16 @@ mod tests {
         reports.forget_acks();
         assert!(!reports.is_empty());
     }
+
+    // proves: RFC 2883 §4
+    #[test]
+    fn an_ack_has_room_for_one_duplicate_at_most() {
+        let mut reports = Reports::default();
+        for (at, blocks) in [(0, 0), (1, 1), (2, 1)] {
+            assert_eq!(reports.blocks(), blocks, "{at}");
+            let mut run = Run::default();
+            run.extend(SeqNum(at), SeqNum(at + 1));
+            reports.add_duplicate(run);
+        }
+    }
 }

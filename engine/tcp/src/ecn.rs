@@ -164,3 +164,45 @@ impl<B: Buffers> Tcb<B> {
         self.debts.insert(Debts::ACK);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use fourtuple_wire::SeqNum;
+
+    use super::*;
+    use crate::testing::Bench;
+
+    // proves: RFC 3168 §6.1.1
+    #[test]
+    fn a_syn_asks_with_both_bits() {
+        assert_eq!(SETUP.0, TcpFlags::ECE.0 + TcpFlags::CWR.0);
+        for (flags, asked) in [
+            (TcpFlags::SYN, false),
+            (TcpFlags::SYN | TcpFlags::ECE, false),
+            (TcpFlags::SYN | TcpFlags::CWR, false),
+            (TcpFlags::SYN | TcpFlags::ECE | TcpFlags::CWR, true),
+        ] {
+            let header = TcpHeader {
+                flags,
+                ..TcpHeader::default()
+            };
+            assert_eq!(asks(&header), asked, "{flags:?}");
+        }
+    }
+
+    // proves: RFC 8257 §3.2
+    #[test]
+    fn a_change_of_marks_acknowledges_at_once_what_is_not_acknowledged_and_only_that() {
+        for (marked, unacknowledged, answers) in [(false, 10, false), (true, 0, false), (true, 10, true)] {
+            let mut bench = Bench::established(SeqNum(1));
+            bench.tcb.rcv.nxt = bench.tcb.rcv.last_ack_sent + unacknowledged;
+            let mut arrival = Arrival::new();
+            bench.with(|tcb, env| tcb.echo_each(marked, &mut arrival, env));
+            let reply = arrival.reply.as_ref();
+            assert_eq!(reply.is_some(), answers, "{marked} {unacknowledged}");
+            assert!(reply.is_none_or(|header| !header.flags.contains(TcpFlags::ECE)));
+            assert_eq!(bench.tcb.flags.contains(Flags::ECN_ECHO), marked);
+            assert_eq!(bench.tcb.debts.contains(Debts::ACK), marked);
+        }
+    }
+}

@@ -99,3 +99,46 @@ impl<B: Buffers> Tcb<B> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use fourtuple_wire::Instant;
+
+    use super::*;
+    use crate::testing::Bench;
+
+    // proves: RFC 8985 §6.1
+    #[test]
+    fn a_record_that_begins_late_takes_nothing_for_sent_earlier_than_its_tick_ended() {
+        let una = SeqNum(u32::MAX - 500);
+        let now = Instant::from_millis(2_000_000) + Duration::from_micros(700);
+        for (last_sent, last) in [
+            (2_000_000, 2_000_000_700),
+            (1_999_999, 2_000_000_000),
+            (1_999_997, 1_999_998_000),
+        ] {
+            for timed in [None, Some(1_990_000_000u32)] {
+                let mut bench = Bench::established(una).queued(4_000, 3_000);
+                (bench.now, bench.tcb.last_sent) = (now, last_sent);
+                if let Some(timed) = timed {
+                    let began = Instant::from_nanos(u64::from(timed) * 1000);
+                    bench.tcb.rto.start(una + 1_000, began);
+                }
+                let mut bench = bench.with_flight();
+                let flight = bench.pools.flights.piece_mut(bench.tcb.flight).unwrap();
+                let mut all = Vec::new();
+                flight
+                    .scoreboard
+                    .acknowledge(una + 3_000, |delivered| all.push(*delivered));
+                assert_eq!(all.len(), 1);
+                assert_eq!((all[0].octets, all[0].last), (3_000, last), "{last_sent}");
+                assert_eq!(
+                    (all[0].first, all[0].again),
+                    (timed.unwrap_or(last), timed.is_none())
+                );
+            }
+        }
+    }
+}

@@ -47,3 +47,54 @@ impl<B: Buffers> Tcb<B> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use fourtuple_wire::SeqNum;
+
+    use super::*;
+    use crate::KeepAlive;
+    use crate::testing::Bench;
+
+    #[test]
+    fn it_is_for_connections_that_are_open_and_somebodys() {
+        for (state, applies) in [
+            (State::Closed, false),
+            (State::Listen, false),
+            (State::SynSent, false),
+            (State::SynReceived, false),
+            (State::Established, true),
+            (State::FinWait1, true),
+            (State::FinWait2, true),
+            (State::CloseWait, true),
+            (State::Closing, true),
+            (State::LastAck, true),
+            (State::TimeWait, false),
+        ] {
+            let mut bench = Bench::established(SeqNum(1));
+            bench.tcb.state = state;
+            assert_eq!(bench.tcb.keepalive_applies(), applies, "{state:?}");
+            bench.tcb.flags.insert(Flags::ORPHAN);
+            assert!(!bench.tcb.keepalive_applies(), "{state:?}");
+        }
+    }
+
+    // proves: RFC 9293 MUST-26
+    #[test]
+    fn what_is_outstanding_or_waits_needs_no_probe() {
+        for (queued, outstanding, probes) in [(0, 0, 1), (1_000, 1_000, 0), (1_000, 0, 0), (1_000, 400, 0)] {
+            let mut bench = Bench::established(SeqNum(1));
+            if queued > 0 {
+                bench = bench.queued(queued, outstanding);
+            }
+            bench.profile.keepalive = Some(KeepAlive::default());
+            assert_eq!(bench.with(|tcb, env| tcb.on_keepalive(env)), None);
+            assert_eq!(
+                bench.tcb.timers.keepalive_probes, probes,
+                "{queued} {outstanding}"
+            );
+            assert_eq!(bench.tcb.debts.contains(Debts::KEEPALIVE), probes > 0);
+            assert!(bench.tcb.timers.is_armed(Timer::Life), "it is looked at again");
+        }
+    }
+}

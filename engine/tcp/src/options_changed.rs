@@ -50,3 +50,37 @@ impl<B: Buffers> Tcb<B> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use fourtuple_wire::SeqNum;
+
+    use super::*;
+    use crate::testing::Bench;
+
+    // proves: RFC 9293 MUST-16
+    #[test]
+    fn a_clamp_leaves_room_for_timestamps() {
+        for (timestamps, mss) in [(false, 400), (true, 388)] {
+            let mut bench = Bench::established(SeqNum(1));
+            bench.tcb.timestamps.enabled = timestamps;
+            bench.profile.mss_clamp = Some(400);
+            bench.with(|tcb, env| tcb.options_changed(env.profile.receive_buffer, env));
+            assert_eq!((bench.tcb.snd.mss, bench.tcb.snd.mss_limit), (mss, 400));
+        }
+    }
+
+    #[test]
+    fn a_clamp_ends_the_search_for_larger_segments() {
+        let mut bench = Bench::established(SeqNum(1));
+        bench.profile.mss_clamp = Some(400);
+        bench.with(|tcb, env| tcb.try_larger_later(1_460, env));
+        assert_ne!(bench.tcb.aside, NIL);
+        bench.with(|tcb, env| tcb.options_changed(env.profile.receive_buffer, env));
+        assert_eq!((bench.tcb.aside, bench.pools.asides.in_use()), (NIL, 0));
+        // Another connection has the last record: none is asked for where nothing was searched.
+        assert!(bench.pools.asides.insert(crate::aside::Aside::default()).is_ok());
+        bench.with(|tcb, env| tcb.options_changed(env.profile.receive_buffer, env));
+        assert_eq!(bench.counters.pool_empty, 0);
+    }
+}

@@ -252,3 +252,158 @@ const FOLLOWING: u32 = 4;
 const BETWEEN_PROBES_MS: u32 = 1000;
 /// RFC 8899 §5.1.1, PMTU_RAISE_TIMER; RFC 1191 §6.3: ten minutes.
 const RAISE_AFTER_MS: u32 = 600_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Bench;
+
+    const UNA: SeqNum = SeqNum(u32::MAX - 500);
+    const NO_PROBE: Search = Search {
+        whole: 1460,
+        ceiling: 1460,
+        probe: None,
+        confirmed: true,
+        next_at: 0,
+    };
+    const PROBED: Search = Search {
+        probe: Some(Probe { seq: UNA, len: 1460 }),
+        ..NO_PROBE
+    };
+
+    /// Segments of so many octets, and this is known of larger ones.
+    fn bench(mss: u16, search: Search) -> Bench {
+        let mut bench = Bench::established(UNA).queued(10_000, 1_000);
+        bench.tcb.snd.mss = mss;
+        bench.with(|tcb, env| tcb.change_aside(env, |aside| aside.search = Some(search)));
+        bench
+    }
+
+    fn search(bench: &Bench) -> Search {
+        bench
+            .tcb
+            .aside(&bench.pools)
+            .and_then(|aside| aside.search)
+            .unwrap()
+    }
+
+    #[test]
+    fn a_probe_ends_behind_its_last_octet_round_the_circle() {
+        let probe = Probe {
+            seq: SeqNum(u32::MAX - 5),
+            len: 10,
+        };
+        assert_eq!(probe.end(), SeqNum(4));
+    }
+
+    // proves: RFC 4821 §7.3
+    #[test]
+    fn the_first_size_is_the_whole_one_and_each_next_halves_what_is_unknown() {
+        for (ceiling, mss, next) in [
+            (1460, 730, Some(1460)),
+            (1460, 1459, Some(1460)),
+            (1460, 1460, None),
+            (1459, 730, Some(1095)),
+            (746, 730, Some(738)),
+            (745, 730, None),
+            (700, 730, None),
+        ] {
+            let search = Search { ceiling, ..NO_PROBE };
+            assert_eq!(search.next_size(mss), next, "{ceiling} {mss}");
+        }
+    }
+
+    // proves: RFC 4821 §7.7
+    #[test]
+    fn what_was_acknowledged_once_is_halved_and_what_never_was_is_the_least_at_once() {
+        for (confirmed, mss, safe) in [
+            (true, 4_000, 1_024),
+            (true, 1_400, 700),
+            (true, 900, 536),
+            (false, 4_000, 536),
+        ] {
+            let mut bench = bench(
+                mss,
+                Search {
+                    confirmed,
+                    ..NO_PROBE
+                },
+            );
+            bench.tcb.timers.retransmits = 2;
+            bench.tcb.snd.nxt = UNA + 10_000;
+            bench.with(|tcb, env| tcb.suspect_black_hole(env));
+            assert_eq!(bench.tcb.snd.mss, safe, "{confirmed} {mss}");
+            assert_eq!(bench.counters.path_mtu_suspected, 1);
+        }
+    }
+
+    #[test]
+    fn icmp_is_news_of_a_probe_when_it_names_less_than_that_and_no_less_than_segments_are() {
+        for (payload, news) in [
+            (999, false),
+            (1_000, true),
+            (1_459, true),
+            (1_460, false),
+            (1_500, false),
+        ] {
+            let mut bench = bench(1_000, PROBED);
+            assert_eq!(
+                bench.with(|tcb, env| tcb.probe_too_big(payload, env)),
+                news,
+                "{payload}"
+            );
+            let known = search(&bench);
+            assert_eq!(known.probe.is_none(), news, "{payload}");
+            let most = if news { payload } else { 1_460 };
+            assert_eq!((known.whole, known.ceiling), (most, most));
+        }
+        let mut quiet = bench(1_000, NO_PROBE);
+        assert!(!quiet.with(|tcb, env| tcb.probe_too_big(1_200, env)));
+    }
+
+    // proves: RFC 4821 §7.4
+    #[test]
+    fn a_probe_goes_when_nothing_is_amiss_and_enough_follows_it() {
+        let size = |change: fn(&mut Bench)| {
+            let mut bench = bench(1_000, NO_PROBE);
+            change(&mut bench);
+            bench.with(|tcb, env| tcb.probe_size(env))
+        };
+        // 1460 octets and four segments of 1000: as much is to be unsent and to fit in both windows.
+        assert_eq!(size(|_| ()), Some(1_460));
+        assert_eq!(size(|bench| bench.tcb.snd.nxt = UNA + 4_540), Some(1_460));
+        assert_eq!(size(|bench| bench.tcb.snd.nxt = UNA + 4_541), None);
+        assert_eq!(size(|bench| bench.tcb.snd.wnd = 5_460), Some(1_460));
+        assert_eq!(size(|bench| bench.tcb.snd.wnd = 5_459), None);
+        assert_eq!(size(|bench| bench.tcb.recovery.phase = Phase::Loss), None);
+        assert_eq!(size(|bench| bench.tcb.recovery.duplicate_acks = 1), None);
+        assert_eq!(size(|bench| bench.tcb.reassembly = 0), None);
+    }
+
+    // proves: RFC 4821 §7.6
+    #[test]
+    fn a_probe_that_is_sent_again_was_larger_than_the_path_carries() {
+        for (seq, lost) in [
+            (UNA.back(1), false),
+            (UNA, true),
+            (UNA + 1_459, true),
+            (UNA + 1_460, false),
+        ] {
+            let mut bench = bench(1_000, PROBED);
+            bench.with(|tcb, env| tcb.note_retransmission(seq, env));
+            assert_eq!(bench.counters.path_mtu_probes_lost, u64::from(lost));
+            let known = search(&bench);
+            assert_eq!(known.ceiling, if lost { 1_459 } else { 1_460 });
+            assert_eq!(known.probe.is_none(), lost);
+        }
+    }
+
+    // proves: RFC 9293 MUST-16
+    #[test]
+    fn timestamps_are_a_part_of_what_a_segment_carries() {
+        let mut bench = Bench::established(UNA);
+        assert_eq!(bench.tcb.payload_of_mss(536), 536);
+        bench.tcb.timestamps.enabled = true;
+        assert_eq!(bench.tcb.payload_of_mss(536), 524);
+    }
+}

@@ -48,3 +48,42 @@ impl<B: Buffers> Tcb<B> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use fourtuple_wire::SeqNum;
+
+    use super::*;
+    use crate::State;
+    use crate::testing::Bench;
+
+    // proves: RFC 9293 MUST-60, SHLD-29
+    #[test]
+    fn the_timer_runs_for_what_waits_and_nothing_else_would_let_go() {
+        let waits = |change: fn(&mut Bench)| {
+            let mut bench = Bench::established(SeqNum(1)).queued(1_000, 0);
+            change(&mut bench);
+            bench.tcb.progress_at = 77;
+            bench.with(|tcb, env| tcb.consider_persist(env));
+            let began = bench.tcb.progress_at != 77;
+            assert!(!began || bench.tcb.timers.is_armed(Timer::Retransmit));
+            began
+        };
+        assert!(waits(|_| ()));
+        assert!(!waits(|bench| bench.tcb.snd.nxt += 500), "an ACK will come");
+        assert!(!waits(|bench| bench.tcb.snd.nxt += 1_000), "all was sent");
+        assert!(
+            !waits(|bench| bench.tcb.queue.forget_only_chunk()),
+            "nothing waits"
+        );
+        assert!(
+            !waits(|bench| bench.tcb.state = State::FinWait2),
+            "nothing may go"
+        );
+        assert!(!waits(|bench| bench.tcb.debts.insert(Debts::TEXT)), "it goes now");
+        assert!(
+            !waits(|bench| bench.tcb.timers.arm(Timer::Retransmit, 5, 0)),
+            "it runs"
+        );
+    }
+}

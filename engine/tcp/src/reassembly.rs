@@ -362,4 +362,57 @@ mod tests {
         queue.advance(SeqNum(14));
         assert_eq!(blocks(&queue), [(20, 22)]);
     }
+
+    // proves: RFC 2883 §4 (the second block is the one that holds the duplicate)
+    #[test]
+    fn the_block_that_holds_a_duplicate_comes_forward() {
+        let block = |left, right| SackBlock {
+            left: SeqNum(left),
+            right: SeqNum(right),
+        };
+        let blocks = [block(30, 40), block(20, 28), block(10, 14)];
+        for (duplicate, first) in [
+            (block(10, 14), Some(2)),
+            (block(11, 13), Some(2)),
+            (block(20, 24), Some(1)),
+            (block(31, 40), Some(0)),
+            (block(9, 12), None),
+            (block(12, 15), None),
+            (block(5, 6), None),
+            (block(50, 60), None),
+        ] {
+            let mut queue = Reassembly::new();
+            queue.blocks.extend(blocks);
+            queue.bring_forward(duplicate);
+            let mut expected = blocks;
+            if let Some(first) = first {
+                expected[..=first].rotate_right(1);
+            }
+            assert_eq!(queue.blocks[..], expected, "{duplicate:?}");
+        }
+    }
+
+    #[test]
+    fn what_waits_takes_the_space_of_all_of_its_chunks() {
+        let mut pool = Pool::new(4);
+        let mut queue = Reassembly::new();
+        assert_eq!(queue.space(&pool), 0);
+        insert(&mut queue, 10, b"ab", &mut pool);
+        assert_eq!(queue.space(&pool), 66);
+        insert(&mut queue, 20, b"cdef", &mut pool);
+        assert_eq!(queue.space(&pool), 66 + 68);
+    }
+
+    #[test]
+    fn the_place_of_the_latest_chunk_is_forgotten_with_it() {
+        let mut pool = Pool::new(4);
+        let (mut queue, mut other) = (Reassembly::new(), Reassembly::new());
+        insert(&mut queue, 10, b"ab", &mut pool);
+        assert!(queue.take_ready(SeqNum(10), &mut pool).is_some());
+        // Another connection's chunk lies there now.
+        insert(&mut other, 5, b"xy", &mut pool);
+        insert(&mut queue, 20, b"cd", &mut pool);
+        assert_eq!(drain(&mut queue, SeqNum(20), &mut pool), b"cd");
+        assert_eq!(drain(&mut other, SeqNum(5), &mut pool), b"xy");
+    }
 }

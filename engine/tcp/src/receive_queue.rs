@@ -194,4 +194,25 @@ mod tests {
         queue.clear(&mut pool);
         assert!(queue.is_empty() && queue.charged() == 0 && pool.in_use() == 0);
     }
+
+    #[test]
+    fn chunks_are_stored_and_charged_while_the_pool_has_room_and_read_in_order() {
+        let mut pool = Pool::new(3);
+        let mut queue = ReceiveQueue::new();
+        let (mut unread, mut charged) = (0, 0);
+        for bytes in [&b"ab"[..], b"c", b"def"] {
+            let len = bytes.len() as u32;
+            assert!(queue.push(Frame::new(bytes), SeqNum(0), len, &mut pool));
+            (unread, charged) = (unread + len, charged + len + 64);
+            assert_eq!((queue.unread(), queue.charged()), (unread, charged));
+        }
+        assert!(!queue.push(Frame::new(b"g"), SeqNum(0), 1, &mut pool));
+        assert_eq!((queue.unread(), queue.charged()), (6, charged));
+        let read: Vec<_> = queue.chunks(&pool).map(|chunk| chunk.bytes().to_vec()).collect();
+        assert_eq!(read, [&b"ab"[..], b"c", b"def"]);
+        for bytes in read {
+            assert_eq!(queue.take(&mut pool).unwrap().bytes(), bytes);
+        }
+        assert!(queue.is_empty() && queue.chunks(&pool).next().is_none());
+    }
 }

@@ -265,4 +265,29 @@ mod tests {
         let _ = rto.acknowledged(SeqNum(5), &profile, start + Duration::from_millis(40));
         assert_eq!(rto.srtt(), Duration::from_millis(40));
     }
+
+    #[test]
+    fn what_leaves_at_the_moment_that_reads_as_none_is_measured_from_the_one_before() {
+        let profile = Profile::default();
+        let mut rto = Rto::new(&profile);
+        assert!(rto.is_idle());
+        let start = Instant::from_nanos(u64::from(u32::MAX) * 1000);
+        rto.start(SeqNum(5), start);
+        assert!(!rto.is_idle());
+        assert!(rto.acknowledged(SeqNum(5), &profile, start + Duration::from_millis(40)));
+        assert_eq!(rto.srtt(), Duration::from_micros(40_001));
+        assert!(rto.is_idle());
+    }
+
+    #[test]
+    fn the_pacers_moment_is_the_first_tick_that_is_not_before_it_round_the_circle() {
+        let mut rto = Rto::new(&Profile::default());
+        rto.set_pace(Duration::from_micros(10_200), at_ms(65_530));
+        for (tick, left) in [(65_530, 11), (65_540, 1), (65_541, 0), (65_542, -1)] {
+            assert_eq!(rto.pace_left(tick), left, "{tick}");
+            assert_eq!(rto.is_pace_due(tick), left <= 0, "{tick}");
+        }
+        rto.set_pace(Duration::from_secs(3600), at_ms(7));
+        assert_eq!(rto.pace_left(7), 30_000);
+    }
 }

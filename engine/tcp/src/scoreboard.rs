@@ -148,9 +148,7 @@ impl Scoreboard {
             again: false,
             exact: true,
         };
-        if self.ranges.is_full() {
-            self.make_room(1);
-        }
+        self.make_room(1);
         if !self.ranges.push(range)
             && let Some(last) = self.ranges.last_mut()
         {
@@ -339,9 +337,7 @@ impl Scoreboard {
         if index > 0 && self.ranges[index - 1].end == at {
             return;
         }
-        if self.ranges.remaining_capacity() < spare {
-            self.make_room(spare);
-        }
+        self.make_room(spare);
         if self.ranges.remaining_capacity() < spare {
             return;
         }
@@ -588,6 +584,198 @@ mod tests {
             }
             board.lose_all();
             assert_eq!(board.next_lost(), Some((SeqNum(base), SeqNum(base) + 4800)));
+        }
+    }
+
+    fn range(end: u32, at: u32, fate: Fate, again: bool) -> Range {
+        Range {
+            end: SeqNum(end),
+            first: at,
+            last: at,
+            fate,
+            again,
+            exact: true,
+        }
+    }
+
+    /// A hundred octets each, a millisecond apart.
+    fn board_of(kinds: impl IntoIterator<Item = (Fate, bool)>) -> Scoreboard {
+        let mut board = Scoreboard::new(SeqNum(0), SeqNum(0), 0, 0, false);
+        for (at, (fate, again)) in (1..).zip(kinds) {
+            assert!(board.ranges.push(range(at * 100, at * 1000, fate, again)));
+        }
+        board
+    }
+
+    /// So many ranges, none of one kind with its neighbour: sent once and sent again in turn.
+    fn motley(count: usize) -> Scoreboard {
+        board_of((1..=count).map(|at| (Fate::Sent, at % 2 == 0)))
+    }
+
+    #[test]
+    fn a_sack_leaves_room_for_what_is_sent_behind_it() {
+        for (free, left_cut, right_cut) in [(6, 50, 50), (5, 0, 50), (4, 0, 0)] {
+            let mut board = motley(FEW - free);
+            assert_eq!(sack(&mut board, 0, 1050, 1100), left_cut, "{free}");
+            let mut board = motley(FEW - free);
+            assert_eq!(sack(&mut board, 0, 1000, 1050), right_cut, "{free}");
+        }
+    }
+
+    #[test]
+    fn a_full_board_joins_the_nearest_two_of_one_kind_and_no_more() {
+        // At 21 and 41 one of a kind follows another, at 31 one of another kind follows sooner than both.
+        let kinds = (1..=FEW).map(|at| {
+            let pairs = usize::from(at >= 21) + usize::from(at >= 41);
+            (Fate::Sent, (at + pairs) % 2 == 0)
+        });
+        let mut board = board_of(kinds);
+        for (at, moment) in [(21, 20_500), (31, 30_001), (41, 40_100)] {
+            let range = &mut board.ranges[at - 1];
+            (range.first, range.last) = (moment, moment);
+        }
+        board.sent(SeqNum(6500), 100_000, 10);
+        let ends: Vec<u32> = ranges(&board, 0).iter().map(|(end, _)| *end).collect();
+        let left: Vec<u32> = (1..=65u32).filter(|at| *at != 40).map(|at| at * 100).collect();
+        assert_eq!(ends, left);
+    }
+
+    #[test]
+    fn without_any_of_one_kind_new_text_joins_the_last_range_whatever_it_is() {
+        for (fate, sent_again, again) in [
+            (Fate::Sent, false, false),
+            (Fate::Sent, true, true),
+            (Fate::Sacked, false, true),
+        ] {
+            let mut board = motley(FEW - 2);
+            assert!(board.ranges.push(range(6_300, 63_000, Fate::Lost, false)));
+            assert!(board.ranges.push(range(6_400, 64_000, fate, sent_again)));
+            board.sent(SeqNum(6_500), 100_000, 10);
+            assert_eq!(board.ranges.len(), FEW);
+            let joined = Range {
+                first: 64_000,
+                ..range(6_500, 100_000, Fate::Sent, again)
+            };
+            assert_eq!(board.ranges.last(), Some(&joined), "{fate:?}");
+        }
+    }
+
+    #[test]
+    fn a_board_takes_the_larger_memory_before_it_is_full_and_gives_it_back() {
+        let mut spares = Spares::new(1);
+        let mut board = motley(FEW - 8);
+        board.make_sure(&mut spares);
+        assert_eq!(spares.in_use(), 0, "there is room");
+        let mut board = motley(FEW - 7);
+        board.make_sure(&mut spares);
+        board.shorten(&mut spares);
+        assert_eq!((spares.in_use(), board.ranges.len()), (1, FEW - 7));
+        board.acknowledge(SeqNum(2_500), |_| ());
+        board.shorten(&mut spares);
+        assert_eq!((spares.in_use(), board.ranges.len()), (0, FEW / 2));
+        let mut board = motley(FEW - 7);
+        board.make_sure(&mut spares);
+        board.give_back(&mut spares);
+        assert_eq!(spares.in_use(), 0);
+    }
+
+    // proves: RFC 8985 §6.1
+    #[test]
+    fn only_what_has_no_time_or_about_one_is_joined() {
+        use Fate::{Lost, Sacked, Sent};
+        let three = || {
+            let mut board = board(0);
+            board.sent(SeqNum(1100), 100, 10);
+            board.sent(SeqNum(1200), 200, 10);
+            board
+        };
+        let mut one = three();
+        sack(&mut one, 0, 1150, 1200);
+        assert_eq!(
+            ranges(&one, 0),
+            [(1000, Sent), (1100, Sent), (1150, Sent), (1200, Sacked)]
+        );
+        let mut two = three();
+        sack(&mut two, 0, 1100, 1200);
+        sack(&mut two, 0, 1000, 1100);
+        assert_eq!(
+            ranges(&two, 0),
+            [(1000, Sent), (1200, Sacked)],
+            "whenever it was sent"
+        );
+        let mut all = three();
+        assert_eq!(all.judge(|_| true).octets, 1200);
+        assert_eq!(ranges(&all, 0), [(1200, Lost)]);
+        for (later, near) in [(310, true), (311, false)] {
+            all.sent_again(SeqNum(0), SeqNum(50), 300, 10);
+            all.sent_again(SeqNum(50), SeqNum(90), later, 10);
+            let ends: &[_] = if near {
+                &[(90, Sent), (1200, Lost)]
+            } else {
+                &[(50, Sent), (90, Sent), (1200, Lost)]
+            };
+            assert_eq!(ranges(&all, 0), ends, "{later}");
+        }
+    }
+
+    #[test]
+    fn two_ranges_become_one_of_the_times_of_both() {
+        for (left, right, both, exact) in [
+            ((10, 20), (30, 40), (10, 40), true),
+            ((30, 40), (10, 20), (10, 40), false),
+            ((10, 40), (20, 40), (10, 40), true),
+            ((20, 30), (10, 40), (10, 40), true),
+            ((u32::MAX - 5, u32::MAX), (3, 7), (u32::MAX - 5, 7), true),
+        ] {
+            for again in [(false, false), (true, false), (false, true)] {
+                for known in [true, false] {
+                    let mut board = board_of([(Fate::Sacked, again.0), (Fate::Sacked, again.1)]);
+                    (board.ranges[0].first, board.ranges[0].last) = left;
+                    (board.ranges[1].first, board.ranges[1].last) = right;
+                    board.ranges[1].exact = known;
+                    let span = u32::wrapping_sub(both.1, both.0);
+                    assert_eq!(board.ranges[0].span_with(&board.ranges[1]), span);
+                    assert!(board.ranges[0].is_kin(&board.ranges[1]));
+                    board.coalesce(0);
+                    let joined = Range {
+                        end: SeqNum(200),
+                        first: both.0,
+                        last: both.1,
+                        fate: Fate::Sacked,
+                        again: again.0 || again.1,
+                        exact: exact && known,
+                    };
+                    assert_eq!(board.ranges[..], [joined], "{left:?} {right:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn of_what_is_not_sacked_only_the_same_is_of_one_kind() {
+        use Fate::{Lost, Sacked, Sent};
+        for (left, right, kin) in [
+            ((Sent, false), (Sent, false), true),
+            ((Sent, false), (Sent, true), false),
+            ((Lost, true), (Lost, true), true),
+            ((Lost, true), (Lost, false), false),
+            ((Sacked, true), (Sacked, false), true),
+            ((Sacked, true), (Sent, true), false),
+        ] {
+            let [left_range, right_range] = [left, right].map(|(fate, again)| range(100, 10, fate, again));
+            assert_eq!(left_range.is_kin(&right_range), kin, "{left:?} {right:?}");
+        }
+    }
+
+    #[test]
+    fn the_front_of_a_range_that_was_cut_has_an_exact_time_only_when_all_of_it_has() {
+        for (extended, exact) in [(false, true), (true, false)] {
+            let mut board = board(0);
+            if extended {
+                board.sent(SeqNum(1100), 60, 10);
+            }
+            board.cut(SeqNum(500), 1);
+            assert_eq!((board.ranges[0].exact, board.ranges[1].exact), (exact, true));
         }
     }
 }

@@ -231,9 +231,12 @@ impl<Tx: Payload> SendQueue<Tx> {
         mut f: impl FnMut(&Tx, Range<usize>),
     ) {
         let Some(head) = &self.head else { return };
-        let head_len = head.len() as u32 - self.head_offset;
         let range = range.start..range.end.min(self.len);
-        if range.start < head_len && range.start < range.end {
+        if range.is_empty() {
+            return;
+        }
+        let head_len = head.len() as u32 - self.head_offset;
+        if range.start < head_len {
             let to = range.end.min(head_len);
             f(
                 head,
@@ -275,6 +278,10 @@ mod tests {
     fn read(queue: &SendQueue<Bytes>, range: Range<u32>, pool: &Pool<SendNode<Bytes>>) -> Vec<u8> {
         let mut out = Vec::new();
         queue.each(range, pool, |chunk, part| {
+            assert!(
+                !part.is_empty(),
+                "a part of no bytes would be a piece of its own to a device"
+            );
             out.extend_from_slice(&chunk.bytes()[part])
         });
         out
@@ -324,5 +331,57 @@ mod tests {
         assert_eq!(pool.in_use(), 3);
         queue.clear(&mut pool);
         assert_eq!((pool.in_use(), queue.len()), (0, 0));
+    }
+
+    /// So many bytes of a buffer of a thousand.
+    fn part_of_a_thousand(bytes: usize) -> Bytes {
+        Bytes::from(&[7; 1000][..]).slice(0..bytes)
+    }
+
+    #[test]
+    fn a_chunk_is_charged_what_is_left_of_it_and_half_of_what_it_pins_at_least() {
+        let mut pool = Pool::new(2);
+        for (bytes, charged) in [(10, 500), (700, 700)] {
+            let mut queue = SendQueue::new();
+            queue.begin_with(part_of_a_thousand(bytes), bytes as u32);
+            assert_eq!((queue.len(), queue.charged()), (bytes as u32, charged));
+        }
+        let mut queue = SendQueue::new();
+        queue.push(part_of_a_thousand(900), &mut pool).unwrap();
+        queue.push(part_of_a_thousand(100), &mut pool).unwrap();
+        for (count, charged) in [
+            (0, 1_400),
+            (300, 1_100),
+            (300, 1_000),
+            (200, 1_000),
+            (100, 500),
+            (50, 500),
+            (50, 0),
+        ] {
+            queue.acknowledge(count, &mut pool);
+            assert_eq!(queue.charged(), charged);
+        }
+    }
+
+    #[test]
+    fn a_look_behind_the_end_finds_what_is_queued_there_later() {
+        let mut pool = Pool::new(8);
+        for chunks in [&[&b"ab"[..], b"cd"][..], &[b"ab", b"cd", b"ef"]] {
+            let mut queue = SendQueue::new();
+            let mut all = Vec::new();
+            for chunk in chunks {
+                queue.push(Bytes::from(*chunk), &mut pool).unwrap();
+                all.extend_from_slice(chunk);
+            }
+            queue.seek(queue.len(), &pool);
+            for chunk in [&b"ghij"[..], b"kl"] {
+                queue.push(Bytes::from(chunk), &mut pool).unwrap();
+                all.extend_from_slice(chunk);
+            }
+            for start in 0..all.len() {
+                assert_eq!(read(&queue, start as u32..all.len() as u32, &pool), &all[start..]);
+            }
+            queue.clear(&mut pool);
+        }
     }
 }

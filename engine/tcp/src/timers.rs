@@ -166,4 +166,23 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn the_retransmission_slot_says_what_it_waits_for() {
+        let mut timers = Timers::new();
+        timers.arm(Timer::DelayedAck, 5, 0);
+        for what in [
+            Retransmit::Probe,
+            Retransmit::Reordering,
+            Retransmit::Timeout,
+            Retransmit::Probe,
+        ] {
+            timers.arm_retransmit(what, 10, 0);
+            assert_eq!(timers.retransmit(), what);
+            assert!(timers.is_armed(Timer::Retransmit) && timers.is_armed(Timer::DelayedAck));
+            assert!(!timers.is_armed(Timer::Life));
+        }
+        timers.disarm(Timer::Retransmit);
+        assert_eq!(timers.retransmit(), Retransmit::Probe, "or waited for last");
+    }
 }

@@ -170,4 +170,36 @@ mod tests {
             "an echo of the future"
         );
     }
+
+    // proves: RFC 7323 §5.5
+    #[test]
+    fn the_recent_value_lasts_for_24_days_to_a_unit_of_its_age() {
+        let mut state = TimestampState::new(0);
+        state.begin(1000, Instant::ZERO);
+        // 24 days are 1977.5 units of 2²⁰ ms.
+        for (units, lasts) in [(1_977u64, true), (1_978, false)] {
+            let now = Instant::from_millis(units << 20);
+            assert_eq!(state.is_old(999, now), lasts, "{units}");
+            let mut followed = state;
+            followed.follow(999, SeqNum(0), SeqNum(0), now);
+            assert_eq!(followed.recent, if lasts { 1000 } else { 999 }, "{units}");
+        }
+    }
+
+    #[test]
+    fn an_echo_of_a_minute_ago_tells_no_round_trip() {
+        let state = TimestampState::new(0);
+        for (elapsed, sample) in [(0, Some(1_000)), (59_999, Some(59_999_000)), (60_000, None)] {
+            assert_eq!(
+                state.sample_us(7, Instant::from_millis(7 + elapsed)),
+                sample,
+                "{elapsed}"
+            );
+        }
+        assert_eq!(
+            state.sample_us(0, Instant::from_millis(5)),
+            None,
+            "nothing was echoed"
+        );
+    }
 }

@@ -73,3 +73,97 @@ impl<B: Buffers> Tcb<B> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use fourtuple_wire::{SeqNum, TcpHeader};
+
+    use super::*;
+    use crate::Pacing;
+    use crate::testing::Bench;
+
+    const UNA: SeqNum = SeqNum(u32::MAX - 500);
+
+    /// A full segment is outstanding, and so much is queued with it.
+    fn bench(queued: u32) -> Bench {
+        let mut bench = Bench::established(UNA).queued(queued, 1_000).with_flight();
+        bench.tcb.debts.insert(Debts::TEXT);
+        bench.tcb.timers.arm(Timer::Retransmit, 100, 0);
+        bench
+    }
+
+    /// That segment.
+    fn first() -> Outgoing {
+        Outgoing {
+            header: TcpHeader {
+                seq: UNA,
+                flags: TcpFlags::ACK,
+                ..TcpHeader::default()
+            },
+            payload_offset: 0,
+            payload_len: 1_000,
+            retransmission: false,
+            ect: false,
+        }
+    }
+
+    fn behind(bench: &mut Bench, first: &Outgoing) -> u32 {
+        bench.with(|tcb, env| tcb.train_behind(first, 64, env))
+    }
+
+    // proves: RFC 9293 MUST-61
+    #[test]
+    fn full_segments_follow_but_not_the_last_octet() {
+        for (queued, cars) in [(10_000, 8), (10_001, 9), (2_000, 0), (2_001, 1), (1_000, 0)] {
+            assert_eq!(behind(&mut bench(queued), &first()), cars, "{queued}");
+        }
+        let mut bench = bench(10_000);
+        assert_eq!(bench.with(|tcb, env| tcb.train_behind(&first(), 3, env)), 3);
+        bench.tcb.snd.wnd = 5_000;
+        assert_eq!(behind(&mut bench, &first()), 4);
+        bench
+            .tcb
+            .congestion
+            .set_window(crate::CongestionKind::NewReno, 4_999);
+        assert_eq!(behind(&mut bench, &first()), 3);
+    }
+
+    #[test]
+    fn nothing_follows_a_segment_that_is_not_bare_full_and_new() {
+        let others: [fn(&mut Outgoing); 5] = [
+            |first| first.payload_len = 999,
+            |first| first.retransmission = true,
+            |first| first.header.flags = TcpFlags::ACK | TcpFlags::PSH,
+            |first| first.header.flags = TcpFlags::ACK | TcpFlags::CWR,
+            |first| first.header.seq = UNA.back(1),
+        ];
+        for (at, change) in others.iter().enumerate() {
+            let mut segment = first();
+            change(&mut segment);
+            assert_eq!(behind(&mut bench(10_000), &segment), 0, "{at}");
+        }
+    }
+
+    #[test]
+    fn nothing_follows_where_each_segment_would_have_to_be_asked_for() {
+        let others: [fn(&mut Bench); 12] = [
+            |bench| bench.tcb.recovery.phase = Phase::FastSack,
+            |bench| bench.tcb.recovery.duplicate_acks = 1,
+            |bench| bench.tcb.recovery.marks.insert(Marks::SACKED),
+            |bench| bench.tcb.debts.insert(Debts::ACK),
+            |bench| bench.tcb.debts = Debts::NONE,
+            |bench| bench.tcb.timers.disarm(Timer::Retransmit),
+            |bench| bench.tcb.flags.insert(Flags::PACED),
+            |bench| bench.tcb.reassembly = 0,
+            |bench| bench.tcb.aside = 0,
+            |bench| bench.tcb.flight = NIL,
+            |bench| bench.profile.header_prediction = false,
+            |bench| bench.profile.pacing = Pacing::On,
+        ];
+        for (at, change) in others.iter().enumerate() {
+            let mut bench = bench(10_000);
+            change(&mut bench);
+            assert_eq!(behind(&mut bench, &first()), 0, "{at}");
+        }
+    }
+}

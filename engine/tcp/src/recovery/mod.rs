@@ -453,10 +453,7 @@ impl<B: Buffers> Tcb<B> {
             (false, false) => news.acked,
             // It ends recovery: what left since that began is acknowledged as at any other time (RFC 5681 §3.1), whether by an ACK of
             // its own or by this one.
-            (false, true) if self.snd.una.after(self.recovery.recover) => {
-                self.snd.una.distance_from(self.recovery.recover).min(news.acked)
-            }
-            (false, true) => 0,
+            (false, true) => self.snd.una.distance_from(self.recovery.recover).min(news.acked),
         };
         let told = AckTold {
             acked: news.acked,
@@ -716,3 +713,6 @@ impl<B: Buffers> Tcb<B> {
 
 /// What is sent within this part of a round trip has one time: finer than the reordering window needs, a quarter of it.
 const QUANTA: u32 = 16;
+
+#[cfg(test)]
+mod tests;

@@ -62,9 +62,9 @@ impl Prr {
             let count = conservative + if safe { u64::from(mss) } else { 0 };
             count.min(u64::from(threshold - pipe))
         };
-        if self.out == 0 && count < u64::from(mss) {
+        if self.out == 0 {
             // The first retransmission goes out in any case, whole.
-            count = u64::from(mss);
+            count = count.max(u64::from(mss));
         }
         pipe.saturating_add(count.min(u64::from(u32::MAX)) as u32)
     }
@@ -152,5 +152,19 @@ mod tests {
             prr.on_sent(u32::MAX);
             assert_eq!(prr.window(&progress), u32::MAX);
         }
+    }
+
+    // proves: RFC 9937 §6.1, RFC 9937 §6.2
+    #[test]
+    fn what_left_by_the_acks_of_a_burst_was_delivered_in_the_episode() {
+        // Twenty segments of the window were used, five are outstanding: fifteen were delivered, and half of them may go.
+        let mut prr = Prr::begin(5 * MSS, 20 * MSS);
+        assert_eq!(prr.window(&ack(0, 18 * MSS, false)), 18 * MSS + 7_500);
+        prr.on_sent(7_500);
+        // Two more, of which one may go; ten are the threshold of twenty.
+        assert_eq!(prr.window(&ack(2 * MSS, 18 * MSS, false)), 19 * MSS);
+        let mut prr = Prr::begin(20 * MSS, 5 * MSS);
+        prr.on_sent(MSS);
+        assert_eq!(prr.window(&ack(4 * MSS, 15 * MSS, false)), 16 * MSS);
     }
 }

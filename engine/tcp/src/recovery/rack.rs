@@ -299,4 +299,51 @@ mod tests {
             assert_eq!(Arrived::new(now, echo).echoes_before(sent), earlier, "{echo:?}");
         }
     }
+
+    // proves: RFC 8985 §6.2 (steps 1 and 2)
+    #[test]
+    fn which_sending_was_answered_is_told_and_what_it_proves() {
+        let now = Instant::from_millis(100_000);
+        let now_us = now.as_micros() as u32;
+        let sent_once = Delivered {
+            end: SeqNum(1_000),
+            octets: 1_000,
+            first: now_us - 30_000,
+            last: now_us - 20_000,
+            exact: true,
+            again: false,
+        };
+        let part = Delivered {
+            exact: false,
+            ..sent_once
+        };
+        let sent_again = Delivered {
+            again: true,
+            ..sent_once
+        };
+        let soon = Delivered {
+            last: now_us - 5_000,
+            ..sent_again
+        };
+        let (earlier, not_earlier) = (Some(99_979), Some(99_980));
+        // The least round trip was 10 ms. What is told: the moment of sending and an exact round trip, and the least one then.
+        for (delivered, least_us, echo, answered, then_us) in [
+            (sent_once, 10_000, None, Some((20_000, Some(20_000))), 10_000),
+            (sent_once, 25_000, None, Some((20_000, Some(20_000))), 20_000),
+            (sent_once, 10_000, earlier, Some((20_000, Some(20_000))), 10_000),
+            (part, 10_000, None, Some((30_000, None)), 10_000),
+            (part, 50_000, None, Some((30_000, None)), 50_000),
+            (sent_again, 10_000, None, Some((20_000, None)), 10_000),
+            (sent_again, 10_000, not_earlier, Some((20_000, None)), 10_000),
+            (sent_again, 10_000, earlier, None, 10_000),
+            (soon, 10_000, None, None, 10_000),
+        ] {
+            let mut rack = Rack::new(SeqNum(0), least_us, now);
+            let told = rack.on_delivered(&delivered, &Arrived::new(now, echo));
+            let told = told.map(|told| (now_us - told.sent_us, told.exact_rtt_us));
+            assert_eq!(told, answered, "{delivered:?} {echo:?}");
+            assert_eq!(rack.min_rtt_us(), then_us, "{delivered:?} {echo:?}");
+            assert_eq!(rack.fack(), SeqNum(1_000), "delivered it is in any case");
+        }
+    }
 }

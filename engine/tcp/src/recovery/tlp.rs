@@ -70,8 +70,8 @@ impl<B: Buffers> Tcb<B> {
             return Some(new);
         }
         let back = room.min(self.snd.flight());
-        let last = self.text_of(self.snd.nxt.back(back), self.snd.nxt, room);
-        (last.len > 0 || last.fin).then_some(last)
+        // What is outstanding is text or a FIN.
+        Some(self.text_of(self.snd.nxt.back(back), self.snd.nxt, room))
     }
 
     /// The probe goes out.
@@ -124,6 +124,109 @@ impl<B: Buffers> Tcb<B> {
             self.timers.is_armed(Timer::Retransmit) && self.timers.retransmit() == Retransmit::Reordering;
         if !reordering && self.may_probe() {
             self.arm_probe(env);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::State;
+    use crate::testing::Bench;
+
+    const UNA: SeqNum = SeqNum(u32::MAX - 1_500);
+
+    /// With SACK, over a round trip of 40 ms.
+    fn bench(queued: u32, outstanding: u32) -> Bench {
+        let mut bench = Bench::established(UNA);
+        if queued > 0 {
+            bench = bench.queued(queued, outstanding);
+        }
+        bench.tcb.flags.insert(Flags::SACK);
+        bench.tcb.rto.sample(40_000, &bench.profile);
+        bench
+    }
+
+    // proves: RFC 8985 §7.2 (TLP_calc_PTO)
+    #[test]
+    fn less_than_two_full_segments_may_have_their_ack_delayed() {
+        for (outstanding, ms) in [(2_000, 80), (2_001, 80), (1_999, 280), (1_003, 280), (500, 280)] {
+            assert_eq!(
+                bench(3_000, outstanding).tcb.free_probe_timeout_ms(),
+                ms,
+                "{outstanding}"
+            );
+        }
+        let unmeasured = Bench::established(UNA).queued(3_000, 2_000);
+        assert_eq!(unmeasured.tcb.free_probe_timeout_ms(), 1_000);
+    }
+
+    fn probe(bench: &Bench) -> Option<(u32, u32, bool)> {
+        let text = bench.tcb.tail_probe(&bench.pools)?;
+        Some((text.seq.distance_from(UNA), text.len, text.fin))
+    }
+
+    // proves: RFC 8985 §7.3 (TLP_send_probe)
+    #[test]
+    fn a_probe_is_new_text_or_a_new_fin_and_else_the_last_segment() {
+        assert_eq!(probe(&bench(3_500, 2_000)), Some((2_000, 1_000, false)));
+        assert_eq!(probe(&bench(2_500, 2_000)), Some((2_000, 500, false)));
+        assert_eq!(probe(&bench(2_500, 2_500)), Some((1_500, 1_000, false)));
+        assert_eq!(probe(&bench(500, 500)), Some((0, 500, false)));
+        let mut fin = bench(2_000, 2_000);
+        fin.tcb.flags.insert(Flags::FIN_QUEUED);
+        assert_eq!(
+            probe(&fin),
+            Some((2_000, 0, true)),
+            "it waits for its first sending"
+        );
+        let mut sent = bench(0, 0);
+        sent.tcb.flags.insert(Flags::FIN_QUEUED);
+        sent.tcb.flags.insert(Flags::FIN_SENT);
+        sent.tcb.snd.nxt = UNA + 1;
+        assert_eq!(probe(&sent), Some((0, 0, true)), "it is all that is outstanding");
+    }
+
+    #[test]
+    fn there_is_no_probe_of_nothing_nor_beside_another_nor_where_no_text_goes() {
+        assert_eq!(probe(&bench(3_000, 0)), None);
+        let mut probed = bench(3_000, 2_000);
+        probed.tcb.recovery.marks.insert(Marks::PROBED);
+        assert_eq!(probe(&probed), None);
+        let mut all_sent = bench(3_000, 2_000);
+        all_sent.tcb.state = State::FinWait2;
+        assert_eq!(probe(&all_sent), None);
+    }
+
+    // proves: RFC 8985 §7.4.2
+    #[test]
+    fn only_an_ack_of_what_was_probed_for_says_something_of_the_probe() {
+        // A probe is outstanding; the ACK reaches so far. The probe is forgotten; what was owed still is.
+        for (probed, acked, outstanding, owed) in [
+            (true, 1_999, true, true),
+            (true, 2_000, false, false),
+            (true, 2_001, false, false),
+            (false, 2_000, false, true),
+            (false, 1_999, false, true),
+        ] {
+            let mut bench = bench(4_000, 3_000);
+            if probed {
+                bench.tcb.recovery.marks.insert(Marks::PROBED);
+            }
+            bench.tcb.recovery.high_rxt = UNA + 2_000;
+            bench.tcb.debts.insert(Debts::TAIL_PROBE);
+            let news = AckNews::default();
+            bench.with(|tcb, env| tcb.on_ack_of_probe(UNA + acked, &news, env));
+            assert_eq!(
+                bench.tcb.recovery.marks.contains(Marks::PROBED),
+                outstanding,
+                "{acked}"
+            );
+            assert_eq!(
+                bench.tcb.debts.contains(Debts::TAIL_PROBE),
+                owed,
+                "{probed} {acked}"
+            );
         }
     }
 }

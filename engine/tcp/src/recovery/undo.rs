@@ -165,3 +165,57 @@ impl<B: Buffers> Tcb<B> {
         self.timers.backoff = 0;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An episode that sent 800 octets again, the first with TSval 7.
+    fn episode() -> Undo {
+        let mut undo = Undo::none().begin(20_000, 15_000, SeqNum(100));
+        undo.on_sent_again(500, Some(7));
+        undo.on_sent_again(300, Some(9));
+        undo
+    }
+
+    // proves: RFC 3522 §3.2, RFC 3708 §2
+    #[test]
+    fn an_episode_remembers_what_it_began_with_and_sent_again_until_it_ends() {
+        let mut undo = episode();
+        assert_eq!((undo.window, undo.threshold), (20_000, 15_000));
+        assert_eq!((undo.unreported, undo.stamp), (800, Some(7)));
+        assert!(undo.is_answered_before(6));
+        assert!(!undo.is_answered_before(7) && !undo.is_answered_before(8));
+        undo.on_ended(SeqNum(5_000));
+        undo.on_sent_again(300, Some(9));
+        assert_eq!((undo.unreported, undo.stamp), (800, Some(7)));
+        assert!(
+            !undo.is_answered_before(6),
+            "its first sendings are answered by now"
+        );
+        let mut none = Undo::none();
+        none.on_sent_again(500, Some(7));
+        assert_eq!((none.unreported, none.stamp), (0, None));
+        none.stamp = Some(7);
+        assert!(!none.is_answered_before(6), "there is nothing to be undone");
+    }
+
+    #[test]
+    fn what_an_episode_that_was_undone_sent_again_says_nothing_of_the_next() {
+        let undone = episode().undone(SeqNum(9_000));
+        assert_eq!((undone.from, undone.until), (SeqNum(100), Some(SeqNum(9_000))));
+        assert_eq!((undone.unreported, undone.stands), (800, false));
+        let mut next = undone.begin(10_000, 8_000, SeqNum(4_000));
+        assert_eq!((next.from, next.unreported), (SeqNum(100), 800));
+        next.on_sent_again(200, None);
+        let duplicate = |left, right| SackBlock {
+            left: SeqNum(left),
+            right: SeqNum(right),
+        };
+        assert!(!next.on_dsack(duplicate(100, 900)), "the earlier one's");
+        assert!(!next.on_dsack(duplicate(50, 900)), "before both");
+        assert!(next.on_dsack(duplicate(4_000, 4_200)));
+        let fresh = Undo::none().begin(10_000, 8_000, SeqNum(4_000));
+        assert_eq!((fresh.from, fresh.unreported), (SeqNum(4_000), 0));
+    }
+}

@@ -55,10 +55,6 @@ impl Ranges {
         }
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        self.remaining_capacity() == 0
-    }
-
     #[inline]
     pub(super) fn is_short(&self) -> bool {
         match self {
@@ -216,8 +212,10 @@ mod tests {
         ranges.lengthen(spares.take().unwrap());
         assert_eq!((ends(&ranges), spares.in_use()), (before, 1));
         assert!(spares.take().is_none() && !ranges.is_short());
+        ranges.insert(3, range(999));
+        assert_eq!((ranges[3].end, ranges[4].end), (SeqNum(999), SeqNum(3)));
         while ranges.push(range(ranges.len() as u32)) {}
-        assert_eq!((ranges.len(), ranges.is_full()), (MANY, true));
+        assert_eq!((ranges.len(), ranges.remaining_capacity()), (MANY, 0));
         ranges.insert(3, range(0));
         assert_eq!(ranges.len(), MANY, "no room, nothing grows");
         assert!(ranges.shorten().is_none(), "there is too much of it");
@@ -226,5 +224,12 @@ mod tests {
         spares.give_back(ranges.shorten().unwrap());
         assert_eq!((ends(&ranges), spares.in_use()), (before, 0));
         assert!(matches!(ranges, Ranges::Few(_)) && ranges.into_spare().is_none());
+    }
+
+    #[test]
+    fn what_is_reserved_is_the_pieces_and_a_place_for_each() {
+        assert_eq!(Spares::new(0).reserved_bytes(), 0);
+        let piece = size_of::<Spare>() + 512 * 16;
+        assert_eq!(Spares::new(3).reserved_bytes(), 3 * piece);
     }
 }
