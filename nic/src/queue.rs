@@ -104,6 +104,12 @@ pub trait Queue: Send + 'static {
         let _ = place;
     }
 
+    /// Hints that `byte` of a received frame will be read soon: its cache line, which this core may write to later, when it sends
+    /// in the same buffer.
+    fn prefetch_received(byte: &u8) {
+        Self::prefetch(byte);
+    }
+
     /// Hints that all of `place` will be read soon: every cache line of it.
     fn prefetch_lines<T>(place: &T) {
         let _ = place;

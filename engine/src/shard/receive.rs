@@ -167,7 +167,7 @@ const PARSED_BEHIND: usize = 8;
 fn prefetch_frame<Q: Queue>(frame: &Q::Rx) {
     for line in [0, 64, 128] {
         if let Some(byte) = frame.bytes().get(line) {
-            Q::prefetch(byte);
+            Q::prefetch_received(byte);
         }
     }
 }

@@ -237,6 +237,54 @@ fn a_receiver_that_keeps_all_it_gets_leaves_the_sender_buffers_to_send_with() {
 }
 
 #[test]
+fn answers_leave_in_buffers_that_requests_came_in() {
+    alone("answers_leave_in_buffers_that_requests_came_in", || {
+        let eal = eal();
+        let _worker = worker(&eal);
+        let options = PortOptions {
+            tx_buffers: 1_023,
+            ..small()
+        };
+        let ((_a, mut qa), (_b, mut qb)) = joined(&eal, &options);
+        let own = frame(&mut qb, b"own");
+        assert_eq!(qb.pool().tx_free, 1_022, "nothing came so far");
+        drop(own);
+        for number in 0..200u32 {
+            let request = frame(&mut qa, &number.to_be_bytes());
+            send(&mut qa, request);
+            assert_eq!(contents(&receive(&mut qb)), [number.to_be_bytes().to_vec()]);
+            let answer = frame(&mut qb, &(!number).to_be_bytes());
+            assert_eq!(
+                qb.pool().tx_free,
+                1_023,
+                "{number}: the answer is in a buffer of A"
+            );
+            send(&mut qb, answer);
+            assert_eq!(contents(&receive(&mut qa)), [(!number).to_be_bytes().to_vec()]);
+        }
+        assert!(qa.pool().tx_free >= 1_023 - 32, "few are held back");
+        qb.reclaim();
+        assert!(all_home(&qa) && all_home(&qb), "on an idle turn they go home");
+
+        // A keeps every answer, and has buffers to send with all the same: its own come back, and are copied while they are few.
+        let mut kept = Vec::with_capacity(2_048);
+        for number in 0..2_000u32 {
+            let request = frame(&mut qa, &number.to_be_bytes());
+            send(&mut qa, request);
+            assert_eq!(receive(&mut qb).len(), 1);
+            let answer = frame(&mut qb, &number.to_be_bytes());
+            send(&mut qb, answer);
+            qa.rx_burst(&mut kept, 8);
+        }
+        let first: Vec<_> = (0..600u32).map(|number| number.to_be_bytes().to_vec()).collect();
+        assert_eq!(contents(&kept)[..600], first, "what is kept is not written over");
+        drop(kept);
+        qb.reclaim();
+        assert!(all_home(&qa) && all_home(&qb));
+    });
+}
+
+#[test]
 fn a_full_ring_leaves_the_rest_with_the_caller_in_order() {
     alone("a_full_ring_leaves_the_rest_with_the_caller_in_order", || {
         let eal = eal();

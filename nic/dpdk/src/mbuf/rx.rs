@@ -35,6 +35,12 @@ impl Mbuf {
         debug_assert!(raw.is_plain());
         Self { raw }
     }
+
+    /// The pool that its buffer goes home to.
+    #[inline]
+    pub(crate) fn pool(&self) -> *mut dpdk_sys::rte_mempool {
+        self.raw.pool()
+    }
 }
 
 impl RxBuf for Mbuf {

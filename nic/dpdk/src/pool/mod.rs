@@ -136,6 +136,12 @@ impl Pool {
         unsafe { dpdk_sys::shim_raw_alloc_bulk(self.raw.as_ptr(), into.as_mut_ptr(), into.len() as u32) == 0 }
     }
 
+    /// Bytes of each buffer with all that belongs to it.
+    pub(crate) fn element_size(&self) -> u32 {
+        // SAFETY: the pool lives; its size never changes.
+        unsafe { (*self.raw.as_ptr()).elt_size }
+    }
+
     /// For calls into DPDK that remember the pool: valid until the port is closed, which the pool outlives.
     pub(crate) fn as_ptr(&self) -> *mut rte_mempool {
         self.raw.as_ptr()
@@ -220,6 +226,29 @@ pub(crate) unsafe fn put_in_cache(mbuf: *mut rte_mbuf, pool: *mut rte_mempool) -
         (&raw mut (*cache).len).write(len + 1);
     }
     true
+}
+
+/// Takes buffers out of the cache of this thread's lcore, those first that came home last; returns how many. Nothing is taken that
+/// another thread could have taken.
+///
+/// # Safety
+/// `pool` lives throughout: the caller holds a buffer of it.
+#[inline]
+pub(crate) unsafe fn take_from_cache(pool: *mut rte_mempool, into: &mut [*mut rte_mbuf]) -> usize {
+    let Some(lcore) = eal::lcore() else { return 0 };
+    // SAFETY: as in `put_in_cache`; the first `len` places of `objs` hold buffers of the pool that nobody owns.
+    unsafe {
+        if (*pool).cache_size == 0 {
+            return 0;
+        }
+        let cache = (*pool).local_cache.add(lcore);
+        let len = (*cache).len as usize;
+        let count = len.min(into.len());
+        let first = (&raw mut (*cache).objs).cast::<*mut rte_mbuf>().add(len - count);
+        ptr::copy_nonoverlapping(first, into.as_mut_ptr(), count);
+        (&raw mut (*cache).len).write((len - count) as u32);
+        count
+    }
 }
 
 /// Gives buffers back that no handle owns; not counted as foreign, whoever calls.

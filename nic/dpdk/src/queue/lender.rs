@@ -19,33 +19,55 @@ const PART: u32 = 16;
 /// A pool is short when this part of it is left where both sides can take it: caches may hold a quarter, too.
 const SHORT: u32 = 4;
 
-/// What was last seen of the pool from which the other end sends.
+/// What was last seen of the two pools whose buffers frames come in.
 #[derive(Debug, Default)]
 pub(super) struct Lender {
+    /// That from which the other end sends.
+    others: Look,
+    /// Ours, from which the other end sends, too, in buffers that we sent to it (`borrowed.rs`).
+    own: Look,
+}
+
+/// What was last seen of a pool.
+#[derive(Debug, Default)]
+struct Look {
     /// Frames until the next look.
     left: Cell<u32>,
     is_short: Cell<bool>,
 }
 
 impl Lender {
-    /// A burst of `count` frames begins with `first`; `true` when they are to be copied into buffers of `own`.
+    /// `true` when a frame is to be copied into a buffer of `receive`; `transmit` is the pool that we send from.
     #[inline]
-    pub(super) fn is_short(&self, first: &RawMbuf, count: usize, own: *mut rte_mempool) -> bool {
-        if first.pool() == own {
+    pub(super) fn is_short(
+        &self,
+        frame: &RawMbuf,
+        receive: *mut rte_mempool,
+        transmit: *mut rte_mempool,
+    ) -> bool {
+        let pool = frame.pool();
+        if pool == receive {
             return false;
         }
-        match self.left.get().checked_sub(count as u32) {
+        let look = if pool == transmit { &self.own } else { &self.others };
+        look.is_short(pool)
+    }
+}
+
+impl Look {
+    #[inline]
+    fn is_short(&self, pool: *mut rte_mempool) -> bool {
+        match self.left.get().checked_sub(1) {
             Some(left) => self.left.set(left),
-            None => self.look(first),
+            None => self.look(pool),
         }
         self.is_short.get()
     }
 
     #[cold]
-    fn look(&self, frame: &RawMbuf) {
-        let pool = frame.pool();
-        // SAFETY: a pool lives until all its buffers are home, and this one is not. Its size never changes, and its count is read
-        // while others take and give, as DPDK's own count does.
+    fn look(&self, pool: *mut rte_mempool) {
+        // SAFETY: a pool lives until all its buffers are home, and the caller has one that is not. Its size never changes, and its
+        // count is read while others take and give, as DPDK's own count does.
         let (size, left) = unsafe { ((*pool).size, dpdk_sys::shim_mempool_shared(pool)) };
         self.is_short.set(left < size / SHORT);
         self.left.set(LOOK_EVERY.min(size / PART));

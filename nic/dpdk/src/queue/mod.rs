@@ -1,8 +1,10 @@
 //! One worker's pair of queues of one port: the contract, kept.
 //!
 //! Received frames land straight in the worker's burst vector: an [`Mbuf`] is a pointer. Each is looked at once, to see that it is
-//! plain; what is not is copied (`flatten.rs`), and what is, too, while its sender runs out of buffers (`lender.rs`). Headers come from a stash that is refilled in bulk.
+//! plain; what is not is copied (`flatten.rs`), and what is, too, while its sender runs out of buffers (`lender.rs`). Frames to send are
+//! written into buffers that others came in (`borrowed.rs`), else into those of a stash that is refilled in bulk.
 
+mod borrowed;
 mod flatten;
 mod lender;
 mod prefetch;
@@ -21,6 +23,7 @@ use crate::eal;
 use crate::mbuf::{Attaching, Mbuf, RawMbuf, SharedMbuf, TxMbuf};
 use crate::pool::Pool;
 use crate::port::{Inner, QueuePools};
+use borrowed::Borrowed;
 use lender::Lender;
 use stash::Stash;
 
@@ -57,6 +60,8 @@ pub struct DpdkQueue {
     /// Bytes are counted here, since the driver does not.
     counts_bytes: bool,
     headers: Stash,
+    /// Buffers of the other end of a ring port, taken before those.
+    borrowed: Borrowed,
     /// Whose buffers a ring port's frames come in.
     lender: Lender,
     /// Since when the ring has been full without a break; only where the other end may stop reading.
@@ -82,6 +87,7 @@ impl DpdkQueue {
             reclaims: true,
             counts_bytes: !port.counts_bytes(),
             headers: Stash::default(),
+            borrowed: Borrowed::default(),
             lender: Lender::default(),
             stalled: None,
             port,
@@ -106,7 +112,10 @@ impl DpdkQueue {
     /// Looks at what the driver wrote to `received` and keeps the good ones at its front; returns how many.
     #[inline]
     fn sort_out(&self, received: &mut [*mut rte_mbuf]) -> usize {
-        let (mut kept, mut copies) = (0, false);
+        let mut kept = 0;
+        let QueuePools {
+            receive, transmit, ..
+        } = self.pools();
         // The mbuf's first line, which is written, too, when headers are cut off. The second stays with the sender: nothing of it
         // is needed, not even when the buffer goes home.
         let look_at = |mbuf: *mut rte_mbuf| prefetch::for_write(mbuf.cast());
@@ -122,10 +131,7 @@ impl DpdkQueue {
             };
             // SAFETY: a driver hands out live mbufs, with the reference that the caller of a burst owns from then on.
             let frame = unsafe { RawMbuf::new(frame) };
-            if at == 0 {
-                let own = self.pools().receive.as_ptr();
-                copies = self.lender.is_short(&frame, received.len(), own);
-            }
+            let copies = self.lender.is_short(&frame, receive.as_ptr(), transmit.as_ptr());
             let frame = if frame.is_plain() && !copies {
                 Some(frame)
             } else {
@@ -215,6 +221,12 @@ impl Queue for DpdkQueue {
         let kept = self.sort_out(received);
         // SAFETY: the first `kept` places hold pointers to plain mbufs whose only reference is ours: what an Mbuf is.
         unsafe { into.set_len(before + kept) }
+        if let Some(first) = into.get(before) {
+            let QueuePools {
+                receive, transmit, ..
+            } = self.port.pools(self.queue);
+            self.borrowed.top_up(first, receive, transmit);
+        }
         if self.counts_bytes {
             let bytes = into[before..].iter().map(|frame| frame.bytes().len() as u64);
             self.port.counters(self.queue).rx_bytes.add(bytes.sum());
@@ -224,7 +236,10 @@ impl Queue for DpdkQueue {
 
     #[inline]
     fn tx_frame(&mut self) -> Option<TxMbuf> {
-        let head = self.headers.take(&self.port.pools(self.queue).transmit)?;
+        let head = match self.borrowed.take() {
+            Some(head) => head,
+            None => self.headers.take(&self.port.pools(self.queue).transmit)?,
+        };
         Some(TxMbuf::new(head, self.attaching))
     }
 
@@ -304,6 +319,7 @@ impl Queue for DpdkQueue {
     }
 
     fn reclaim(&mut self) {
+        self.borrowed.empty();
         if !self.reclaims {
             return;
         }
@@ -358,6 +374,12 @@ impl Queue for DpdkQueue {
     }
 
     #[inline]
+    fn prefetch_received(byte: &u8) {
+        // On a ring port an answer may be written into the same buffer.
+        prefetch::for_write(byte);
+    }
+
+    #[inline]
     fn prefetch_lines<T>(place: &T) {
         let first: *const u8 = ptr::from_ref(place).cast();
         for line in (0..size_of::<T>()).step_by(LINE) {
@@ -368,6 +390,7 @@ impl Queue for DpdkQueue {
 
 impl Drop for DpdkQueue {
     fn drop(&mut self) {
+        self.borrowed.empty();
         self.headers.empty();
     }
 }
