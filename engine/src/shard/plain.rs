@@ -53,6 +53,11 @@ impl<Q: Queue> Work<Q> {
             && segment.header.options.fast_open.is_none()
             && conn.tcb.expects_plain(&segment.header, len, frame.space(), &env);
         if !plain {
+            let may_end = ours && len == 0 && segment.header.options.fast_open.is_none();
+            if may_end && conn.tcb.expects_plain_end(&segment.header, &env) {
+                self.plain_end(slot, segment);
+                return Ok(());
+            }
             return Err(frame);
         }
         let (mut frame, range) = (frame, segment.payload.range());
@@ -69,6 +74,33 @@ impl<Q: Queue> Work<Q> {
         }
         self.counters.partial_checksums += u64::from(segment.partial_checksum);
         Ok(())
+    }
+
+    /// The peer's FIN, or the ACK of ours, as TCP expects it: taken, and its owner is to be told.
+    #[inline(never)]
+    fn plain_end(&mut self, slot: SlotRef, segment: &TcpPacket) {
+        let Some(conn) = self.records.conn_mut(slot) else {
+            return;
+        };
+        let Some(profile) = self.profiles.get(conn.profile) else {
+            return;
+        };
+        let mut env = Env {
+            now: self.now,
+            profile,
+            pools: &mut self.pools,
+            counters: &mut self.counters.tcp,
+        };
+        let before = conn.tcb.state();
+        let arrival = conn.tcb.take_plain_end(&segment.header, &mut env);
+        let after = conn.tcb.state();
+        if conn.tcb.owes() && !std::mem::replace(&mut conn.flags.transmit, true) {
+            self.ports[conn.port].transmit.push_back(slot);
+        }
+        self.counters.partial_checksums += u64::from(segment.partial_checksum);
+        self.state_moved(slot, before, after);
+        // In hand again in `deliver`, and armed then.
+        self.tell(slot, arrival.signals, arrival.ended);
     }
 
     /// A connection of IPv4 whose whole debt is one small segment of plain text to a station that is known: the record is looked

@@ -5,6 +5,7 @@
 
 use fourtuple_wire::{Received, SeqNum};
 
+use crate::pool::NIL;
 use crate::profile::millis;
 use crate::recovery::Phase;
 use crate::tcb::{Debts, Flags};
@@ -301,9 +302,11 @@ impl<B: Buffers> Tcb<B> {
     pub fn free(&mut self, env: &mut Env<'_, B>) {
         self.queue.clear(&mut env.pools.send);
         self.received.clear(&mut env.pools.receive);
-        self.drop_reassembly(env);
-        self.drop_flight(env);
-        self.drop_aside(env);
+        if self.reassembly & self.flight & self.aside != NIL {
+            self.drop_reassembly(env);
+            self.drop_flight(env);
+            self.drop_aside(env);
+        }
         self.flags.remove(Flags::URGENT);
     }
 

@@ -97,16 +97,27 @@ impl<B: Buffers> Tcb<B> {
             arrival.reply = crate::reset_for(header, segment.payload_len() as usize);
             return ControlFlow::Break(Err(DropReason::BadAck));
         }
+        self.syn_is_acknowledged(header, segment.seq, arrival, env);
+        ControlFlow::Continue(())
+    }
+
+    /// The handshake is done; `seq` is where the segment begins that ended it.
+    pub(super) fn syn_is_acknowledged(
+        &mut self,
+        header: &TcpHeader,
+        seq: SeqNum,
+        arrival: &mut Arrival,
+        env: &mut Env<'_, B>,
+    ) {
         self.measure(header, env);
         // The SYN is not in the queue: its octet is taken off here.
         self.snd.una = header.ack;
         self.snd.wnd = self.window_of(header);
         self.snd.max_window = self.snd.max_window.max(header.window);
-        self.snd.wl1 = segment.seq;
+        self.snd.wl1 = seq;
         self.snd.wl2 = header.ack;
         self.enter(State::Established, env);
         arrival.signals.insert(Signals::ESTABLISHED);
-        ControlFlow::Continue(())
     }
 
     /// SND.UNA < SEG.ACK ≤ SND.NXT: what is acknowledged leaves the queue.

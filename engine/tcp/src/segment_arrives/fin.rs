@@ -43,7 +43,7 @@ impl<B: Buffers> Tcb<B> {
     }
 
     /// Everything before it is here: RCV.NXT goes over the FIN, and an ACK is owed.
-    fn take_fin(&mut self, arrival: &mut Arrival, env: &mut Env<'_, B>) {
+    pub(super) fn take_fin(&mut self, arrival: &mut Arrival, env: &mut Env<'_, B>) {
         self.close_reassembly(env);
         self.rcv.nxt += 1;
         self.rcv.adv = self.rcv.adv.later(self.rcv.nxt);

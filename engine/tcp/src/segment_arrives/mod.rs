@@ -20,6 +20,7 @@ mod ack;
 mod fast_path;
 mod fin;
 mod plain;
+mod plain_ends;
 mod reset;
 mod sequence;
 mod syn;
@@ -140,6 +141,12 @@ impl<B: Buffers> Tcb<B> {
                 signals: self.take_plain(header, payload, env),
                 ..Arrival::new()
             };
+        }
+        if !marked && self.expects_plain_opening(header, segment.payload_len(), env) {
+            return self.take_plain_opening(header, segment.payload.take(), env);
+        }
+        if segment.payload.is_none() && self.expects_plain_end(header, env) {
+            return self.take_plain_end(header, env);
         }
         env.counters.segments_in += 1;
         if env.profile.header_prediction && self.is_predicted(&segment, env) {

@@ -70,7 +70,7 @@ impl<B: Buffers> Tcb<B> {
 
     /// SND.UNA reaches SND.NXT, with nothing behind it that waits.
     #[inline(always)]
-    fn all_is_acknowledged(
+    pub(super) fn all_is_acknowledged(
         &mut self,
         header: &TcpHeader,
         tick: u32,

@@ -3,7 +3,8 @@
 use fourtuple_tcp::State;
 use proptest::prelude::*;
 
-use crate::steps::{Player, Step, any_step, honest_step};
+use crate::steps::{AnySegment, Player, Step, any_step, honest_step};
+use crate::support::{ACK, FIN};
 
 fn compare(state: State, options: bool, steps: &[Step]) -> u64 {
     let mut fast = Player::in_state(state, options, true);
@@ -82,4 +83,47 @@ fn prediction_takes_an_honest_exchange() {
     }
     assert_eq!(compare(State::Established, true, &steps), 100);
     assert_eq!(compare(State::Established, false, &steps), 100);
+}
+
+/// The same of how connections begin and end.
+#[test]
+fn prediction_takes_a_plain_beginning_and_a_plain_end() {
+    let bare = Step::Segment(AnySegment::bare());
+    let fin = Step::Segment(AnySegment {
+        flags: (ACK | FIN).0,
+        ..AnySegment::bare()
+    });
+    for options in [true, false] {
+        for len in [0, 64] {
+            let opening = Step::InOrder {
+                len,
+                acked: 1,
+                window: 60_000,
+            };
+            assert_eq!(
+                compare(State::SynReceived, options, &[opening]),
+                1,
+                "{len} octets"
+            );
+        }
+        let asked = [
+            Step::InOrder {
+                len: 64,
+                acked: 0,
+                window: 60_000,
+            },
+            Step::Read,
+            Step::Write(64),
+            Step::Poll,
+        ];
+        for close in [Step::Shutdown, Step::Close] {
+            let end = [fin.clone(), close, Step::Poll, bare.clone(), bare.clone()];
+            let steps: Vec<Step> = asked.iter().cloned().chain(end).collect();
+            assert_eq!(
+                compare(State::Established, options, &steps),
+                3,
+                "text, FIN and the last ACK"
+            );
+        }
+    }
 }
