@@ -343,12 +343,18 @@ impl<Q: Queue> Records<Q> {
         in_family!(mut self, slot, |records| records.time_wait.at_mut(slot.index()).map(|place| &mut place.record))
     }
 
-    /// Enters a connection under a four-tuple that has no record; gives it back when there is no room.
+    /// Enters a connection under a four-tuple that has no record; gives it back when there is no room. The half-open connection that it
+    /// comes of, if there is one, has the four-tuple until then, and is gone.
     #[expect(
         clippy::result_large_err,
         reason = "a connection that finds no place goes back to who frees its chunks; a box would allocate"
     )]
-    pub(crate) fn insert_conn(&mut self, tuple: &FourTuple, conn: Conn<Q>) -> Result<SlotRef, Conn<Q>> {
+    pub(crate) fn insert_conn(
+        &mut self,
+        tuple: &FourTuple,
+        conn: Conn<Q>,
+        half_open: Option<SlotRef>,
+    ) -> Result<SlotRef, Conn<Q>> {
         if self.connections() >= self.limit {
             return Err(conn);
         }
@@ -366,7 +372,11 @@ impl<Q: Queue> Records<Q> {
                 .map_err(|keyed| keyed.record)?,
         };
         let slot = SlotRef::new(SlotKind::Tcb, tuple.family(), index);
-        if self.enter(tuple, slot) {
+        let entered = match half_open {
+            Some(half_open) => self.take_place(tuple, half_open, slot),
+            None => self.enter(tuple, slot),
+        };
+        if entered {
             let listed = self.take_over(slot, port);
             if listed != Listed::default()
                 && let Some(conn) = self.conn_mut(slot)
@@ -573,9 +583,24 @@ impl<Q: Queue> Records<Q> {
         })
     }
 
+    /// A half-open connection becomes the connection at `slot`: its entry of the table is that one's.
+    fn take_place(&mut self, tuple: &FourTuple, half_open: SlotRef, slot: SlotRef) -> bool {
+        let hash = self.table.hash_again(tuple);
+        if !self.table.replace(hash, half_open, slot) {
+            return false;
+        }
+        self.take_half_open(half_open);
+        true
+    }
+
     /// Takes a half-open connection out.
     pub(crate) fn remove_half_open(&mut self, slot: SlotRef) -> Option<HalfOpen> {
         self.unlist(slot);
+        self.take_half_open(slot)
+    }
+
+    /// The same of one that has no entry in the table any more.
+    fn take_half_open(&mut self, slot: SlotRef) -> Option<HalfOpen> {
         let half_open =
             in_family!(mut self, slot, |records| records.syn.remove(slot.index()).map(|place| place.record))?;
         if half_open.transmit {

@@ -93,6 +93,13 @@ impl Table {
         true
     }
 
+    /// The entry of `before` names `after` from now on; `false` when there is none.
+    #[must_use]
+    pub(crate) fn replace(&mut self, hash: u64, before: SlotRef, after: SlotRef) -> bool {
+        let entry = self.slots.find_mut(hash, |raw| *raw == before.as_u32());
+        entry.map(|raw| *raw = after.as_u32()).is_some()
+    }
+
     /// Takes exactly this slot out.
     pub(crate) fn remove(&mut self, hash: u64, slot: SlotRef) -> bool {
         match self.slots.find_entry(hash, |raw| *raw == slot.as_u32()) {

@@ -4,6 +4,10 @@
 //! One thread, with a clock that stands still while the client and the link have their turns: the server's worker polls all the
 //! time that goes by, as one on a core of its own does. Requests come at random (Poisson), whatever became of those before
 //! (open loop): who finds the worker busy waits, and that counts.
+//!
+//! A machine that others use takes the thread away meanwhile, for milliseconds at a time, and all that comes then waits. A turn
+//! that lasts longer than any work of its own could is such a gap: what gaps took is told, and the latencies of those that
+//! came when none had to be made up for.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -50,6 +54,10 @@ pub(crate) struct Added {
     pub(crate) full_ns: f64,
     /// From frame in to frame out, in nanoseconds.
     pub(crate) latency: Histogram<u64>,
+    /// The same of requests that no gap held up.
+    pub(crate) undisturbed: Histogram<u64>,
+    /// The part of the time that gaps took, 0 to 1.
+    pub(crate) lost: f64,
 }
 
 /// Requests for so long at `part` of full load, 0 to 1.
@@ -61,6 +69,9 @@ pub(crate) fn run(part: f64, span: Duration) -> std::io::Result<Added> {
     let gap_ns = full_ns / part.clamp(0.001, 1.0);
     let mut latency = Histogram::new_with_bounds(1, 10_000_000_000, 3)
         .map_err(|error| std::io::Error::other(error.to_string()))?;
+    let mut undisturbed = latency.clone();
+    // What gaps took so far, and whether what came in the last is still made up for.
+    let (mut lost_ns, mut behind) = (0, false);
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut clock = Clock::new();
     let began = ends.now.as_nanos();
@@ -72,7 +83,13 @@ pub(crate) fn run(part: f64, span: Duration) -> std::io::Result<Added> {
     loop {
         let now = clock.now_ns();
         if now >= end {
-            return Ok(Added { full_ns, latency });
+            let lost = lost_ns as f64 / end.max(1) as f64;
+            return Ok(Added {
+                full_ns,
+                latency,
+                undisturbed,
+                lost,
+            });
         }
         if next <= now as f64 && under_way.len() < CONNECTIONS {
             clock.stands(|| {
@@ -90,15 +107,28 @@ pub(crate) fn run(part: f64, span: Duration) -> std::io::Result<Added> {
         ends.now = fourtuple::Instant::from_nanos(began + clock.now_ns());
         ends.server.turn(ends.now);
         let sent = ends.server.queue().unsent();
+        let took = clock.now_ns() - now;
+        if took > GAP_NS {
+            (lost_ns, behind) = (lost_ns + took, true);
+        }
         if sent > 0 {
             let now = clock.now_ns();
             for came in under_way.drain(..sent.min(under_way.len())) {
-                latency.saturating_record(now.saturating_sub(came).max(1));
+                let added = now.saturating_sub(came).max(1);
+                latency.saturating_record(added);
+                if !behind {
+                    undisturbed.saturating_record(added);
+                }
             }
             clock.stands(|| ends.carry_to_client());
         }
+        // All that came in a gap is answered, and the next is not due yet.
+        behind &= !under_way.is_empty() || next <= clock.now_ns() as f64;
     }
 }
+
+/// A turn of so many nanoseconds did not have the processor all the time: the largest, with a full burst, takes some ten thousand.
+const GAP_NS: u64 = 20_000;
 
 /// Nanoseconds an exchange when bursts are full.
 fn full_load(ends: &mut Ends, order: &mut Order) -> f64 {
@@ -153,5 +183,7 @@ mod tests {
     fn each_request_has_its_latency() {
         let added = run(0.1, Duration::from_millis(20)).unwrap();
         assert!(!added.latency.is_empty() && added.full_ns > 0.0);
+        assert!(added.undisturbed.len() <= added.latency.len());
+        assert!((0.0..=1.5).contains(&added.lost), "{}", added.lost);
     }
 }

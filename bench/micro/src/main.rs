@@ -167,6 +167,14 @@ fn latency(load: f64, seconds: f64) -> Result<(), Failure> {
         println!("p{percent} {}", added.latency.value_at_quantile(percent / 100.0));
     }
     println!("max {}", added.latency.max());
+    println!("lost_percent {:.2}", added.lost * 100.0);
+    println!("undisturbed {}", added.undisturbed.len());
+    for percent in [50.0, 99.0] {
+        println!(
+            "undisturbed_p{percent} {}",
+            added.undisturbed.value_at_quantile(percent / 100.0)
+        );
+    }
     Ok(())
 }
 

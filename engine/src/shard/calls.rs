@@ -283,7 +283,7 @@ impl<Q: Queue> Work<Q> {
             token,
             freed: 0,
         };
-        let slot = self.enter(&tuple, conn).ok_or(ConnectError::Limit)?;
+        let slot = self.enter(&tuple, conn, None).ok_or(ConnectError::Limit)?;
         self.counters.active_opens += 1;
         self.busy = true;
         // Notes the debt of a SYN and the deadline.

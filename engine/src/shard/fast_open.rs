@@ -129,7 +129,7 @@ impl<Q: Queue> Work<Q> {
             RxChunk(frame)
         });
         let mut told = None;
-        let entered = self.enter_accepted(id, port, &segment.tuple, |env: &mut Env<'_, _>| {
+        let entered = self.enter_accepted(id, port, &segment.tuple, None, |env: &mut Env<'_, _>| {
             let (tcb, arrival) = record.open_fast(payload, env);
             told = Some(arrival.signals);
             tcb

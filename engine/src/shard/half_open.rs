@@ -84,20 +84,20 @@ impl<Q: Queue> Work<Q> {
         segment: &TcpPacket,
         frame: Q::Rx,
     ) -> Verdict {
-        let Some(id) = self
-            .records
-            .half_open_mut(slot)
-            .map(|half_open| half_open.listener)
-        else {
+        let Some(half_open) = self.records.half_open_mut(slot) else {
             return Verdict::Dropped(DropReason::NoConnection);
         };
+        let (id, record) = (half_open.listener, half_open.record.clone());
         if let Err(reason) = self.admit_ack(id, &segment.tuple) {
             return self.refuse(&segment.tuple, reason);
         }
-        let Some(half_open) = self.end_half_open(slot) else {
-            return Verdict::Dropped(DropReason::NoConnection);
-        };
-        self.connected(id, &half_open.record, port, packet, segment, frame)
+        match self.enter_accepted(id, port, &segment.tuple, Some(slot), |env| record.establish(env)) {
+            Ok(slot) => self.first_segment(slot, port, packet, segment, frame),
+            Err(reason) => {
+                self.end_half_open(slot);
+                Verdict::Dropped(reason)
+            }
+        }
     }
 
     /// Whether a handshake may end now. What is refused is ignored: the client says it again.
@@ -112,7 +112,7 @@ impl<Q: Queue> Work<Q> {
         Ok(())
     }
 
-    /// A record becomes a TCB, and the segment that did it is the TCB's first.
+    /// A record that nobody kept becomes a TCB, and the segment that did it is the TCB's first.
     pub(super) fn connected(
         &mut self,
         id: ListenerId,
@@ -122,10 +122,21 @@ impl<Q: Queue> Work<Q> {
         segment: &TcpPacket,
         frame: Q::Rx,
     ) -> Verdict {
-        let slot = match self.enter_accepted(id, port, &segment.tuple, |env| record.establish(env)) {
-            Ok(slot) => slot,
-            Err(reason) => return Verdict::Dropped(reason),
-        };
+        match self.enter_accepted(id, port, &segment.tuple, None, |env| record.establish(env)) {
+            Ok(slot) => self.first_segment(slot, port, packet, segment, frame),
+            Err(reason) => Verdict::Dropped(reason),
+        }
+    }
+
+    /// The segment that made a connection is its first.
+    fn first_segment(
+        &mut self,
+        slot: SlotRef,
+        port: PortNumber,
+        packet: &Packet,
+        segment: &TcpPacket,
+        frame: Q::Rx,
+    ) -> Verdict {
         let hop = self.learn_from_handshake(port, segment.tuple.remote().ip(), packet.ether_source);
         if let Some(conn) = self.records.conn_mut(slot) {
             conn.hop = hop;
@@ -141,12 +152,13 @@ impl<Q: Queue> Work<Q> {
         verdict
     }
 
-    /// A new connection of a listener, in its accept queue or its handler's.
+    /// A new connection of a listener, in its accept queue or its handler's. `half_open`: what it was until now.
     pub(super) fn enter_accepted(
         &mut self,
         id: ListenerId,
         port: PortNumber,
         tuple: &FourTuple,
+        half_open: Option<SlotRef>,
         make: impl FnOnce(&mut Env<'_, PortBuffers<Q>>) -> Tcb<PortBuffers<Q>>,
     ) -> Result<SlotRef, DropReason> {
         let Some(listener) = self.listeners.at_mut(id) else {
@@ -180,9 +192,14 @@ impl<Q: Queue> Work<Q> {
             token: 0,
             freed: 0,
         };
-        let Some(slot) = self.enter(tuple, conn) else {
+        let Some(slot) = self.enter(tuple, conn, half_open) else {
             return Err(DropReason::ConnectionLimit);
         };
+        if half_open.is_some()
+            && let Some(listener) = self.listeners.at_mut(id)
+        {
+            listener.half_open = listener.half_open.saturating_sub(1);
+        }
         if owner == Owner::Queue {
             let name = self.name(slot);
             if let Some(listener) = self.listeners.at_mut(id) {

@@ -325,10 +325,15 @@ impl<Q: Queue> Work<Q> {
         }
     }
 
-    /// Enters a new connection, which uses its options from before, and counts it.
-    pub(crate) fn enter(&mut self, tuple: &FourTuple, conn: Conn<Q>) -> Option<SlotRef> {
+    /// Enters a new connection, which uses its options from before, and counts it. `half_open`: what it was until now.
+    pub(crate) fn enter(
+        &mut self,
+        tuple: &FourTuple,
+        conn: Conn<Q>,
+        half_open: Option<SlotRef>,
+    ) -> Option<SlotRef> {
         let state = conn.tcb.state();
-        match self.records.insert_conn(tuple, conn) {
+        match self.records.insert_conn(tuple, conn, half_open) {
             Ok(slot) => {
                 self.counters.by_state.moved(None, Some(state));
                 Some(slot)

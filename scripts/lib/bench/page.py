@@ -31,7 +31,10 @@ def figures(name, found):
         wake = found["wake_ns"]
         return f"{found['cost_ns']:.0f} ns more ({found['handed_off_ns']:.0f} with an endpoint, {found['handler_ns']:.0f} with a handler); woken in {microseconds(wake['endpoint_p50'])}, {found['wake_ratio']:.2f} × an eventfd's {microseconds(wake['eventfd_p50'])}"
     if name == "latency_10":
-        return f"p50 {found['p50_ns']:.0f} ns, p99 {found['p99_ns']:.0f} ns, most {microseconds(found['max_ns'])} of {found['requests']:,.0f}"
+        told = f"p50 {found['p50_ns']:.0f} ns, p99 {found['p99_ns']:.0f} ns, most {microseconds(found['max_ns'])} of {found['requests']:,.0f}"
+        if "lost_percent" in found:
+            told += f"; the thread was away for {found['lost_percent']:.1f} % of the time, p99 of what that did not hold up {found['undisturbed_p99_ns']:.0f} ns"
+        return told
     if name == "lossy":
         return f"{found['ratio']:.3f} × (95 % {found['interval'][0]:.3f} to {found['interval'][1]:.3f}), {found['of']}"
     if name == "two_workers":

@@ -169,7 +169,8 @@ def latency(bench):
     def take():
         found = words_of(bench.run([bench.micro, "latency", "--load", 0.1, "-d", bench.seconds(3, 0.7)]))
         percentiles = {name: value for name, value in found.items() if name.startswith("p")}
-        return {"p50_ns": found["p50"], "p99_ns": found["p99"], "max_ns": found["max"], "requests": found["requests"], "full_ns": found["full_ns"], "percentiles": percentiles}
+        return {"p50_ns": found["p50"], "p99_ns": found["p99"], "max_ns": found["max"], "requests": found["requests"], "full_ns": found["full_ns"], "percentiles": percentiles,
+                "lost_percent": found["lost_percent"], "undisturbed_p99_ns": found["undisturbed_p99"]}
 
     return bench.sample(take, 5)
 
