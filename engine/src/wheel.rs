@@ -37,6 +37,8 @@ pub(crate) struct Wheel {
     chunks: Vec<Chunk>,
     free: u32,
     heads: [[u32; SLOTS]; LEVELS],
+    /// The last chunk of each slot that has one: what is due together joins what is being drained in one step, however much it is.
+    tails: [[u32; SLOTS]; LEVELS],
     occupied: [[u64; SLOTS / 64]; LEVELS],
     /// The last tick whose slot was drained completely.
     now: u32,
@@ -65,6 +67,7 @@ impl Wheel {
             chunks,
             free: 0,
             heads: [[NONE; SLOTS]; LEVELS],
+            tails: [[NONE; SLOTS]; LEVELS],
             occupied: [[0; SLOTS / 64]; LEVELS],
             now,
             draining: NONE,
@@ -90,6 +93,9 @@ impl Wheel {
                     len: 0,
                     next: head,
                 };
+                if head == NONE {
+                    self.tails[level][slot] = fresh;
+                }
                 self.heads[level][slot] = fresh;
                 self.occupied[level][slot / 64] |= 1 << (slot % 64);
                 fresh
@@ -238,11 +244,9 @@ impl Wheel {
         }
         self.heads[level][slot] = NONE;
         self.occupied[level][slot / 64] &= !(1 << (slot % 64));
-        let mut tail = head;
-        while self.chunks[tail as usize].next != NONE {
-            tail = self.chunks[tail as usize].next;
-        }
-        self.chunks[tail as usize].next = *self.list_mut(list);
+        let tail = self.tails[level][slot] as usize;
+        debug_assert_eq!(self.chunks[tail].next, NONE, "the last chunk of its slot");
+        self.chunks[tail].next = *self.list_mut(list);
         *self.list_mut(list) = head;
     }
 
