@@ -37,7 +37,7 @@ impl<T> Pool<T> {
 
     /// The same with room for `ready` of them touched.
     pub(crate) fn with_ready(capacity: u32, ready: u32) -> Self {
-        let capacity = capacity.min(NIL - 1);
+        // An index lies below the capacity, and so is never `NIL`.
         let ready = ready.min(capacity);
         let mut slots = Vec::with_capacity(capacity as usize);
         slots.extend((0..ready).map(|index| Slot::Vacant {

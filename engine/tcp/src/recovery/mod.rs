@@ -442,11 +442,7 @@ impl<B: Buffers> Tcb<B> {
     }
 
     fn tell_news_to_model(&mut self, news: &AckNews, env: &mut Env<'_, B>) {
-        let now_us = env.now.as_micros();
-        let sent_at = news.sent_us.map(|sent_us| {
-            let ago = u64::from((now_us as u32).wrapping_sub(sent_us));
-            Instant::from_nanos(now_us.saturating_sub(ago) * 1000)
-        });
+        let sent_at = news.sent_us.map(|sent_us| moment_of(sent_us, env.now));
         let in_recovery = self.recovery.phase.is_fast();
         let counts = match (in_recovery, news.in_recovery) {
             (true, _) => 0,
@@ -709,6 +705,13 @@ impl<B: Buffers> Tcb<B> {
         }
         self.recovery.marks.remove(Marks::SACKED);
     }
+}
+
+/// The last moment up to `now` of so many microseconds on their circle of 32 bits.
+fn moment_of(us: u32, now: Instant) -> Instant {
+    let now_us = now.as_micros();
+    let ago = u64::from((now_us as u32).wrapping_sub(us));
+    Instant::from_nanos(now_us.saturating_sub(ago) * 1000)
 }
 
 /// What is sent within this part of a round trip has one time: finer than the reordering window needs, a quarter of it.

@@ -449,3 +449,21 @@ fn a_timeout_keeps_what_is_sacked_unless_it_is_the_first_octet() {
         (0, Some((UNA + 1_000, UNA + 10_000)))
     );
 }
+
+#[test]
+fn a_moment_on_the_circle_of_microseconds_is_the_last_of_its_name() {
+    let circle = 1u64 << 32;
+    for now_us in [5_000_000, circle + 700, 3 * circle + 5_000_000] {
+        let now = Instant::from_nanos(now_us * 1000 + 999);
+        for ago in [0u64, 1, 600, 4_000_000] {
+            let us = (now_us - ago) as u32;
+            assert_eq!(
+                moment_of(us, now),
+                Instant::from_nanos((now_us - ago) * 1000),
+                "{now_us} {ago}"
+            );
+        }
+    }
+    // Before the clock began there is nothing.
+    assert_eq!(moment_of(7, Instant::from_millis(0)), Instant::ZERO);
+}
