@@ -294,6 +294,22 @@ mod tests {
         }
     }
 
+    /// As the drawing has it: period, size and two tags share 32 bits.
+    #[test]
+    fn each_part_of_a_cookie_has_its_bits() {
+        for (mss, period, bits, iss) in [
+            (8_960, 1, 0, 0xf000_0000),
+            (8_960, 0, 0, 0x7000_0000),
+            (536, 0, 0, 0x1000_0000),
+            (88, 0, u64::MAX, 0x0fff_ffff),
+            (8_960, 1, u64::MAX, 0xffff_ffff),
+            (88, 0, 0x1_0001, 0x0001_0001),
+        ] {
+            let cookie = make_cookie(mss, SeqNum(3), Family::V4, period, |_| bits);
+            assert_eq!(cookie, Some(SeqNum(iss)), "{mss} {period} {bits:#x}");
+        }
+    }
+
     /// Were a number hashed for both tags, or for two periods or sizes, one cookie would tell of another.
     #[test]
     fn no_number_is_hashed_for_two_purposes() {

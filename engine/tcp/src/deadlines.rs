@@ -244,3 +244,32 @@ impl<B: Buffers> Tcb<B> {
         self.restart_keepalive(env);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Profile;
+    use crate::testing::Established;
+
+    // RFC 6298 §5.1, §5.3: the timer runs since the last progress; §5.5: when it has backed off, from now.
+    #[test]
+    fn what_is_left_of_a_timeout_counts_from_the_last_progress_unless_it_has_backed_off() {
+        let mut one = Established::new(Profile::default());
+        let (whole, now) = (
+            one.tcb.rto.timeout_ms(0, &one.profile),
+            one.now.as_millis() as u32,
+        );
+        for (since, backoff, rest) in [
+            (0, 0, whole),
+            (150, 0, whole - 150),
+            (whole + 5, 0, 0),
+            (0, 1, 2 * whole),
+            (150, 1, 2 * whole),
+            (150, 2, 4 * whole),
+        ] {
+            one.tcb.progress_at = now - since;
+            one.tcb.timers.backoff = backoff;
+            let found = one.with(|tcb, env| tcb.rest_of_timeout_ms(env));
+            assert_eq!(found, rest, "{since} ms ago, {backoff}");
+        }
+    }
+}

@@ -157,3 +157,6 @@ impl<B: Buffers> Tcb<B> {
             .arm_retransmit(what, timeout.min(env.profile.give_up_ms()), tick);
     }
 }
+
+#[cfg(test)]
+mod tests;

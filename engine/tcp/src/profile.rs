@@ -301,4 +301,22 @@ mod tests {
             assert_eq!(millis(Duration::from_millis(ms)), expected, "{ms}");
         }
     }
+
+    #[test]
+    fn a_set_begins_with_another_and_names_what_differs() {
+        let first = Profile::default().with(|profile| profile.r1 = 7);
+        let second = first.clone().with(|profile| profile.nodelay = true);
+        assert_eq!((first.r1, first.nodelay), (7, false));
+        assert_eq!((second.r1, second.nodelay), (7, true));
+    }
+
+    // RFC 9293 §3.8.4, MUST-27: the interval may be set, and the rest stays.
+    #[test]
+    fn keep_alive_after_some_time_probes_as_by_default() {
+        let minute = Duration::from_secs(60);
+        assert_eq!(
+            KeepAlive::after(minute),
+            KeepAlive::new(minute, Duration::from_secs(75), 9)
+        );
+    }
 }

@@ -327,3 +327,39 @@ pub(crate) fn acceptable(seq: SeqNum, len: u32, nxt: SeqNum, window: u32) -> boo
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // proves: RFC 9293 §3.10.7.4, first (the four cases; around 2³²)
+    #[test]
+    fn a_segment_is_acceptable_where_some_of_it_lies_in_the_window() {
+        for (seq, len, window, expected) in [
+            (0, 0, 0, true),
+            (1, 0, 0, false),
+            (-1, 0, 0, false),
+            (0, 1, 0, false),
+            (-1, 0, 10, false),
+            (0, 0, 10, true),
+            (9, 0, 10, true),
+            (10, 0, 10, false),
+            (-1, 1, 10, false),
+            (-1, 2, 10, true),
+            (9, 1, 10, true),
+            (9, 9, 10, true),
+            (10, 1, 10, false),
+            (-5, 16, 10, true),
+            (-5, 100, 10, true),
+        ] {
+            for nxt in [SeqNum(1_000), SeqNum(u32::MAX), SeqNum(0), SeqNum(u32::MAX - 4)] {
+                let at = SeqNum(nxt.0.wrapping_add_signed(seq));
+                assert_eq!(
+                    acceptable(at, len, nxt, window),
+                    expected,
+                    "{seq} {len} {window} {nxt:?}"
+                );
+            }
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use fourtuple_wire::{Instant, Payload, Received, SeqNum};
+use fourtuple_wire::{Instant, Payload, Received, SackBlock, SeqNum, TcpFlags, TcpHeader, Timestamps};
 
 use crate::{Buffers, CongestionKind, Env, Path, PoolSizes, Pools, Profile, Seeds, State, Tcb, TcpCounters};
 
@@ -162,4 +162,115 @@ impl Bench {
         };
         call(&mut self.tcb, &mut env)
     }
+}
+
+/// A connection that a handshake brought to ESTABLISHED, nothing sent yet, with what its calls are given. Segments hold 1,000 octets, windows 60,000, and
+/// sequence numbers turn soon.
+pub(crate) struct Established {
+    pub(crate) tcb: Tcb<TestBuffers>,
+    pub(crate) pools: Pools<TestBuffers>,
+    pub(crate) counters: TcpCounters,
+    pub(crate) profile: Profile,
+    pub(crate) now: Instant,
+}
+
+impl Established {
+    /// What both ends offer is what `profile` has; our window field is not scaled.
+    pub(crate) fn new(profile: Profile) -> Self {
+        let mut pools = Pools::new(&PoolSizes {
+            send_chunks: 16,
+            receive_chunks: 16,
+            reassemblies: 2,
+            flights: 2,
+            long_scoreboards: 1,
+            asides: 2,
+        });
+        let (mut counters, now) = (TcpCounters::default(), Instant::from_millis(5_000));
+        let seeds = Seeds {
+            iss: SeqNum(u32::MAX - 100),
+            timestamp_offset: 7,
+        };
+        // Timestamps take twelve octets of it.
+        let mss = if profile.timestamps { 1012 } else { 1000 };
+        let path = Path {
+            receive_mss: mss,
+            send_mss_limit: mss,
+            default_mss: 536,
+        };
+        let mut env = Env {
+            now,
+            profile: &profile,
+            pools: &mut pools,
+            counters: &mut counters,
+        };
+        let mut tcb = Tcb::connect(seeds, &path, &mut env);
+        assert!(tcb.poll_transmit(&mut env).is_some(), "a SYN");
+        let mut syn_ack = TcpHeader {
+            seq: SeqNum(u32::MAX - 200),
+            ack: seeds.iss + 1,
+            flags: TcpFlags::SYN | TcpFlags::ACK,
+            window: 60_000,
+            ..TcpHeader::default()
+        };
+        syn_ack.options.mss = Some(mss);
+        syn_ack.options.sack_permitted = profile.sack;
+        syn_ack.options.timestamps = profile.timestamps.then_some(Timestamps {
+            value: 1_000,
+            echo: 0,
+        });
+        assert_eq!(tcb.segment_arrives(&syn_ack, None, &mut env).verdict, Ok(()));
+        assert_eq!(tcb.state, State::Established);
+        while tcb.poll_transmit(&mut env).is_some() {}
+        Self {
+            tcb,
+            pools,
+            counters,
+            profile,
+            now,
+        }
+    }
+
+    /// Runs a call with an `Env`.
+    pub(crate) fn with<R>(
+        &mut self,
+        call: impl FnOnce(&mut Tcb<TestBuffers>, &mut Env<'_, TestBuffers>) -> R,
+    ) -> R {
+        let mut env = Env {
+            now: self.now,
+            profile: &self.profile,
+            pools: &mut self.pools,
+            counters: &mut self.counters,
+        };
+        call(&mut self.tcb, &mut env)
+    }
+
+    /// The peer's next segment: at RCV.NXT, of all that was sent, with its window and timestamp as before.
+    pub(crate) fn next_header(&self) -> TcpHeader {
+        let mut header = TcpHeader {
+            seq: self.tcb.rcv.nxt,
+            ack: self.tcb.snd.nxt,
+            flags: TcpFlags::ACK,
+            window: 60_000,
+            ..TcpHeader::default()
+        };
+        header.options.timestamps = self.tcb.timestamps.enabled.then_some(Timestamps {
+            value: self.tcb.timestamps.recent,
+            echo: 0,
+        });
+        header
+    }
+
+    /// Queues `len` octets, and sends what may be.
+    pub(crate) fn send(&mut self, len: usize) {
+        let payload = Bytes::from(&vec![7; len][..]);
+        self.with(|tcb, env| {
+            assert!(tcb.send(payload, env).is_ok(), "there is room");
+            while tcb.poll_transmit(env).is_some() {}
+        });
+    }
+}
+
+/// A SACK block.
+pub(crate) fn sack_block(left: SeqNum, right: SeqNum) -> SackBlock {
+    SackBlock { left, right }
 }

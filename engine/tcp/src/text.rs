@@ -163,9 +163,6 @@ impl<B: Buffers> Tcb<B> {
 
     /// The first segment that is not acknowledged, up to what is SACKed.
     pub(crate) fn first_unacknowledged(&self, pools: &Pools<B>) -> Option<Text> {
-        if self.snd.flight() == 0 || !self.state.sends_text() {
-            return None;
-        }
         let text = self.text_of(self.snd.una, self.first_sacked(pools), self.payload_room(pools));
         (text.len > 0 || text.fin).then_some(text)
     }
@@ -216,10 +213,8 @@ impl<B: Buffers> Tcb<B> {
             nodelay: env.profile.nodelay || self.sends_urgent(env.pools),
             fin: self.fin_unsent(),
         };
-        if unsent > 0 && !may_send(&offer) {
-            return None;
-        }
-        (len > 0 || text.fin).then_some(text)
+        // A FIN alone is all that is queued, with nothing to wait for.
+        (may_send(&offer) && (len > 0 || text.fin)).then_some(text)
     }
 
     /// What was never sent, as much as one segment and this much of the window hold; the FIN behind it if that fits too.
@@ -263,3 +258,6 @@ impl<B: Buffers> Tcb<B> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,3 +70,6 @@ impl<B: Buffers> Tcb<B> {
         taken
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -93,3 +93,6 @@ impl<B: Buffers> Tcb<B> {
         self.recovery.recover = self.recovery.recover.later(header.ack);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -294,3 +294,35 @@ fn what_was_reserved_is_the_sum_of_all_pools() {
     };
     assert_eq!(bytes(&all), bytes(&chunks) + beyond.iter().sum::<usize>());
 }
+
+#[test]
+fn what_is_sent_again_is_counted_by_why() {
+    // A tail loss probe is one of its own.
+    let mut end = with_sack().established_after(40);
+    end.write_octets(1, 4_000);
+    end.drain();
+    let _ = end.fire();
+    assert!(end.poll().expect("the last segment once more").retransmission);
+    assert_eq!((end.counters.tlp_probes, end.counters.retransmits_rto), (1, 0));
+    // A probe of a closed window is sent by the timer, whether for the first time or once more.
+    let mut end = Setup::default().established();
+    end.write_octets(1, 1_000);
+    end.drain();
+    send!(end, seg(ACK).seq(1).ack(1).window(0)).verdict.unwrap();
+    let _ = end.fire();
+    assert!(expect!(end, seg(ACK).seq(1).len(1)).retransmission);
+    assert_eq!((end.counters.window_probes, end.counters.retransmits_rto), (1, 1));
+}
+
+#[test]
+fn limited_transmits_are_those_that_a_duplicate_ack_lets_go() {
+    let mut end = Setup::default().established();
+    end.write_octets(1, 12_000);
+    assert_eq!(end.drain().len(), 10);
+    assert_eq!(end.counters.limited_transmits, 0);
+    for times in 1..=2 {
+        send!(end, seg(ACK).seq(1).ack(1)).verdict.unwrap();
+        assert_eq!(end.drain().len(), 1);
+        assert_eq!(end.counters.limited_transmits, times);
+    }
+}

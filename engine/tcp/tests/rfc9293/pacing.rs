@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use fourtuple_tcp::{CongestionKind, Pacing};
+use fourtuple_wire::Instant;
 
-use crate::support::{Bottleneck, Link, MSS};
+use crate::send;
+use crate::support::{ACK, Bottleneck, End, Link, MSS, Setup, seg};
 
 const KIND: CongestionKind = CongestionKind::Cubic;
 
@@ -77,4 +79,34 @@ fn a_rate_may_change_while_the_connection_lives() {
     net.set_profile(flow, profile);
     net.run(Duration::from_secs(2));
     assert!(net.run(Duration::from_secs(2))[flow] > 9_000_000 * MSS / 1060);
+}
+
+/// Who keeps deadlines counts in ticks on a circle of 32 bits: the same moment.
+#[test]
+fn the_tick_of_a_deadline_is_its_instant_on_the_circle() {
+    let left = |end: &End| {
+        let (at, now) = (end.tcb.deadline(end.now), end.now.as_millis() as u32);
+        let tick = end.tcb.deadline_tick(now);
+        let expected = (at != Instant::FAR_FUTURE).then_some(at.as_millis() as u32);
+        assert_eq!(tick, expected);
+        tick.map(|tick| tick.wrapping_sub(now))
+    };
+    let mut end = Setup::default()
+        .profile(|profile| profile.max_pacing_rate = Some(100_000))
+        .established();
+    assert_eq!(left(&end), None);
+    send!(end, seg(ACK).seq(1).ack(1).octets(10)).verdict.unwrap();
+    assert_eq!(left(&end), Some(41), "a delayed ACK");
+    // The circle turns.
+    let _ = end.pass(2_100);
+    end.drain();
+    assert_eq!(left(&end), None);
+    // A thousand octets take ten milliseconds.
+    end.write_octets(1, 5_000);
+    let sent = end.drain().len();
+    assert!((1..4).contains(&sent), "{sent}");
+    let wait = left(&end).expect("the pacer's moment");
+    assert!((1..=10 * sent as u32).contains(&wait), "{wait}");
+    send!(end, seg(ACK).seq(11).ack(1).octets(10)).verdict.unwrap();
+    assert_eq!(left(&end), Some(wait.min(41)), "whichever comes first");
 }

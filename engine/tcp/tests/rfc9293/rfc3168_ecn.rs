@@ -281,3 +281,15 @@ fn it_is_asked_for_by_one_of_three_words() {
     let unknown = "yes".parse::<Ecn>().expect_err("none of them");
     assert!(unknown.to_string().contains("on, off, passive"), "{unknown}");
 }
+
+// proves: RFC 3168 §6.1.2 (the reaction is to a mark of what is outstanding)
+#[test]
+fn an_echo_with_nothing_outstanding_is_of_nothing() {
+    let mut end = asked();
+    send!(end, seg(ACK | ECE).seq(1).ack(1)).verdict.unwrap();
+    assert_eq!(end.counters.ecn_reductions, 0);
+    end.write_octets(1, 3_000);
+    end.drain();
+    send!(end, seg(ACK | ECE).seq(1).ack(1_001)).verdict.unwrap();
+    assert_eq!(end.counters.ecn_reductions, 1);
+}

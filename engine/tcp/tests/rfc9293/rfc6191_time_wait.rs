@@ -176,3 +176,75 @@ fn records_that_lost_each_others_sequence_numbers_fall_silent() {
         assert!(matches!(answer, TimeWaitArrival::Acknowledge(_)));
     }
 }
+
+// proves: RFC 5961 §7
+#[test]
+fn a_connection_in_time_wait_answers_text_always_and_bare_acks_ten_times_a_second() {
+    for (text, most) in [(1, 40), (0, 10)] {
+        let mut end = Setup::default().established();
+        end.shutdown();
+        end.drain();
+        // What is unread keeps the connection, and no record takes over.
+        send!(end, seg(ACK | FIN).seq(1).ack(2).text(b"unread"))
+            .ended
+            .unwrap();
+        end.drain();
+        let mut answers = 0;
+        for _ in 0..40 {
+            let _ = send!(end, seg(ACK).seq(1).ack(2).octets(text));
+            answers += end.drain().len();
+        }
+        assert_eq!(answers, most, "{text}");
+    }
+}
+
+/// RFC 7323 §2.2, §3.2: as every ACK of the connection, with its window scaled and its timestamps.
+#[test]
+fn the_answer_has_the_window_of_the_last_ack() {
+    let mut setup = Setup::default().profile(|profile| {
+        profile.window_scaling = true;
+        profile.receive_buffer = 1 << 20;
+    });
+    setup.peer_syn = seg(SYN).mss(1000).window_scale(2);
+    let mut end = setup.established();
+    end.shutdown();
+    end.drain();
+    send!(end, seg(ACK | FIN).seq(1).ack(2)).ended.unwrap();
+    let window = end.drain().last().unwrap().header.window;
+    assert!(window > 30_000, "{window}: 2²⁰ in units of 32");
+    let mut record = end.with(|tcb, env| tcb.time_wait(env)).unwrap();
+    let TimeWaitArrival::Acknowledge(ack) = arrives(&end, &mut record, &seg(ACK | FIN).seq(1).ack(2)) else {
+        panic!("an ACK")
+    };
+    assert_eq!(ack.window, window);
+}
+
+// proves: RFC 9293 §3.10.7.4, first (RFC 7323 §5.3: what is old is acknowledged and dropped)
+#[test]
+fn a_segment_of_the_past_is_answered_whatever_it_says_and_prolongs_nothing() {
+    let (mut end, mut record) = time_wait(true);
+    let before = record.deadline();
+    for (segment, answered) in [
+        (seg(ACK | FIN).seq(1).ack(2).timestamps(4_999, 0), true),
+        (seg(FIN).seq(2).timestamps(4_999, 0), true),
+        (seg(FIN).seq(2).timestamps(5_000, 0), false),
+    ] {
+        end.now = end.now + Duration::from_secs(1);
+        let arrival = arrives(&end, &mut record, &segment);
+        let acknowledges = matches!(arrival, TimeWaitArrival::Acknowledge(_));
+        assert_eq!(acknowledges, answered, "{segment:?}: {arrival:?}");
+        assert_eq!(record.deadline(), before);
+    }
+    let _ = arrives(
+        &end,
+        &mut record,
+        &seg(ACK | FIN).seq(1).ack(2).timestamps(5_000, 0),
+    );
+    assert_eq!(record.deadline(), end.now + Duration::from_secs(60));
+    // Where timestamps were not agreed an option says nothing.
+    let (end, mut record) = time_wait(false);
+    assert_eq!(
+        arrives(&end, &mut record, &seg(FIN).seq(2).timestamps(u32::MAX, 0)),
+        TimeWaitArrival::Drop(DropReason::TimeWait)
+    );
+}

@@ -2,7 +2,7 @@
 
 use fourtuple_wire::DropReason;
 
-use crate::support::{ACK, End, RST, SYN, Setup, seg};
+use crate::support::{ACK, End, FIN, RST, SYN, Setup, seg};
 use crate::{expect, expect_nothing, send};
 
 fn setup() -> Setup {
@@ -182,4 +182,65 @@ fn the_answer_to_a_duplicate_echoes_the_duplicate() {
     let _ = send!(end, again.clone().ack(5_000).timestamps(5_000, 0));
     let _ = send!(end, again.seq(1u32.wrapping_sub(100_000)).timestamps(5_000, 0));
     assert!(echoes(&mut end).iter().all(|echo| *echo == 4_400));
+}
+
+// proves: RFC 5961 §5.2, that what it drops leaves nothing behind
+#[test]
+fn no_segment_that_a_later_step_drops_moves_the_timestamp() {
+    for forged in [
+        seg(RST | ACK).seq(2).ack(1),
+        seg(SYN | ACK).seq(1).ack(1),
+        seg(SYN | ACK).seq(0).ack(1).octets(9),
+        seg(FIN).seq(1),
+        // Nor what is old: it is challenged, and its answer echoes what was taken.
+        seg(ACK).seq(0).ack(1),
+    ] {
+        let mut end = setup().established();
+        let verdict = end.arrives(&forged.clone().timestamps(200_000, 0)).verdict;
+        assert!(verdict.is_err(), "{forged:?}");
+        for sent in end.drain() {
+            assert_eq!(sent.header.options.timestamps.unwrap().echo, 1_000, "{forged:?}");
+        }
+        send!(end, seg(ACK).seq(1).ack(1).octets(5).timestamps(1_001, 0))
+            .verdict
+            .unwrap();
+        assert_eq!(end.read().len(), 5);
+    }
+}
+
+#[test]
+fn the_syn_ack_of_a_simultaneous_open_moves_the_timestamp() {
+    let mut end = setup().syn_received();
+    send!(end, seg(SYN | ACK).seq(0).ack(1).mss(1000).timestamps(1_050, 7))
+        .verdict
+        .unwrap();
+    end.write(b"x");
+    let sent = expect!(end, seg(ACK).seq(1).text(b"x"));
+    assert_eq!(sent.header.options.timestamps.unwrap().echo, 1_050);
+}
+
+// proves: RFC 7323 §4.1 (a segment that is timed by itself gives one sample)
+#[test]
+fn what_is_timed_is_not_sampled_by_its_echo_too() {
+    let mut end = setup().established_after(100);
+    let srtt = |end: &End| end.tcb.status(&end.profile, end.now).srtt.as_millis();
+    assert_eq!(srtt(&end), 100);
+    end.write(b"x");
+    end.drain();
+    let _ = end.pass(100);
+    let echo = clock(&end).wrapping_sub(10);
+    send!(end, seg(ACK).seq(1).ack(2).timestamps(1_001, echo))
+        .verdict
+        .unwrap();
+    assert_eq!(srtt(&end), 100, "an echo of ten milliseconds ago says nothing");
+}
+
+#[test]
+fn segments_of_the_past_are_counted_too() {
+    let mut end = setup().established();
+    for times in 1..=2 {
+        let old = seg(ACK).seq(1).ack(1).octets(5).timestamps(900, 0);
+        assert!(end.arrives(&old).verdict.is_err());
+        assert_eq!(end.counters.paws_drops, times);
+    }
 }

@@ -1,8 +1,9 @@
 //! RFC 7413: data in a SYN, on both sides.
 
 use fourtuple_tcp::{Ending, Signals, State};
+use fourtuple_wire::DropReason;
 
-use crate::support::{ACK, End, Frame, RST, SYN, Setup, passive_record, seg};
+use crate::support::{ACK, End, FIN, Frame, PSH, RST, SYN, Setup, passive_record, seg};
 use crate::{expect, expect_nothing, send};
 
 /// The connection of a SYN that was believed, with this text.
@@ -216,4 +217,38 @@ fn an_opener_tells_whether_its_syn_asks_and_what_answers_it() {
     assert_eq!(end.state(), State::Established);
     assert!(!end.tcb.asks_fast_open(), "there is no SYN any more");
     assert_eq!(answers(&end), [false; 4]);
+}
+
+#[test]
+fn only_the_syn_alone_is_answered_by_the_syn_ack_once_more() {
+    for other in [
+        seg(SYN | ACK).seq(0).ack(1).mss(1000),
+        seg(SYN | FIN).seq(0).mss(1000),
+        seg(SYN | RST).seq(0).mss(1000),
+    ] {
+        let mut end = opened(&Setup::default(), b"request");
+        end.drain();
+        assert!(send!(end, other.clone()).verdict.is_err());
+        assert!(
+            end.drain().iter().all(|sent| !sent.header.flags.contains(SYN)),
+            "{other:?}"
+        );
+    }
+    // Nor is text without ACK, which nothing answers.
+    let mut end = opened(&Setup::default(), b"request");
+    end.drain();
+    let arrival = send!(end, seg(PSH).seq(8).octets(5));
+    assert_eq!(arrival.verdict, Err(DropReason::NoAck));
+    expect_nothing!(end);
+}
+
+/// RFC 6298 §2.2: from the SYN+ACK to the ACK that acknowledges it alone.
+#[test]
+fn the_handshake_is_measured_though_the_syn_counted_as_acknowledged() {
+    let mut end = opened(&Setup::default(), b"request");
+    expect!(end, seg(SYN | ACK).seq(0).ack(8));
+    let _ = end.pass(100);
+    send!(end, seg(ACK).seq(8).ack(1)).verdict.unwrap();
+    let srtt = end.tcb.status(&end.profile, end.now).srtt;
+    assert_eq!(srtt.as_millis(), 100);
 }

@@ -38,8 +38,11 @@ fn each_change_of_marks_acknowledges_what_came_before_as_it_was() {
     send!(end, text(1)).verdict.unwrap();
     expect_nothing!(end);
     // … and is acknowledged without an echo when the next is marked.
+    let counted = |end: &End| (end.counters.segments_out, end.counters.pure_acks_out);
+    assert_eq!(counted(&end), (0, 0));
     let arrival = end.arrives_marked(&text(1_001));
     assert_eq!(answered(&end, &arrival), Some((1_001, false)));
+    assert_eq!(counted(&end), (1, 1));
     expect!(end, seg(ACK | ECE).ack(2_001));
     let arrival = end.arrives_marked(&text(2_001));
     assert_eq!(answered(&end, &arrival), None);

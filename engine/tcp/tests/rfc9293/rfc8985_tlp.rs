@@ -210,3 +210,17 @@ fn a_loss_that_a_probe_repaired_takes_its_part_of_what_was_outstanding_when_that
     assert_eq!(end.counters.tlp_recoveries, 1);
     assert_eq!(end.tcb.status(&end.profile, end.now).ssthresh, 4_000);
 }
+
+#[test]
+fn a_probe_that_is_owed_is_given_up_for_an_ack_that_says_more() {
+    let mut end = connected();
+    end.write_octets(1, 4_000);
+    end.drain();
+    let _ = end.fire();
+    assert!(end.tcb.owes());
+    send!(end, seg(ACK).seq(1).ack(1).sack(&[(1_001, 2_001)]))
+        .verdict
+        .unwrap();
+    expect_nothing!(end);
+    assert_eq!(end.counters.tlp_probes, 0);
+}

@@ -228,3 +228,53 @@ fn what_is_unread_can_be_looked_at_and_stays() {
     assert_eq!(end.read(), seen);
     assert_eq!(end.tcb.peek(&end.pools).count(), 0);
 }
+
+#[test]
+fn the_send_buffer_follows_the_congestion_window_and_twice_as_far_in_recovery() {
+    let mut end = Setup::default()
+        .profile(|profile| profile.send_buffer = 20_000)
+        .established();
+    let room = |end: &End| end.tcb.send_room(&end.profile, &end.pools);
+    let window = |end: &End| end.tcb.status(&end.profile, end.now).cwnd as usize;
+    assert_eq!(
+        (window(&end), room(&end)),
+        (10_000, 20_000),
+        "the initial window says nothing"
+    );
+    let mut at = 1;
+    while window(&end) < 30_000 {
+        // All of the window is used, or it would not grow.
+        let segments = window(&end) / 1_000;
+        end.write_octets(at as usize, 1_000 * segments);
+        assert_eq!(end.drain().len(), segments);
+        for _ in 0..segments {
+            at += 1_000;
+            send!(end, seg(ACK).seq(1).ack(at)).verdict.unwrap();
+        }
+    }
+    // What is outstanding, and as much again that is written meanwhile.
+    assert_eq!(room(&end), 2 * window(&end));
+    end.write_octets(at as usize, 30_000);
+    assert_eq!(end.drain().len(), 30);
+    for _ in 0..3 {
+        send!(end, seg(ACK).seq(1).ack(at)).verdict.unwrap();
+    }
+    assert_eq!(end.counters.fast_recoveries, 1);
+    assert_eq!(room(&end), 4 * window(&end) - 30_000);
+}
+
+// proves: RFC 9293 §3.10.6
+#[test]
+fn status_tells_how_long_nothing_was_acknowledged_while_something_is_outstanding() {
+    let mut end = Setup::default().established();
+    let stalled = |end: &End| end.tcb.status(&end.profile, end.now).stalled_ms;
+    let _ = end.pass(300);
+    assert_eq!(stalled(&end), 0);
+    end.write_octets(1, 10);
+    end.drain();
+    let _ = end.pass(100);
+    assert_eq!(stalled(&end), 100);
+    send!(end, seg(ACK).seq(1).ack(11)).verdict.unwrap();
+    let _ = end.pass(100);
+    assert_eq!(stalled(&end), 0);
+}

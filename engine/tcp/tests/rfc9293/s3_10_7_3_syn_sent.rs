@@ -3,7 +3,7 @@
 use fourtuple_tcp::{Ending, Signals, State};
 use fourtuple_wire::DropReason;
 
-use crate::support::{ACK, FIN, RST, SYN, Setup, seg};
+use crate::support::{ACK, FIN, Frame, RST, SYN, Setup, seg};
 use crate::{expect, expect_nothing, send};
 
 #[test]
@@ -171,5 +171,45 @@ fn what_a_syn_brings_beyond_the_window_or_without_room_comes_again() {
         send!(end, seg(ACK).seq(1).ack(1)).verdict.unwrap();
         assert_eq!((end.read(), end.state()), (kept.to_vec(), State::Established));
         end.expect_pools_whole();
+    }
+}
+
+#[test]
+fn a_fin_that_fits_the_window_with_the_text_before_it_is_taken() {
+    for (buffer, state) in [(3, State::CloseWait), (2, State::Established)] {
+        let mut end = Setup::default()
+            .profile(|profile| profile.receive_buffer = buffer)
+            .syn_sent();
+        send!(end, seg(SYN | ACK | FIN).seq(0).ack(1).mss(1000).text(b"hi"))
+            .verdict
+            .unwrap();
+        assert_eq!((end.read(), end.state()), (b"hi".to_vec(), state), "{buffer}");
+    }
+}
+
+#[test]
+fn a_payload_of_nothing_hides_no_fin() {
+    let mut end = Setup::default().syn_sent();
+    let syn = seg(SYN | FIN).seq(0).mss(1000).header(end.irs, end.iss, 60_000);
+    let empty = Some(Frame::new(b"", 64));
+    end.with(|tcb, env| tcb.segment_arrives(&syn, empty, env))
+        .verdict
+        .unwrap();
+    expect!(end, seg(SYN | ACK).seq(0).ack(1));
+    send!(end, seg(ACK).seq(2).ack(1)).verdict.unwrap();
+    assert_eq!(end.state(), State::CloseWait);
+}
+
+// proves: RFC 7323 §2.2, RFC 5961 §5.2 (MAX.SND.WND)
+#[test]
+fn the_window_of_a_syn_bounds_how_old_an_ack_may_be() {
+    let mut setup = Setup::default().profile(|profile| profile.window_scaling = true);
+    setup.peer_syn = seg(SYN).mss(1000).window_scale(14);
+    // 60,000 is said in a SYN, which scaled fields say as 3 · 2¹⁴ = 49,152.
+    for (old, verdict) in [(49_152, Ok(())), (49_153, Err(DropReason::BadAck))] {
+        let mut end = setup.clone().established();
+        let ack = 1u32.wrapping_sub(old);
+        let arrival = send!(end, seg(ACK).seq(1).ack(ack).window(0).octets(5));
+        assert_eq!(arrival.verdict, verdict, "{old}");
     }
 }

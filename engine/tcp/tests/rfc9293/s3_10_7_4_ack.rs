@@ -1,9 +1,9 @@
 //! §3.10.7.4, fifth: ACK, and the send window.
 
-use fourtuple_tcp::{Signals, State};
+use fourtuple_tcp::{Ending, Signals, State};
 use fourtuple_wire::DropReason;
 
-use crate::support::{ACK, FIN, RST, Setup, seg};
+use crate::support::{ACK, FIN, RST, SYN, Setup, seg};
 use crate::{expect, expect_nothing, send};
 
 #[test]
@@ -100,4 +100,83 @@ fn a_shrinking_window_is_survived_and_nothing_new_is_sent_into_it() {
         .verdict
         .unwrap();
     expect!(end, seg(ACK).seq(7_001).octets(1_000));
+}
+
+// proves: RFC 5681 §2 (what is a duplicate acknowledgment)
+#[test]
+fn only_an_ack_that_says_nothing_else_is_a_duplicate() {
+    let sending = |window| {
+        let mut end = Setup::default().window(window).established();
+        end.write_octets(1, 3_000);
+        if window == 0 {
+            let _ = end.fire();
+        }
+        assert!(!end.drain().is_empty());
+        end
+    };
+    for (what, segment, duplicates) in [
+        ("a bare one", seg(ACK).seq(1).ack(1), 1),
+        ("another window", seg(ACK).seq(1).ack(1).window(50_000), 0),
+        ("text", seg(ACK).seq(1).ack(1).octets(5), 0),
+        ("a FIN", seg(ACK | FIN).seq(1).ack(1), 0),
+    ] {
+        let mut end = sending(60_000);
+        send!(end, segment).verdict.unwrap();
+        assert_eq!(end.counters.duplicate_acks_in, duplicates, "{what}");
+    }
+    let mut idle = Setup::default().established();
+    send!(idle, seg(ACK).seq(1).ack(1)).verdict.unwrap();
+    assert_eq!(idle.counters.duplicate_acks_in, 0, "nothing is outstanding");
+    let mut closed = sending(0);
+    send!(closed, seg(ACK).seq(1).ack(1).window(0)).verdict.unwrap();
+    assert_eq!(closed.counters.duplicate_acks_in, 0, "an answer to a probe");
+}
+
+/// RFC 6675 §5: each ACK is taken up, in whatever order they come.
+#[test]
+fn an_ack_that_came_late_still_tells_what_arrived() {
+    let mut setup = Setup::default().profile(|profile| profile.sack = true);
+    setup.peer_syn = seg(SYN).mss(1000).sack_permitted();
+    let mut end = setup.established_after(40);
+    end.write_octets(1, 8_000);
+    assert_eq!(end.drain().len(), 8);
+    let _ = end.pass(40);
+    send!(end, seg(ACK).seq(1).ack(2_001)).verdict.unwrap();
+    expect_nothing!(end);
+    // It left before that one, and tells that all but the third arrived.
+    send!(end, seg(ACK).seq(1).ack(1_001).sack(&[(3_001, 8_001)]))
+        .verdict
+        .unwrap();
+    expect!(end, seg(ACK).seq(2_001).octets(1_000));
+    assert_eq!(end.counters.fast_recoveries, 1);
+}
+
+#[test]
+fn the_acknowledgment_of_a_fin_makes_no_room() {
+    let mut end = Setup::default().established();
+    end.shutdown();
+    expect!(end, seg(ACK | FIN).seq(1).ack(1));
+    let arrival = send!(end, seg(ACK).seq(1).ack(2));
+    assert_eq!((arrival.verdict, arrival.signals), (Ok(()), Signals::default()));
+    assert_eq!(end.state(), State::FinWait2);
+}
+
+/// §3.10.7.4, fifth, LAST-ACK: with the acknowledgment of our FIN the connection is over, and the rest of the segment with it.
+#[test]
+fn nothing_of_a_segment_counts_behind_the_last_ack() {
+    let mut end = Setup::default().established();
+    send!(end, seg(ACK | FIN).seq(1).ack(1)).verdict.unwrap();
+    end.shutdown();
+    end.drain();
+    let arrival = send!(end, seg(ACK).seq(2).ack(2).text(b"more"));
+    assert_eq!((arrival.verdict, arrival.ended), (Ok(()), Some(Ending::Closed)));
+
+    let mut end = Setup::default().established();
+    end.shutdown();
+    end.drain();
+    send!(end, seg(ACK | FIN).seq(1).ack(1)).verdict.unwrap();
+    end.drain();
+    assert_eq!(end.state(), State::Closing);
+    let arrival = send!(end, seg(ACK).seq(2).ack(2).text(b"more"));
+    assert_eq!((arrival.verdict, arrival.ended), (Ok(()), Some(Ending::TimeWait)));
 }

@@ -1,8 +1,8 @@
 //! §3.10.7.4, eighth: FIN, in each state.
 
-use fourtuple_tcp::{Ending, Signals, State};
+use fourtuple_tcp::{Ending, PoolSizes, PoolsInUse, Signals, State};
 
-use crate::support::{ACK, FIN, Setup, seg};
+use crate::support::{ACK, FIN, POOLS, Setup, seg};
 use crate::{expect, expect_nothing, send};
 
 #[test]
@@ -69,5 +69,42 @@ fn one_that_comes_again_is_acknowledged_again() {
     let arrival = send!(end, seg(ACK | FIN).seq(1).ack(1));
     assert!(arrival.verdict.is_err() && arrival.signals.is_empty());
     expect!(end, seg(ACK).seq(1).ack(2));
+    assert_eq!(end.state(), State::CloseWait);
+}
+
+#[test]
+fn one_in_order_needs_no_memory() {
+    let pools = PoolSizes {
+        reassemblies: 0,
+        ..POOLS
+    };
+    let mut end = Setup {
+        pools,
+        ..Setup::default()
+    }
+    .established();
+    send!(end, seg(ACK | FIN).seq(1).ack(1).text(b"last"))
+        .verdict
+        .unwrap();
+    assert_eq!((end.state(), end.counters.pool_empty), (State::CloseWait, 0));
+}
+
+#[test]
+fn nothing_stands_behind_one() {
+    let mut end = Setup::default().established();
+    // Text that waits beyond where the peer ends, which no honest one sends.
+    send!(end, seg(ACK).seq(21).ack(1).octets(10)).verdict.unwrap();
+    end.drain();
+    assert_eq!(end.pools.in_use().receive_chunks, 1);
+    send!(end, seg(ACK | FIN).seq(1).ack(1).octets(10))
+        .verdict
+        .unwrap();
+    expect!(end, seg(ACK).seq(1).ack(12));
+    assert_eq!((end.state(), end.read().len()), (State::CloseWait, 10));
+    let (status, in_use) = (end.tcb.status(&end.profile, end.now), end.pools.in_use());
+    assert_eq!((status.charged, in_use), (0, PoolsInUse::default()));
+    // Nor is a second one remembered.
+    let _ = send!(end, seg(ACK | FIN).seq(50).ack(1));
+    assert_eq!(end.pools.in_use(), PoolsInUse::default());
     assert_eq!(end.state(), State::CloseWait);
 }

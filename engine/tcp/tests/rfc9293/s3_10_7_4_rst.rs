@@ -3,7 +3,7 @@
 use fourtuple_tcp::{Ending, Signals, State};
 use fourtuple_wire::DropReason;
 
-use crate::support::{ACK, End, FIN, RST, Setup, seg};
+use crate::support::{ACK, End, FIN, RST, Setup, passive_record, seg};
 use crate::{expect, expect_nothing, send};
 
 // proves: RFC 9293 MUST-12
@@ -94,4 +94,16 @@ fn a_reset_is_told_in_each_state_that_may_lose_by_it() {
     end.write(b"the last words");
     half_closed(&mut end);
     End::expect_ended(&send!(end, seg(RST).seq(2)), Ending::Reset);
+}
+
+// proves: RFC 9293 MUST-11
+#[test]
+fn a_reset_in_syn_received_of_a_passive_open_is_no_refusal() {
+    let setup = Setup::default();
+    let record = passive_record(&setup);
+    let mut end = setup.accepted();
+    end.tcb = end.with(|_, env| record.establish(env));
+    assert_eq!(end.state(), State::SynReceived);
+    End::expect_ended(&send!(end, seg(RST).seq(1)), Ending::Reset);
+    assert_eq!(end.counters.resets_in, 1);
 }

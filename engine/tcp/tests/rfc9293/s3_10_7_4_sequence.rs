@@ -91,3 +91,58 @@ fn bare_acks_outside_the_window_do_not_make_two_ends_talk_for_ever() {
     }
     assert_eq!(answered, usize::from(end.profile.challenge_acks_per_s));
 }
+
+#[test]
+fn a_fin_behind_text_that_came_before_is_taken_and_one_within_it_is_not() {
+    for (seq, len, state) in [
+        (1, 10, State::CloseWait),
+        (1, 9, State::Established),
+        (5, 6, State::CloseWait),
+        (5, 20, State::CloseWait),
+    ] {
+        let mut end = Setup::default().established();
+        send!(end, seg(ACK).seq(1).ack(1).octets(10)).verdict.unwrap();
+        let _ = send!(end, seg(ACK | FIN).seq(seq).ack(1).octets(len));
+        assert_eq!(end.state(), state, "{seq} {len}");
+    }
+}
+
+#[test]
+fn a_fin_at_the_right_edge_is_taken_and_one_behind_it_is_not() {
+    for (len, state) in [(99, State::CloseWait), (100, State::Established)] {
+        let mut end = narrow().established();
+        send!(end, seg(ACK | FIN).seq(1).ack(1).octets(len))
+            .verdict
+            .unwrap();
+        assert_eq!((end.read().len(), end.state()), (len, state));
+    }
+}
+
+#[test]
+fn what_is_unacceptable_is_told_from_what_came_before() {
+    for (segment, reason, duplicates) in [
+        (seg(ACK).seq(0).ack(1), DropReason::OutOfWindow, 0),
+        (seg(ACK).seq(5).ack(1), DropReason::OutOfWindow, 0),
+        (seg(ACK).seq(200).ack(1).octets(10), DropReason::OutOfWindow, 0),
+        (seg(ACK).seq(1).ack(1).octets(10), DropReason::Duplicate, 1),
+        (seg(ACK).seq(3).ack(1).octets(8), DropReason::Duplicate, 1),
+    ] {
+        let mut end = narrow().established();
+        send!(end, seg(ACK).seq(1).ack(1).octets(10)).verdict.unwrap();
+        assert_eq!(send!(end, segment.clone()).verdict, Err(reason), "{segment:?}");
+        assert_eq!(end.counters.duplicates_in, duplicates, "{segment:?}");
+    }
+}
+
+/// Else two ends with closed windows would answer each other for ever.
+#[test]
+fn a_bare_ack_before_a_closed_window_is_not_answered() {
+    let mut end = narrow().established();
+    send!(end, seg(ACK).seq(1).ack(1).octets(100)).verdict.unwrap();
+    let _ = end.fire();
+    expect!(end, seg(ACK).seq(1).ack(101).window(0));
+    send!(end, seg(ACK).seq(101).ack(1)).verdict.unwrap();
+    expect_nothing!(end);
+    let _ = send!(end, seg(ACK).seq(101).ack(1).octets(1));
+    expect!(end, seg(ACK).seq(1).ack(101).window(0));
+}

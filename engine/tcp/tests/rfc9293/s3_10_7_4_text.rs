@@ -136,3 +136,44 @@ fn an_empty_pool_refuses_text_and_the_connection_goes_on() {
     assert_eq!(end.read().len(), 5);
     assert_eq!(send!(end, seg(ACK).seq(6).ack(1).octets(5)).verdict, Ok(()));
 }
+
+/// Charged by what a segment pins: twice the buffer exactly is within the bound, and a lone one may be larger.
+#[test]
+fn the_bound_of_buffer_space_holds_on_every_way() {
+    for header_prediction in [true, false] {
+        let mut end = Setup::default()
+            .profile(|profile| {
+                profile.receive_buffer = 10_000;
+                profile.header_prediction = header_prediction;
+            })
+            .established();
+        end.space = Some(5_000);
+        for (seq, verdict) in [
+            (1, Ok(())),
+            (2, Ok(())),
+            (3, Ok(())),
+            (4, Ok(())),
+            (5, Err(DropReason::ReassemblyFull)),
+        ] {
+            assert_eq!(
+                send!(end, seg(ACK).seq(seq).ack(1).octets(1)).verdict,
+                verdict,
+                "{seq}"
+            );
+        }
+        assert_eq!(end.read().len(), 4);
+        end.space = Some(20_001);
+        assert_eq!(send!(end, seg(ACK).seq(5).ack(1).octets(1)).verdict, Ok(()));
+    }
+}
+
+#[test]
+fn what_waited_and_came_again_before_its_turn_leaves_no_chunk() {
+    let mut end = Setup::default().established();
+    send!(end, seg(ACK).seq(11).ack(1).octets(10)).verdict.unwrap();
+    send!(end, seg(ACK).seq(1).ack(1).octets(30)).verdict.unwrap();
+    assert_eq!(end.pools.in_use().receive_chunks, 1);
+    assert_eq!(end.tcb.status(&end.profile, end.now).charged, 30);
+    assert_eq!(end.tcb.peek(&end.pools).count(), 1);
+    assert_eq!(end.read(), (1..31u8).collect::<Vec<_>>());
+}

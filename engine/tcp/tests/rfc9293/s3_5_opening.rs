@@ -325,3 +325,71 @@ fn a_syn_offers_what_the_profile_has_and_nothing_else() {
         assert_eq!(options.mss, Some(1000));
     }
 }
+
+// proves: RFC 7323 §2.2, §3.2 (as every segment behind the SYN+ACK)
+#[test]
+fn the_challenge_of_a_half_open_connection_has_a_scaled_window_and_timestamps() {
+    let mut setup = Setup::default().profile(|profile| {
+        profile.window_scaling = true;
+        profile.timestamps = true;
+        profile.receive_buffer = 1 << 20;
+    });
+    setup.peer_syn = seg(SYN).mss(1000).window_scale(3).timestamps(99, 0);
+    let mut record = passive_record(&setup);
+    let syn_ack = record.syn_ack(&setup.profile, setup.start);
+    assert_eq!(syn_ack.window, 65_504, "what units of 2⁵ can say");
+    let doubtful = header(&setup, &seg(ACK).seq(200_000).ack(1).timestamps(99, 0));
+    let SynArrival::Reply(ack) = record.segment_arrives(&doubtful, 0, &setup.profile, setup.start) else {
+        panic!("a challenge")
+    };
+    assert_eq!(ack.window, 65_504 >> 5);
+    assert_eq!(ack.options.timestamps, syn_ack.options.timestamps);
+    assert_eq!(ack.options.timestamps.expect("agreed").echo, 99);
+}
+
+#[test]
+fn the_syn_record_counts_fifteen_retransmissions_and_goes_on() {
+    let setup = Setup::default().profile(|profile| {
+        profile.initial_rto = Duration::from_millis(1);
+        profile.max_rto = Duration::from_secs(1);
+    });
+    let mut record = passive_record(&setup);
+    let mut sent = 0;
+    let now = loop {
+        let now = record.deadline();
+        match record.on_deadline(&setup.profile, now) {
+            SynDeadline::Retransmit => sent += 1,
+            SynDeadline::GiveUp => break now,
+            SynDeadline::NotYet => panic!("the deadline has come"),
+        }
+    };
+    // After 1, 2, 4 … 512 ms, and then one a second until 75 s are over.
+    assert_eq!(now.since(setup.start), Duration::from_secs(75));
+    assert_eq!(sent, 10 + 73);
+}
+
+// proves: RFC 7323 §3.2 (once agreed, a segment without the option is dropped, but for RST; a SYN is challenged)
+#[test]
+fn a_half_open_connection_that_agreed_on_timestamps_wants_them() {
+    let mut setup = Setup::default().profile(|profile| profile.timestamps = true);
+    setup.peer_syn = seg(SYN).mss(1000).timestamps(99, 0);
+    let judged = |segment: &Seg| {
+        let header = header(&setup, segment);
+        passive_record(&setup).segment_arrives(&header, 0, &setup.profile, setup.start)
+    };
+    assert_eq!(
+        judged(&seg(ACK).seq(1).ack(1)),
+        SynArrival::Drop(DropReason::OldTimestamp)
+    );
+    assert_eq!(
+        judged(&seg(ACK).seq(1).ack(1).timestamps(99, 0)),
+        SynArrival::Establish
+    );
+    assert!(matches!(
+        judged(&seg(ACK).seq(1).ack(1).timestamps(98, 0)),
+        SynArrival::Reply(_)
+    ));
+    assert!(matches!(judged(&seg(SYN).seq(5)), SynArrival::Reply(_)));
+    assert_eq!(judged(&seg(RST).seq(1)), SynArrival::Remove);
+    assert_eq!(judged(&seg(RST).seq(1).timestamps(98, 0)), SynArrival::Remove);
+}

@@ -210,3 +210,19 @@ fn what_the_application_still_holds_keeps_no_peer_waiting_after_a_close() {
     expect!(end, seg(RST | ACK).seq(2));
     end.expect_pools_whole();
 }
+
+#[test]
+fn an_orphan_in_fin_wait_2_has_the_time_of_that_state() {
+    let mut end = Setup::default()
+        .profile(|profile| {
+            profile.orphan_timeout = std::time::Duration::from_secs(60);
+            profile.fin_wait_2_timeout = std::time::Duration::from_secs(5);
+        })
+        .established();
+    end.close();
+    expect!(end, seg(ACK | FIN).seq(1).ack(1));
+    send!(end, seg(ACK).seq(1).ack(2)).verdict.unwrap();
+    assert_eq!((end.state(), end.next_deadline_ms()), (State::FinWait2, 5_001));
+    assert_eq!(end.fire().ended, Some(Ending::TimedOut));
+    assert_eq!(end.counters.fin_wait_2_timeouts, 1);
+}

@@ -116,3 +116,18 @@ fn small_writes_share_segments() {
     expect!(end, seg(ACK).seq(2_001).octets(1_000));
     expect_nothing!(end);
 }
+
+// proves: RFC 9293 MUST-16, SHLD-28
+#[test]
+fn a_hole_in_what_comes_takes_room_of_what_goes_only_where_sack_tells_of_it() {
+    for (sack, len) in [(false, 1_000), (true, 1_000 - 12)] {
+        let mut setup = Setup::default().profile(|profile| profile.sack = true);
+        setup.peer_syn = seg(SYN).mss(1000);
+        setup.peer_syn.sack_permitted = sack;
+        let mut end = setup.established();
+        send!(end, seg(ACK).seq(11).ack(1).octets(10)).verdict.unwrap();
+        expect!(end, seg(ACK).ack(1));
+        end.write_octets(1, 1_000);
+        expect!(end, seg(ACK).seq(1).ack(1).len(len));
+    }
+}

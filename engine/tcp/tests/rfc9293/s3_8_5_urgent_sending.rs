@@ -86,6 +86,8 @@ fn a_closed_window_lets_the_pointer_through() {
 fn it_may_be_queued_before_the_handshake_is_done() {
     let mut end = Setup::default().syn_sent();
     write_urgent(&mut end, b"!");
+    // The pointer waits with its octet: nothing but a SYN goes before the handshake.
+    expect_nothing!(end);
     send!(end, seg(SYN | ACK).seq(0).ack(1).mss(1000))
         .verdict
         .unwrap();

@@ -162,3 +162,29 @@ fn with_sack_one_ack_tells_of_a_burst() {
     expect!(end, seg(ACK).ack(1).sack(&[(1_001, 4_001)]));
     expect_nothing!(end);
 }
+
+// proves: RFC 9293 SHLD-19 (or 2 RMSS octets, whatever the segments)
+#[test]
+fn one_and_a_half_segments_are_not_two() {
+    let mut end = Setup::default().established();
+    send!(end, seg(ACK).seq(1).ack(1).octets(1_000)).verdict.unwrap();
+    send!(end, seg(ACK).seq(1_001).ack(1).octets(500))
+        .verdict
+        .unwrap();
+    expect_nothing!(end);
+    send!(end, seg(ACK).seq(1_501).ack(1).octets(500))
+        .verdict
+        .unwrap();
+    expect!(end, seg(ACK).seq(1).ack(2_001));
+    // Of a burst: nine and a half have one, ten have two.
+    for at in 0..9 {
+        send!(end, seg(ACK).seq(2_001 + at * 1_000).ack(1).octets(1_000))
+            .verdict
+            .unwrap();
+    }
+    send!(end, seg(ACK).seq(11_001).ack(1).octets(500))
+        .verdict
+        .unwrap();
+    expect!(end, seg(ACK).seq(1).ack(11_501));
+    expect_nothing!(end);
+}

@@ -2,7 +2,7 @@
 
 use fourtuple_tcp::Signals;
 
-use crate::support::{ACK, Setup, seg};
+use crate::support::{ACK, FIN, SYN, Setup, seg};
 use crate::{expect, expect_nothing, send};
 
 // proves: RFC 9293 MUST-35, MUST-36, SHLD-29, SHLD-30
@@ -265,4 +265,132 @@ fn the_window_of_a_syn_is_not_scaled_and_one_that_a_scaled_field_can_say() {
     assert_eq!(window_of(50_000, false), (50_000, None));
     assert_eq!(window_of(1_000_001, false), (65_535, None));
     assert_eq!(window_of(1_000_001, true), (65_520, Some(4)));
+}
+
+// proves: RFC 9293 MUST-39
+#[test]
+fn an_update_is_told_for_half_of_the_buffer_or_to_who_has_less_than_a_segment_left() {
+    // Octets of ten thousand that came, how many of them are given back, and whether that is told at once.
+    for (came, given_back, told) in [
+        (5_000, 5_000, true),
+        (5_000, 4_999, false),
+        (4_999, 4_999, false),
+        (6_000, 2_000, false),
+        (6_000, 5_000, true),
+        (9_000, 1_000, false),
+        (9_001, 1_000, true),
+        (9_001, 999, false),
+    ] {
+        let mut end = Setup::default()
+            .profile(|profile| profile.receive_buffer = 10_000)
+            .established();
+        let mut at = 0;
+        while at < came {
+            let len = (came - at).min(1_000);
+            send!(end, seg(ACK).seq(1 + at).ack(1).octets(len as usize))
+                .verdict
+                .unwrap();
+            at += len;
+        }
+        let _ = end.pass(100);
+        end.drain();
+        end.with(|tcb, env| tcb.release(given_back, env));
+        assert_eq!(end.drain().len(), usize::from(told), "{came} {given_back}");
+    }
+}
+
+// proves: RFC 9293 SHLD-14
+#[test]
+fn the_acks_of_one_burst_take_nothing_back_from_each_other() {
+    let mut setup = Setup::default().profile(|profile| {
+        profile.window_scaling = true;
+        profile.receive_buffer = 100_000;
+    });
+    setup.peer_syn = seg(SYN).mss(1000).window_scale(0);
+    let mut end = setup.established();
+    // Ten segments and an octet: two ACKs, an odd number of octets apart, with windows in units of two.
+    for at in 0..10 {
+        send!(end, seg(ACK).seq(1 + at * 999).ack(1).octets(999))
+            .verdict
+            .unwrap();
+    }
+    send!(end, seg(ACK).seq(9_991).ack(1).octets(1)).verdict.unwrap();
+    let acks = end.drain();
+    assert_eq!(acks.len(), 2);
+    let edges: Vec<u32> = acks
+        .iter()
+        .map(|sent| sent.header.ack.distance_from(end.irs) + (u32::from(sent.header.window) << 1))
+        .collect();
+    // Each is rounded up, from what was told before.
+    assert_eq!(edges, [100_003, 100_004]);
+}
+
+#[test]
+fn a_fin_beyond_the_window_is_probed_with_until_it_is_acknowledged() {
+    let mut end = Setup::default().window(0).established();
+    end.shutdown();
+    expect_nothing!(end);
+    for times in 1..=3 {
+        let _ = end.fire();
+        expect!(end, seg(ACK | FIN).seq(1).ack(1));
+        expect_nothing!(end);
+        assert_eq!(end.counters.window_probes, times);
+    }
+}
+
+#[test]
+fn a_fin_does_not_go_beyond_the_window() {
+    let mut end = Setup::default().window(10).established();
+    end.write(b"0123456789");
+    end.shutdown();
+    expect!(end, seg(ACK).seq(1).text(b"0123456789"));
+    expect_nothing!(end);
+    send!(end, seg(ACK).seq(1).ack(11).window(10)).verdict.unwrap();
+    expect!(end, seg(ACK | FIN).seq(11));
+    let mut end = Setup::default().window(11).established();
+    end.write(b"0123456789");
+    end.shutdown();
+    expect!(end, seg(ACK | FIN).seq(1).text(b"0123456789"));
+}
+
+// proves: RFC 9293 MUST-38
+#[test]
+fn more_text_behind_what_may_go_is_asked_about_again_where_a_segment_does_not_fit() {
+    let mut end = Setup::default().established();
+    send!(end, seg(ACK).seq(1).ack(1).octets(1).window(500))
+        .verdict
+        .unwrap();
+    let _ = end.fire();
+    end.drain();
+    // All that is queued may go, however little it is; but then it is not all any more, and no segment, nor half of the window.
+    end.write_octets(1, 100);
+    assert!(end.tcb.owes());
+    end.write_octets(101, 500);
+    expect_nothing!(end);
+}
+
+#[test]
+fn the_time_to_the_next_probe_runs_from_the_last() {
+    let mut end = Setup::default().window(0).established();
+    end.write(b"waiting");
+    let _ = end.fire();
+    // It leaves late: the slot is armed since it was owed.
+    end.now = end.now + std::time::Duration::from_millis(10);
+    expect!(end, seg(ACK).seq(1).text(b"w"));
+    assert_eq!(end.next_deadline_ms(), 401 - 10);
+}
+
+// proves: RFC 6298 §5.1
+#[test]
+fn text_that_a_silly_window_held_back_has_a_timeout_of_its_own() {
+    let mut end = Setup::default().established();
+    send!(end, seg(ACK).seq(1).ack(1).octets(1).window(50))
+        .verdict
+        .unwrap();
+    end.write_octets(1, 500);
+    let _ = end.pass(150);
+    end.drain();
+    send!(end, seg(ACK).seq(2).ack(1).window(60_000)).verdict.unwrap();
+    expect!(end, seg(ACK).seq(1).octets(500));
+    assert_eq!(end.next_deadline_ms(), 201);
 }
