@@ -193,6 +193,9 @@ mod tests {
         let mut probed = bench(3_000, 2_000);
         probed.tcb.recovery.marks.insert(Marks::PROBED);
         assert_eq!(probe(&probed), None);
+        let mut shut = bench(3_000, 2_000);
+        shut.tcb.snd.wnd = 0;
+        assert_eq!(probe(&shut), None, "a zero window is the persist timer's");
         let mut all_sent = bench(3_000, 2_000);
         all_sent.tcb.state = State::FinWait2;
         assert_eq!(probe(&all_sent), None);
