@@ -15,7 +15,7 @@ use fourtuple_wire::{Family, FourTuple, Instant, TupleV4, TupleV6};
 use crate::ConnId;
 use crate::conn_id::{SlotKind, SlotRef};
 use crate::port_number::PortNumber;
-use crate::slots::Slots;
+use crate::slots::{Generations, Slots};
 use crate::table::Table;
 pub(crate) use conn::{Conn, ConnFlags, HalfOpen, Owner};
 pub(crate) use listed::List;
@@ -291,6 +291,18 @@ impl<Q: Queue> Records<Q> {
     #[inline]
     pub(crate) fn conn_mut(&mut self, slot: SlotRef) -> Option<&mut Conn<Q>> {
         in_family!(mut self, slot, |records| records.tcb.at_mut(slot.index()).map(|place| &mut place.record))
+    }
+
+    /// The connection at `slot`, for writing, with what tells its generation: not every caller asks.
+    #[inline(always)]
+    pub(crate) fn conn_and_generations_mut(
+        &mut self,
+        slot: SlotRef,
+    ) -> Option<(&mut Conn<Q>, Generations<'_>)> {
+        in_family!(mut self, slot, |records| {
+            let (place, generations) = records.tcb.at_mut_and_generations(slot.index())?;
+            Some((&mut place.record, generations))
+        })
     }
 
     /// The connection at `slot` with its generation, for writing.

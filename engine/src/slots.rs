@@ -34,6 +34,18 @@ pub(crate) struct Slots<T> {
     named: bool,
 }
 
+/// The generations of all places, while one of them is written to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Generations<'a>(&'a Arena<u32>);
+
+impl Generations<'_> {
+    /// That of one place.
+    #[inline]
+    pub(crate) fn of(self, index: u32) -> u32 {
+        self.0.get(index).copied().unwrap_or(0)
+    }
+}
+
 impl<T> Slots<T> {
     /// Reserves and touches `capacity` places of records that applications have names of.
     pub(crate) fn new(capacity: u32, pages: &dyn HugePages) -> Self {
@@ -148,10 +160,19 @@ impl<T> Slots<T> {
         }
     }
 
+    /// The same with the generations of all places.
+    #[inline(always)]
+    pub(crate) fn at_mut_and_generations(&mut self, index: u32) -> Option<(&mut T, Generations<'_>)> {
+        match self.places.get_mut(index)? {
+            Place::Taken(record) => Some((record, Generations(&self.generations))),
+            Place::Vacant { .. } => None,
+        }
+    }
+
     /// The generation that the place is in.
     #[inline]
     pub(crate) fn generation(&self, index: u32) -> u32 {
-        self.generations.get(index).copied().unwrap_or(0)
+        Generations(&self.generations).of(index)
     }
 
     /// Places in use.

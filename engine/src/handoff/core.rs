@@ -268,7 +268,7 @@ impl<Q: Queue> EndpointCore<Q> {
         }
         for _ in 0..events {
             if let Ok(event) = self.ends[worker].events.pop() {
-                self.on_event(worker, event);
+                self.on_event(worker, event.into_inner());
             }
         }
         let end = &mut self.ends[worker];

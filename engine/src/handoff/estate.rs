@@ -54,7 +54,7 @@ fn wind_up<Q: Queue>(end: &mut EndpointEnd<Q>) -> bool {
     }
     while let Ok(event) = end.events.pop() {
         popped = true;
-        match event {
+        match event.into_inner() {
             Event::Chunk(id, chunk, _) => {
                 end.give_back(Return::Lent(chunk));
                 end.lost(id);

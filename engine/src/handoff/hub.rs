@@ -10,6 +10,7 @@
 //!
 //! What is not here: which connection belongs to which endpoint, and the events that did not fit (the shard's owed list).
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::atomic::{Ordering, fence};
 
@@ -245,9 +246,9 @@ impl<Q: Queue> Hub<Q> {
             return Err(event);
         };
         end.tell_staged();
-        if let Err(rtrb::PushError::Full(event)) = end.events.push(event) {
+        if let Err(rtrb::PushError::Full(event)) = end.events.push(Cell::new(event)) {
             self.ring_full += 1;
-            return Err(event);
+            return Err(event.into_inner());
         }
         if lends {
             self.lends.lend(&mut slot.lent);
@@ -525,13 +526,13 @@ impl<Q: Queue> Lender<'_, Q> {
     /// One more chunk may be lent, and told.
     #[inline(always)]
     pub(crate) fn takes_one(&mut self) -> bool {
-        self.lends.may_lend(self.lent) && self.end.may_stage()
+        self.lends.has_left() && self.end.may_stage(self.lent)
     }
 
     /// Lends a chunk to an endpoint that takes one, and tells of so much room: with all that are lent in this turn.
     #[inline(always)]
     pub(crate) fn lend(&mut self, id: ConnId, chunk: RxChunk<Q::Rx>, freed: u32) {
-        self.end.stage(Event::Chunk(id, chunk, freed));
+        self.end.stage(id, chunk, freed);
         self.lends.lend(self.lent);
         *self.news = true;
     }

@@ -24,6 +24,11 @@ impl Lent {
     pub(super) fn count(&self) -> u32 {
         self.count
     }
+
+    /// How many more its own bound lets go out.
+    pub(super) fn left(&self) -> usize {
+        self.bound.saturating_sub(self.count) as usize
+    }
 }
 
 impl Lends {
@@ -36,10 +41,16 @@ impl Lends {
         self.total
     }
 
+    /// One more may go out, as far as the bound of all goes.
+    #[inline]
+    pub(super) fn has_left(&self) -> bool {
+        self.total < self.bound
+    }
+
     /// One more may go to this endpoint.
     #[inline]
     pub(super) fn may_lend(&self, lent: &Lent) -> bool {
-        lent.count < lent.bound && self.total < self.bound
+        lent.left() > 0 && self.has_left()
     }
 
     /// One went out.
@@ -49,11 +60,11 @@ impl Lends {
         self.total += 1;
     }
 
-    /// One came home.
+    /// So many came home.
     #[inline]
-    pub(super) fn come_home(&mut self, lent: &mut Lent) {
-        lent.count = lent.count.saturating_sub(1);
-        self.total = self.total.saturating_sub(1);
+    pub(super) fn come_home(&mut self, lent: &mut Lent, count: u32) {
+        lent.count = lent.count.saturating_sub(count);
+        self.total = self.total.saturating_sub(count);
     }
 }
 
@@ -71,7 +82,7 @@ mod tests {
         assert!(lends.may_lend(&b));
         lends.lend(&mut b);
         assert!(!lends.may_lend(&b), "the bound of all");
-        lends.come_home(&mut a);
+        lends.come_home(&mut a, 1);
         assert!(lends.may_lend(&a) && lends.may_lend(&b));
         assert_eq!((lends.total(), a.count(), b.count()), (2, 1, 1));
     }

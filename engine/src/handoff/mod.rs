@@ -69,7 +69,7 @@ pub use tx_buffer::TxBuffer;
 
 pub(crate) use core::pair;
 pub(crate) use estate::Estate;
-pub(crate) use hub::{Hub, HubLimits};
+pub(crate) use hub::{Hub, HubLimits, Lender};
 #[cfg(feature = "async")]
 pub(crate) use parking::Driven;
 pub(crate) use protocol::{Command, EndpointIndex, EndpointNumber, Event, Opened};

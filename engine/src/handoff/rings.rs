@@ -4,6 +4,7 @@
 //! end tells the other by leaving stands in [`Ties`], not in the rings' own notion of abandonment: an endpoint's rings live
 //! on in its [`Estate`](super::Estate) until every buffer is home.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
@@ -12,6 +13,7 @@ use fourtuple_nic::Queue;
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
 
 use super::home::Buffer;
+use super::lend::Lent;
 use super::protocol::{Command, EndpointNumber, Event, Opened};
 use crate::ConnId;
 use crate::buffer::{RxChunk, TxChunk};
@@ -122,16 +124,21 @@ pub(super) struct Presence {
     pub(super) handed_limit: u32,
 }
 
+/// What lies in a ring. A cell has no value that could stand for "none": with one that has, tag and rest of a message are moved by
+/// themselves, across the borders of words, and whoever reads a word waits for both.
+type Message<T> = Cell<T>;
+
 /// The worker's end. Dropping it tells the endpoint that the worker is gone.
 pub(crate) struct WorkerEnd<Q: Queue> {
-    pub(super) events: Producer<Event<Q>>,
-    /// Events that are told together: chunks, while nothing else is told. There is room in the ring for all of them.
-    staged: Vec<Event<Q>>,
-    /// So many more may be staged before the ring is looked at again.
-    room: usize,
+    pub(super) events: Producer<Message<Event<Q>>>,
+    /// Chunks that are told together, while nothing else is told. There is room in the ring for all of them.
+    staged: Box<[Option<Staged<Q>>; STAGED]>,
+    /// How many they are, and how many they may be before the ring is looked at again.
+    staged_count: usize,
+    may_be_staged: usize,
     pub(super) opened: Producer<Opened>,
     pub(super) blanks: Producer<RxChunk<Q::Rx>>,
-    pub(super) commands: Consumer<Command<Q>>,
+    pub(super) commands: Consumer<Message<Command<Q>>>,
     pub(super) returns: Consumer<Return<Q>>,
     pub(super) ties: Arc<Ties>,
     pub(super) presence: Arc<Presence>,
@@ -148,36 +155,42 @@ impl<Q: Queue> Drop for WorkerEnd<Q> {
 }
 
 impl<Q: Queue> WorkerEnd<Q> {
-    /// One more event may be staged.
+    /// One more chunk may be staged, as far as the ring and the endpoint's own bound go.
     #[inline(always)]
-    pub(super) fn may_stage(&mut self) -> bool {
-        self.room > 0 || self.looks_for_room()
+    pub(super) fn may_stage(&mut self, lent: &Lent) -> bool {
+        self.staged_count < self.may_be_staged || self.looks_for_room(lent)
     }
 
-    /// Stages an event that may be.
+    /// Stages a chunk that may be.
     #[inline(always)]
-    pub(super) fn stage(&mut self, event: Event<Q>) {
-        self.room = self.room.saturating_sub(1);
-        self.staged.push(event);
+    pub(super) fn stage(&mut self, id: ConnId, chunk: RxChunk<Q::Rx>, freed: u32) {
+        let place = &mut self.staged[self.staged_count % STAGED];
+        debug_assert!(place.is_none(), "no more are staged than may be");
+        // Nothing is there to be dropped.
+        std::mem::forget(place.replace(Staged { id, chunk, freed }));
+        self.staged_count += 1;
     }
 
     /// Tells what is staged, by one publication. To be called before anything else is done with the ring.
     #[inline]
     pub(super) fn tell_staged(&mut self) {
-        self.room = 0;
-        if !self.staged.is_empty()
-            && let Ok(places) = self.events.write_chunk_uninit(self.staged.len())
+        self.may_be_staged = 0;
+        if self.staged_count > 0
+            && let Ok(places) = self.events.write_chunk_uninit(self.staged_count)
         {
-            places.fill_from_iter(self.staged.drain(..));
+            self.staged_count = 0;
+            let staged = self.staged.iter_mut().filter_map(Option::take);
+            let events = staged.map(|staged| Event::Chunk(staged.id, staged.chunk, staged.freed));
+            places.fill_from_iter(events.map(Cell::new));
         }
     }
 
     /// The other end's position is read here, and so its line: for a burst once.
     #[inline(never)]
-    fn looks_for_room(&mut self) -> bool {
+    fn looks_for_room(&mut self, lent: &Lent) -> bool {
         self.tell_staged();
-        self.room = self.events.slots().min(self.staged.capacity());
-        self.room > 0
+        self.may_be_staged = self.events.slots().min(STAGED).min(lent.left());
+        self.may_be_staged > 0
     }
 
     /// Tells the endpoint that nothing comes any more.
@@ -188,15 +201,22 @@ impl<Q: Queue> WorkerEnd<Q> {
     }
 }
 
-/// Events that a worker tells together at most: two bursts.
+/// An [`Event::Chunk`] that is not told yet.
+struct Staged<Q: Queue> {
+    id: ConnId,
+    chunk: RxChunk<Q::Rx>,
+    freed: u32,
+}
+
+/// Chunks that a worker tells together at most: two bursts. A power of two.
 const STAGED: usize = 64;
 
 /// The endpoint's end.
 pub(super) struct EndpointEnd<Q: Queue> {
-    pub(super) events: Consumer<Event<Q>>,
+    pub(super) events: Consumer<Message<Event<Q>>>,
     pub(super) opened: Consumer<Opened>,
     pub(super) blanks: Consumer<RxChunk<Q::Rx>>,
-    commands: Producer<Command<Q>>,
+    commands: Producer<Message<Command<Q>>>,
     returns: Producer<Return<Q>>,
     pub(super) ties: Arc<Ties>,
     worker: Arc<Sleeper>,
@@ -231,8 +251,9 @@ pub(super) fn rings<Q: Queue>(
     let ties = Arc::new(Ties::default());
     let worker_end = WorkerEnd {
         events,
-        staged: Vec::with_capacity(STAGED),
-        room: 0,
+        staged: Box::new([const { None }; STAGED]),
+        staged_count: 0,
+        may_be_staged: 0,
         opened,
         blanks,
         commands: commands_out,
@@ -279,8 +300,8 @@ impl<Q: Queue> EndpointEnd<Q> {
             return Err(command);
         }
         self.commands
-            .push(command)
-            .map_err(|PushError::Full(command)| command)?;
+            .push(Cell::new(command))
+            .map_err(|PushError::Full(command)| command.into_inner())?;
         self.pushed = true;
         Ok(())
     }
@@ -312,7 +333,7 @@ impl<Q: Queue> EndpointEnd<Q> {
                 return true;
             };
             // There is room, and nobody else pushes.
-            let _ = self.commands.push(command);
+            let _ = self.commands.push(Cell::new(command));
             self.pushed = true;
         }
         false

@@ -52,6 +52,54 @@ impl Waits {
     }
 }
 
+/// What commands bring along, and is their endpoint's no more.
+#[derive(Default)]
+struct Brought {
+    /// Buffers that were given blank.
+    blanks: u32,
+    /// Buffers that were lent.
+    lent: u32,
+    /// Bytes that were copied into blank ones.
+    copied: u64,
+}
+
+impl Brought {
+    #[inline(always)]
+    fn note<Q: Queue>(&mut self, command: &Command<Q>) {
+        match command {
+            Command::Send {
+                origin: Origin::Lent, ..
+            } => self.lent += 1,
+            Command::Send { origin, payload, .. } => self.note_payload(*origin, payload.len()),
+            Command::SendUrgent(_, payload) => self.note_payload(Origin::Copied, payload.len()),
+            Command::Release(..)
+            | Command::Shutdown(_)
+            | Command::Close { .. }
+            | Command::Abort(_)
+            | Command::Set(..)
+            | Command::Connect { .. }
+            | Command::Move { .. }
+            | Command::Take(_)
+            | Command::Look(..)
+            | Command::Credit(..)
+            | Command::Withdraw(..) => {}
+        }
+    }
+
+    #[inline]
+    fn note_payload(&mut self, origin: Origin, bytes: usize) {
+        match origin {
+            Origin::Copied => {
+                self.blanks += 1;
+                self.copied += bytes as u64;
+            }
+            Origin::Filled => self.blanks += 1,
+            Origin::Lent => self.lent += 1,
+            Origin::Part => {}
+        }
+    }
+}
+
 impl<Q: Queue> Slot<Q> {
     pub(super) fn vacant() -> Self {
         Self {
@@ -76,7 +124,7 @@ impl<Q: Queue> Slot<Q> {
         }
     }
 
-    /// The next that `plain` does not take; each is one less that is `left`.
+    /// The next that `plain` does not take; each is one less that is `left`. The places of all that were taken out go back together.
     #[inline(always)]
     pub(super) fn poll_command(
         &mut self,
@@ -92,50 +140,29 @@ impl<Q: Queue> Slot<Q> {
             *left -= 1;
             return self.held.take();
         }
-        while *left > 0 {
-            let command = self.end.as_mut()?.commands.pop().ok()?;
+        let commands = &mut self.end.as_mut()?.commands;
+        let count = commands.slots().min(*left);
+        if count == 0 {
+            // Nothing is taken, and nothing told: the other end's line stays where it is.
+            return None;
+        }
+        // It may have been detached while it lived, and not know yet; then nobody listens to it any more.
+        let listened_to = self.place != Place::Leaving;
+        let (mut brought, mut next) = (Brought::default(), None);
+        for command in commands.read_chunk(count).ok()? {
+            let command = command.into_inner();
             *left -= 1;
-            self.drained = true;
-            self.note(&command, lends, copied);
-            // It may have been detached while it lived, and not know yet; then nobody listens to it any more.
-            if self.place != Place::Leaving
-                && let Some(command) = plain(command)
-            {
-                return Some(command);
+            brought.note(&command);
+            if listened_to && let Some(command) = plain(command) {
+                next = Some(command);
+                break;
             }
         }
-        None
-    }
-
-    /// What a command brings along is the endpoint's no more.
-    #[inline(always)]
-    fn note(&mut self, command: &Command<Q>, lends: &mut Lends, copied: &mut u64) {
-        match command {
-            Command::Send { origin, payload, .. } => match origin {
-                Origin::Copied => {
-                    self.blanks_out = self.blanks_out.saturating_sub(1);
-                    *copied += payload.len() as u64;
-                }
-                Origin::Filled => self.blanks_out = self.blanks_out.saturating_sub(1),
-                Origin::Lent => lends.come_home(&mut self.lent),
-                Origin::Part => {}
-            },
-            Command::SendUrgent(_, payload) => {
-                self.blanks_out = self.blanks_out.saturating_sub(1);
-                *copied += payload.len() as u64;
-            }
-            Command::Release(..)
-            | Command::Shutdown(_)
-            | Command::Close { .. }
-            | Command::Abort(_)
-            | Command::Set(..)
-            | Command::Connect { .. }
-            | Command::Move { .. }
-            | Command::Take(_)
-            | Command::Look(..)
-            | Command::Credit(..)
-            | Command::Withdraw(..) => {}
-        }
+        self.drained = true;
+        self.blanks_out = self.blanks_out.saturating_sub(brought.blanks);
+        lends.come_home(&mut self.lent, brought.lent);
+        *copied += brought.copied;
+        next
     }
 
     /// Drops what came home.
@@ -148,11 +175,11 @@ impl<Q: Queue> Slot<Q> {
         for buffer in returns {
             match buffer {
                 Return::Lent(chunk) => {
-                    lends.come_home(&mut self.lent);
+                    lends.come_home(&mut self.lent, 1);
                     drop(chunk);
                 }
                 Return::Shared(chunk) => {
-                    lends.come_home(&mut self.lent);
+                    lends.come_home(&mut self.lent, 1);
                     drop(chunk);
                 }
                 Return::Blank(chunk) => {

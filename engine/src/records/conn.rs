@@ -77,6 +77,12 @@ impl<Q: Queue> Conn<Q> {
         self.freed = place.map_or(0, |place| place as u32 + 1);
     }
 
+    /// The wheel looks at it no later than its deadline, as nearly always; else [`tick_to_arm`](Self::tick_to_arm) says what is so.
+    #[inline(always)]
+    pub(crate) fn is_armed_in_time(&self) -> bool {
+        self.flags.armed && !self.tcb.is_due_before(self.armed)
+    }
+
     /// The tick for which the wheel has to be told of its deadline, if it does not look at it by then.
     #[inline]
     pub(crate) fn tick_to_arm(&self, now: u32) -> Option<u32> {

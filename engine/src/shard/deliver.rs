@@ -10,10 +10,12 @@ use fourtuple_wire::{FourTuple, Received};
 
 use super::calls::WorkerCalls;
 use super::connection::Connection;
+use super::handed::lend_plainly;
 use super::limits::DELIVER_BUDGET;
 use super::retire::{Over, outcome};
 use super::states::States;
 use super::work::{Work, is_open};
+use crate::ConnId;
 use crate::conn_id::SlotRef;
 use crate::handler::{Closed, Handler, Trouble};
 use crate::handoff::{EndpointIndex, Event, Opened};
@@ -127,7 +129,7 @@ fn deliver_one<Q: Queue, H: Handler<Q>>(
     states: &mut States<H::State>,
     slot: SlotRef,
 ) {
-    let Some(conn) = work.records.conn_mut(slot) else {
+    let Some((conn, generations)) = work.records.conn_and_generations_mut(slot) else {
         work.records.came_off(slot, List::Deliver);
         return;
     };
@@ -135,6 +137,18 @@ fn deliver_one<Q: Queue, H: Handler<Q>>(
         return;
     }
     let (owner, only_readable) = (conn.owner, conn.is_only_readable());
+    if let Owner::Endpoint(endpoint) = owner
+        && only_readable
+    {
+        let id = ConnId::new(work.worker, slot, generations.of(slot.index()));
+        if lend_plainly(conn, id, work.hub.lender(endpoint), &mut work.pools) {
+            // As `put_down`: the state stays, and nothing more is owed.
+            if !conn.flags.transmit && !conn.is_armed_in_time() {
+                work.arm(slot);
+            }
+            return;
+        }
+    }
     work.in_hand = Some(slot);
     match owner {
         Owner::Handler if only_readable => {
@@ -145,12 +159,6 @@ fn deliver_one<Q: Queue, H: Handler<Q>>(
                 work.in_hand = None;
                 return;
             }
-        }
-        Owner::Endpoint(endpoint) if only_readable => {
-            if work.lend_plainly(slot, endpoint) {
-                return;
-            }
-            work.tell_endpoint(slot, endpoint);
         }
         Owner::Handler => tell_handler(work, handler, states, slot),
         Owner::Endpoint(endpoint) => work.tell_endpoint(slot, endpoint),

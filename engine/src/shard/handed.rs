@@ -13,57 +13,41 @@ use super::profiles::Profiles;
 use super::work::Work;
 use crate::ConnId;
 use crate::buffer::{PortBuffers, TxChunk};
-use crate::conn_id::SlotRef;
-use crate::handoff::{Command, EndpointIndex};
-use crate::records::{Owner, Records};
+use crate::handoff::{Command, EndpointIndex, Lender};
+use crate::records::{Conn, Owner, Records};
 use crate::stats::Counters;
-use crate::tick::tick_of;
+
+/// Bytes came for a connection, and nothing else is to be told of it but perhaps room, as nearly always: its endpoint is lent the
+/// chunks, the first with the room. `false`: some is left to be told, or all.
+#[inline(always)]
+pub(super) fn lend_plainly<Q: Queue>(
+    conn: &mut Conn<Q>,
+    id: ConnId,
+    lender: Option<Lender<'_, Q>>,
+    pools: &mut Pools<PortBuffers<Q>>,
+) -> bool {
+    let Some(mut lender) = lender else {
+        return false;
+    };
+    loop {
+        if !lender.takes_one() {
+            return false;
+        }
+        let Some(chunk) = conn.tcb.receive_plain(pools) else {
+            return false;
+        };
+        // What the endpoint sent and is not queued any more has been acknowledged.
+        let freed = conn.freed.saturating_sub(conn.tcb.queued_charge());
+        conn.freed -= freed;
+        lender.lend(id, chunk, freed);
+        if !conn.tcb.has_unread() {
+            conn.signals = Signals::default();
+            return true;
+        }
+    }
+}
 
 impl<Q: Queue> Work<Q> {
-    /// Bytes came for a connection, and nothing else is to be told of it but perhaps room, as nearly always: its endpoint is lent the
-    /// chunks, the first with the room. `false`: some is left to be told, or all.
-    #[inline(always)]
-    pub(super) fn lend_plainly(&mut self, slot: SlotRef, endpoint: EndpointIndex) -> bool {
-        let Some((conn, generation)) = self.records.conn_and_generation_mut(slot) else {
-            return false;
-        };
-        let Some(profile) = self.profiles.get(conn.profile) else {
-            return false;
-        };
-        let Some(mut lender) = self.hub.lender(endpoint) else {
-            return false;
-        };
-        let id = ConnId::new(self.worker, slot, generation);
-        let mut env = Env {
-            now: self.now,
-            profile,
-            pools: &mut self.pools,
-            counters: &mut self.counters.tcp,
-        };
-        while conn.tcb.has_unread() {
-            if !lender.takes_one() {
-                return false;
-            }
-            let Some(chunk) = conn.tcb.receive(&mut env) else {
-                return false;
-            };
-            // What the endpoint sent and is not queued any more has been acknowledged.
-            let queued = conn.tcb.queued_charge();
-            let freed = conn.freed.saturating_sub(queued);
-            conn.freed -= freed;
-            lender.lend(id, chunk, freed);
-        }
-        conn.signals = Signals::default();
-        // As `put_down`: the state stays, and nothing more is owed.
-        self.in_hand = None;
-        if !conn.flags.transmit
-            && let Some(tick) = conn.tick_to_arm(tick_of(self.now))
-        {
-            self.enter_wheel(slot, tick);
-        }
-        true
-    }
-
     /// The next command of an endpoint that is more than to send plain text, which is done at once. Each command is one less that is
     /// `left`.
     pub(super) fn next_command(&mut self, left: &mut usize) -> Option<(EndpointIndex, Command<Q>)> {
@@ -135,8 +119,9 @@ impl<Q: Queue> Sends<'_, Q> {
         if released > 0 {
             conn.tcb.release(released as usize, &mut env);
         }
-        conn.freed += payload.charge();
         conn.tcb.queue_plain(payload, len, &env);
+        // Nothing else is queued.
+        conn.freed += conn.tcb.queued_charge();
         // It owes this text now, and is armed when that was sent.
         if !std::mem::replace(&mut conn.flags.transmit, true) {
             self.ports[conn.port].transmit.push_back(slot);

@@ -15,7 +15,6 @@ use super::work::Work;
 use crate::buffer::RxChunk;
 use crate::conn_id::SlotRef;
 use crate::port_number::PortNumber;
-use crate::tick::tick_of;
 
 impl<Q: Queue> Work<Q> {
     /// Plain text for the connection at the hint, as nearly all segments are, is taken: its record is looked at once. What has a
@@ -164,8 +163,8 @@ impl<Q: Queue> Work<Q> {
         self.counters.tx_packets += 1;
         self.counters.tx_bytes += (STAMPED_HEADERS_LEN + len) as u64;
         attached.tx.push(frame);
-        if let Some(tick) = conn.tick_to_arm(tick_of(now)) {
-            self.enter_wheel(slot, tick);
+        if !conn.is_armed_in_time() {
+            self.arm(slot);
         }
         Some(())
     }

@@ -125,6 +125,15 @@ impl<B: Buffers> Tcb<B> {
         taken
     }
 
+    /// The same where nothing urgent is awaited; `None`: ask [`receive`](Self::receive).
+    #[inline(always)]
+    pub fn receive_plain(&mut self, pools: &mut Pools<B>) -> Option<B::Rx> {
+        if self.flags.contains(Flags::URGENT) {
+            return None;
+        }
+        self.received.take(&mut pools.receive)
+    }
+
     /// The application gives back the buffer space of a chunk that it took; a window update may be owed.
     #[inline(always)]
     pub fn release(&mut self, space: usize, env: &mut Env<'_, B>) {

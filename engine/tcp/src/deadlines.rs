@@ -32,6 +32,12 @@ impl<B: Buffers> Tcb<B> {
         left.map(|left| now.wrapping_add_signed(left))
     }
 
+    /// Whether `on_deadline` has something to do before this tick, or may have.
+    #[inline(always)]
+    pub fn is_due_before(&self, tick: u32) -> bool {
+        self.timers.any_before(tick) || self.flags.contains(Flags::PACED)
+    }
+
     /// Does what is due at `env.now`.
     pub fn on_deadline(&mut self, env: &mut Env<'_, B>) -> Arrival {
         let mut arrival = Arrival::new();

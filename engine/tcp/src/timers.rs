@@ -124,6 +124,15 @@ impl Timers {
         (earliest < i32::MAX).then_some(earliest)
     }
 
+    /// One of the deadlines lies before this tick.
+    #[inline(always)]
+    pub(crate) fn any_before(&self, tick: u32) -> bool {
+        // The sign of each distance, at the bit of its timer.
+        let before = |timer: Timer| (self.at[timer as usize].wrapping_sub(tick) >> 31) << timer as u32;
+        let before = Timer::ALL.map(before).into_iter().fold(0, |all, one| all | one);
+        u32::from(self.armed) & before != 0
+    }
+
     /// The earliest deadline; [`Instant::FAR_FUTURE`] when none is armed.
     #[inline]
     pub(crate) fn deadline(&self, now: Instant) -> Instant {
@@ -157,9 +166,14 @@ mod tests {
             timers.arm(Timer::Life, 50, start as u32);
             timers.arm(Timer::DelayedAck, 9, start as u32);
             assert_eq!(timers.deadline(now), Instant::from_millis(start + 10));
+            for tick in 8..52 {
+                let before = timers.any_before((start + tick) as u32);
+                assert_eq!(before, tick > 10, "{tick}");
+            }
             assert!(!timers.take_due(Timer::DelayedAck, (start + 9) as u32));
             assert!(timers.take_due(Timer::DelayedAck, (start + 10) as u32));
             assert!(!timers.take_due(Timer::DelayedAck, (start + 10) as u32));
+            assert!(!timers.any_before((start + 51) as u32) && timers.any_before((start + 52) as u32));
             assert_eq!(
                 timers.deadline(Instant::from_millis(start + 60)),
                 Instant::from_millis(start + 51)
