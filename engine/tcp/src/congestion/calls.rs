@@ -244,7 +244,7 @@ mod tests {
     use fourtuple_wire::{Instant, SeqNum};
 
     use super::*;
-    use crate::testing::TestBuffers;
+    use crate::testing::{Bytes, TestBuffers};
     use crate::{Path, PoolSizes, Seeds, TcpCounters};
 
     /// A connection with such a profile, and a pool of so many flights.
@@ -350,6 +350,22 @@ mod tests {
         for count in 1..=3 {
             connection.with(|tcb, env| tcb.tell_sent(1_000, env));
             assert_eq!(connection.counters.pool_empty, count);
+        }
+    }
+
+    #[test]
+    fn the_application_is_the_limit_when_nothing_more_waits() {
+        for (waits, limited_until) in [(false, 1_000), (true, 0)] {
+            let mut connection = Connection::new(CongestionKind::Bbr, 1);
+            connection.with(|tcb, env| {
+                if waits {
+                    tcb.send(Bytes::from(&[7; 100][..]), env).unwrap();
+                }
+                tcb.tell_sent(1_000, env);
+            });
+            let model = connection.model().unwrap();
+            let told = format!("limited_until: {limited_until},");
+            assert!(model.contains(&told), "{waits}: {model}");
         }
     }
 }

@@ -189,7 +189,7 @@ fn w_cubic(t_ms: u64, k_ms: u32, w_max: u32, mss: u32) -> u32 {
 }
 
 /// Some seventeen minutes: by then the cubic is beyond any window.
-const LONGEST_MS: u64 = 1 << 20;
+const LONGEST_MS: u64 = 1_000_000;
 
 /// The integer part of a cube root, bit by bit from the top.
 fn cube_root(value: u64) -> u32 {

@@ -213,7 +213,7 @@ impl Congestion {
 }
 
 /// More than any window scaling can use (RFC 7323 §2.3: 2³⁰).
-pub(crate) const MAX_WINDOW: u32 = 1 << 30;
+pub(crate) const MAX_WINDOW: u32 = 2u32.pow(30);
 
 #[cfg(test)]
 mod tests {

@@ -510,4 +510,27 @@ mod tests {
             assert_eq!(cubic_of(&model) != before, waited, "{pipe}");
         }
     }
+
+    // proves: draft-ietf-ccwg-bbr §5.6.2 (the rate is BBR's own from the first data on)
+    #[test]
+    fn bbr_paces_by_its_model_and_the_others_by_the_window() {
+        for (kind, before, after) in [
+            (CongestionKind::Bbr, 500_000, 692_500),
+            (CongestionKind::Cubic, 500_000, 500_000),
+        ] {
+            let (mut model, mut hot) = with(kind, 10 * MSS);
+            let rate = |model: &Model, hot: &Congestion| hot.pacing_rate(Some(model), kind, 40_000);
+            assert_eq!(rate(&model, &hot), Some(before), "{kind}");
+            let sending = SendSample {
+                kind,
+                now: fourtuple_wire::Instant::from_millis(5_000),
+                len: MSS,
+                pipe: 0,
+                srtt_us: 40_000,
+                app_limited: false,
+            };
+            model.on_sent(&mut hot, &sending);
+            assert_eq!(rate(&model, &hot), Some(after), "{kind}");
+        }
+    }
 }

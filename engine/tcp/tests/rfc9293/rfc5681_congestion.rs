@@ -112,3 +112,19 @@ fn segments_whose_text_found_no_room_are_no_duplicate_acks() {
     }
     assert_eq!(end.counters.duplicate_acks_in, 0);
 }
+
+// RFC 7661 §4.2: a window of which not half was used says nothing about the path.
+#[test]
+fn a_window_grows_when_half_of_it_was_used() {
+    for (octets, cwnd) in [(999, 2_000), (1_000, 3_000)] {
+        let mut end = Setup::default()
+            .profile(|profile| profile.initial_window_segments = 2)
+            .established();
+        end.write_octets(1, octets);
+        end.drain();
+        send!(end, seg(ACK).seq(1).ack(1 + octets as u32))
+            .verdict
+            .unwrap();
+        assert_eq!(end.tcb.status(&end.profile, end.now).cwnd, cwnd, "{octets}");
+    }
+}

@@ -266,7 +266,7 @@ mod tests {
         }
     }
 
-    // proves: draft-ietf-ccwg-bbr §5.5.2 (UpdateMaxBw, AdvanceMaxBwFilter)
+    // proves: draft-ietf-ccwg-bbr §5.5.5 (UpdateMaxBw), §5.5.6 (AdvanceMaxBwFilter)
     #[test]
     fn what_the_application_limited_counts_only_when_it_is_no_less() {
         for (sample, this_cycle) in [

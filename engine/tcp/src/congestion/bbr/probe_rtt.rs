@@ -25,6 +25,9 @@ pub(super) struct MinRtt {
 }
 
 /// BBR.MinRTTFilterLen: an older estimate is probed anew.
+// Deviation: the draft probes when nothing as low was seen for five seconds (BBR.ProbeRTTInterval, a filter of its own). Here it is
+// one estimate and one age, and half as many probes; when the old estimate goes, the next one holds the queue until ProbeRtt, which
+// begins with it, has emptied that.
 const FILTER: Duration = Duration::from_secs(10);
 /// BBR.ProbeRTTDuration.
 const LASTS: Duration = Duration::from_millis(200);
@@ -142,7 +145,7 @@ mod tests {
         }
     }
 
-    // proves: draft-ietf-ccwg-bbr §5.5.7 (UpdateMinRTT)
+    // proves: draft-ietf-ccwg-bbr §5.5.7.2 (the least of ten seconds)
     #[test]
     fn the_estimate_is_the_least_of_ten_seconds() {
         for (known_us, nanos, rtt_us, least_us, taken) in [

@@ -42,7 +42,7 @@ struct Checkpoint {
     in_flight: u32,
 }
 
-const APP_LIMITED: u32 = 1 << 31;
+const APP_LIMITED: u32 = 0x8000_0000;
 
 /// Counts, and what they were.
 #[derive(Clone, Debug, Default)]
@@ -329,7 +329,7 @@ mod tests {
         assert_eq!((sample.rate, sample.lost), (31_250, 0));
     }
 
-    // proves: draft-ietf-ccwg-bbr §4.1.2.4 (GenerateRateSample: C.delivered > C.app_limited)
+    // proves: draft-ietf-ccwg-bbr §4.1.2.3 (GenerateRateSample: C.delivered > C.app_limited)
     #[test]
     fn the_limit_of_the_application_holds_until_more_was_delivered_than_bears_it() {
         let mut sampler = Sampler::default();

@@ -369,7 +369,7 @@ fn no_sample_makes_it_panic_or_leave_its_bounds() {
     }
 }
 
-// proves: draft-ietf-ccwg-bbr §5.3.3.7 (IsInAProbeBWState, IsProbingBW)
+// proves: draft-ietf-ccwg-bbr §5.3.3.9 (IsInAProbeBWState, IsProbingBW)
 #[test]
 fn four_phases_are_of_the_cycle_and_three_probe() {
     let cycle = PHASES.map(Phase::in_cycle);
@@ -431,7 +431,7 @@ fn the_window_that_is_kept_is_the_one_before_recovery_and_probe_rtt() {
     }
 }
 
-// proves: draft-ietf-ccwg-bbr §5.5.11 (HandleSpuriousLossDetection)
+// proves: draft-ietf-ccwg-bbr §5.5.11.2 (HandleSpuriousLossDetection)
 #[test]
 fn after_a_loss_that_was_none_bounds_and_window_are_at_least_what_they_were() {
     let before = Bounds {
@@ -462,7 +462,7 @@ fn after_a_loss_that_was_none_bounds_and_window_are_at_least_what_they_were() {
     assert_eq!(bbr.phase, Phase::Cruise, "no probe was given up for it");
 }
 
-// proves: draft-ietf-ccwg-bbr §5.5.11 (return to the probing that the loss had ended)
+// proves: draft-ietf-ccwg-bbr §5.5.11.2 (return to the probing that the loss had ended)
 #[test]
 fn a_probe_that_a_loss_ended_which_was_none_goes_on() {
     use Phase::{Cruise, Down, Drain, ProbeRtt, Refill, Startup, Up};

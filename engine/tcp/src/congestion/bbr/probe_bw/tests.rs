@@ -29,7 +29,7 @@ fn waiting(phase: Phase) -> (Bbr, Congestion) {
     (bbr, hot)
 }
 
-// proves: draft-ietf-ccwg-bbr §5.3.3.5 (PickProbeWait: two to three seconds, a round less or not)
+// proves: draft-ietf-ccwg-bbr §5.3.3.8.3 (PickProbeWait: two to three seconds, a round less or not)
 #[test]
 fn the_wait_for_the_next_probe_is_drawn_by_lot_and_not_by_the_clock_alone() {
     // The bits of a clock may all be set or none: connections that begin together are told apart by what they delivered.
@@ -72,7 +72,7 @@ fn down_begins_a_cycle() {
     assert_eq!((bbr.losses.in_round, bbr.probing.up_step), (false, 0));
 }
 
-// proves: draft-ietf-ccwg-bbr §5.3.3.5 (HasElapsedInPhase, IsRenoCoexistenceProbeTime)
+// proves: draft-ietf-ccwg-bbr §5.3.3.8.3 (IsTimeToProbeBW), §5.3.3.9 (HasElapsedInPhase)
 #[test]
 fn it_probes_when_the_wait_is_over_or_newreno_had_grown() {
     for (ms, since_probe, window, due) in [
@@ -108,7 +108,7 @@ fn it_probes_when_the_wait_is_over_or_newreno_had_grown() {
     }
 }
 
-// proves: draft-ietf-ccwg-bbr §5.3.3.1 (IsTimeToCruise, InflightWithHeadroom)
+// proves: draft-ietf-ccwg-bbr §5.3.3.9 (IsTimeToCruise, InflightWithHeadroom)
 #[test]
 fn down_is_over_when_the_queue_is_empty_and_there_is_room_for_others() {
     for (long, pipe, cruises) in [
@@ -150,7 +150,7 @@ fn before_the_pipe_was_full_there_is_no_cycle() {
     assert_eq!(bbr.probing.ack_phase, AckPhase::ProbeStopping);
 }
 
-// proves: draft-ietf-ccwg-bbr §5.3.3.4 (IsTimeToGoDown)
+// proves: draft-ietf-ccwg-bbr §5.3.3.9 (IsTimeToGoDown)
 #[test]
 fn up_is_over_when_the_pipe_is_full_or_what_had_been_too_much_is_outstanding() {
     // Whether the last probe had met loss, outstanding, the window, whether the pipe is full; over, and by precaution.
@@ -182,7 +182,7 @@ fn up_is_over_when_the_pipe_is_full_or_what_had_been_too_much_is_outstanding() {
     }
 }
 
-// proves: draft-ietf-ccwg-bbr §5.3.3.3 (a round of Refill), §5.3.3.4 (RaiseInflightLongtermSlope)
+// proves: draft-ietf-ccwg-bbr §5.3.3.3 (a round of Refill), §5.3.3.9 (RaiseInflightLongtermSlope)
 #[test]
 fn refill_lasts_a_round_and_the_growth_of_up_doubles_each_round() {
     let (mut bbr, mut hot) = known(Phase::Refill);
@@ -205,7 +205,7 @@ fn refill_lasts_a_round_and_the_growth_of_up_doubles_each_round() {
     assert_eq!(bbr.probing.up_rounds, 30);
 }
 
-// proves: draft-ietf-ccwg-bbr §5.3.3.4 (ProbeInflightLongtermUpward)
+// proves: draft-ietf-ccwg-bbr §5.3.3.9 (ProbeInflightLongtermUpward)
 #[test]
 fn the_long_term_bound_grows_by_a_segment_for_each_step_that_is_acknowledged() {
     let (mut bbr, mut hot) = known(Phase::Up);
@@ -244,7 +244,7 @@ fn the_long_term_bound_grows_by_a_segment_for_each_step_that_is_acknowledged() {
     );
 }
 
-// proves: draft-ietf-ccwg-bbr §5.3.3.6 (AdaptLongTermModel: which samples are those of a probe)
+// proves: draft-ietf-ccwg-bbr §5.3.3.9 (AdaptLongTermModel: which samples are those of a probe)
 #[test]
 fn what_acks_are_of_changes_with_the_round() {
     use AckPhase::{Init, ProbeFeedback, ProbeStarting, ProbeStopping, Refilling};
@@ -265,7 +265,7 @@ fn what_acks_are_of_changes_with_the_round() {
     }
 }
 
-// proves: draft-ietf-ccwg-bbr §5.3.3.6 (AdvanceMaxBwFilter, once a cycle)
+// proves: draft-ietf-ccwg-bbr §5.5.6 (AdvanceMaxBwFilter, once a cycle)
 #[test]
 fn the_end_of_a_probe_forgets_the_bandwidth_of_the_cycle_before_the_last() {
     for phase in PHASES {
@@ -301,7 +301,7 @@ fn a_probe_that_stopped_by_precaution_and_met_no_loss_is_followed_by_the_next_at
     }
 }
 
-// proves: draft-ietf-ccwg-bbr §5.3.3.6 (the bound is raised by what was safe)
+// proves: draft-ietf-ccwg-bbr §5.3.3.9 (the bound is raised by what was safe)
 #[test]
 fn what_was_outstanding_without_many_losses_raises_the_long_term_bound() {
     // Octets lost since it left, of 90,000; newly lost; whether there is SACK.
