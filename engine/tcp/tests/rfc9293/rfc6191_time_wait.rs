@@ -64,6 +64,7 @@ fn late_segments_are_answered_or_dropped_and_never_prolong_the_wait() {
     end.now = end.now + Duration::from_secs(30);
     for (what, segment, answered) in [
         ("text from before", seg(ACK).seq(0).ack(2).octets(1), true),
+        ("text where the FIN was", seg(ACK).seq(1).ack(2).octets(1), true),
         ("what a peer says that knows all", seg(ACK).seq(2).ack(2), false),
         ("text behind the FIN", seg(ACK).seq(2).ack(2).octets(1), true),
         ("a second FIN", seg(ACK | FIN).seq(2).ack(2), true),

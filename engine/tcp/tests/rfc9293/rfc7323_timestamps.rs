@@ -244,3 +244,17 @@ fn segments_of_the_past_are_counted_too() {
         assert_eq!(end.counters.paws_drops, times);
     }
 }
+
+// RFC 9293 §3.1: the acknowledgment number counts where the ACK bit is set.
+#[test]
+fn a_segment_without_ack_does_not_move_the_timestamp_whatever_its_ack_field() {
+    let mut end = setup().established();
+    let sound = seg(ACK | FIN).seq(1).ack(1).timestamps(200_000, 0);
+    let mut header = sound.header(end.irs, end.iss, 60_000);
+    header.flags = FIN;
+    assert_eq!(end.arrives_raw(&header, b"").verdict, Err(DropReason::NoAck));
+    send!(end, seg(ACK).seq(1).ack(1).octets(5).timestamps(1_001, 0))
+        .verdict
+        .unwrap();
+    assert_eq!(end.read().len(), 5);
+}
