@@ -206,8 +206,8 @@ impl<Q: Queue> Records<Q> {
 
     /// The record of a four-tuple: that at the hint if it is the one, else the table is asked again.
     ///
-    /// The hint came from the table in this very stage. Records leave the table with their place, but for connections that wait
-    /// to be buried: those leave it between stages.
+    /// The hint came from the table in this very stage. Records leave the table with their place, but for connections that wait to be
+    /// buried: such a one is no more than its owner's, and a SYN behind it in the same burst has begun another.
     #[inline]
     pub(crate) fn find_hinted(&self, hint: Option<SlotRef>, hash: u64, tuple: &FourTuple) -> Option<SlotRef> {
         if let (Some(slot), FourTuple::V4(key)) = (hint, tuple)
@@ -216,7 +216,7 @@ impl<Q: Queue> Records<Q> {
                 .v4
                 .tcb
                 .at(slot.index())
-                .is_some_and(|place| place.key == *key)
+                .is_some_and(|place| place.key == *key && !place.record.flags.unlisted)
         {
             // Nearly all segments are a connection's.
             return hint;
@@ -248,9 +248,14 @@ impl<Q: Queue> Records<Q> {
     #[inline(never)]
     fn find_any(&self, hint: Option<SlotRef>, hash: u64, tuple: &FourTuple) -> Option<SlotRef> {
         match hint {
-            Some(slot) if self.is_at(slot, tuple) => Some(slot),
+            Some(slot) if self.is_at(slot, tuple) && !self.is_unlisted(slot) => Some(slot),
             Some(_) | None => self.find_hashed(hash, tuple),
         }
+    }
+
+    /// It is a connection that has left the table, and waits to be buried.
+    fn is_unlisted(&self, slot: SlotRef) -> bool {
+        slot.kind() == SlotKind::Tcb && self.conn(slot).is_some_and(|conn| conn.flags.unlisted)
     }
 
     /// The record at `slot` is that of `tuple`: kind, family and the full key.

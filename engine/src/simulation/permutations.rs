@@ -204,3 +204,29 @@ fn permutations(of: &[usize]) -> Vec<Vec<usize>> {
     }
     all
 }
+
+// proves: RFC 9293 §3.10.7.2 (a connection that was reset is none to the SYN behind it)
+#[test]
+fn the_same_syn_twice_behind_a_reset_begins_one_connection_in_any_grouping() {
+    let (mut frames, iss) = client_frames(3_000);
+    // A RST at RCV.NXT: behind the text of the handshake's ACK, if it has any.
+    let mut reset = frames[1].clone();
+    let headers = 14 + 20 + usize::from(reset[46] >> 4) * 4;
+    let text = usize::from(u16::from_be_bytes([reset[16], reset[17]])) + 14 - headers;
+    let seq = u32::from_be_bytes([reset[38], reset[39], reset[40], reset[41]]).wrapping_add(text as u32);
+    reset[38..42].copy_from_slice(&seq.to_be_bytes());
+    reset.truncate(headers);
+    reset[16..18].copy_from_slice(&(headers as u16 - 14).to_be_bytes());
+    reset[47] = 0x04;
+    super::fuzz::fix_checksums(&mut reset);
+    frames.push(reset);
+    let order = [1, frames.len() - 1, 0, 0];
+    for cuts in 0..1u32 << order.len() {
+        let (noted, world) = play(&frames, iss, &order, cuts);
+        // What opens and is reset within one turn is no news.
+        if cuts & 1 == 1 {
+            assert_eq!(noted, ["open", "closed Err(Reset)"], "bursts {cuts:b}");
+        }
+        assert_eq!(world.server.shards[0].work.records.half_open(), 1, "bursts {cuts:b}");
+    }
+}

@@ -62,6 +62,9 @@ pub struct DpdkQueue {
     headers: Stash,
     /// Buffers of the other end of a ring port, taken before those.
     borrowed: Borrowed,
+    /// Answers may leave in such buffers: with several queues a frame may be dropped by a worker other than the one that takes it, whose
+    /// cache would keep it from the sender.
+    borrows: bool,
     /// Whose buffers a ring port's frames come in.
     lender: Lender,
     /// Since when the ring has been full without a break; only where the other end may stop reading.
@@ -88,6 +91,7 @@ impl DpdkQueue {
             counts_bytes: !port.counts_bytes(),
             headers: Stash::default(),
             borrowed: Borrowed::default(),
+            borrows: promises.queues == 1,
             lender: Lender::default(),
             stalled: None,
             port,
@@ -221,7 +225,9 @@ impl Queue for DpdkQueue {
         let kept = self.sort_out(received);
         // SAFETY: the first `kept` places hold pointers to plain mbufs whose only reference is ours: what an Mbuf is.
         unsafe { into.set_len(before + kept) }
-        if let Some(first) = into.get(before) {
+        if self.borrows
+            && let Some(first) = into.get(before)
+        {
             let QueuePools {
                 receive, transmit, ..
             } = self.port.pools(self.queue);
