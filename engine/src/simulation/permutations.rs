@@ -227,6 +227,10 @@ fn the_same_syn_twice_behind_a_reset_begins_one_connection_in_any_grouping() {
         if cuts & 1 == 1 {
             assert_eq!(noted, ["open", "closed Err(Reset)"], "bursts {cuts:b}");
         }
-        assert_eq!(world.server.shards[0].work.records.half_open(), 1, "bursts {cuts:b}");
+        assert_eq!(
+            world.server.shards[0].work.records.half_open(),
+            1,
+            "bursts {cuts:b}"
+        );
     }
 }
