@@ -209,7 +209,8 @@ impl<Q: Queue> Work<Q> {
         Ok(slot)
     }
 
-    /// A half-open connection is over, whether it became one or not.
+    /// A half-open connection is over: it failed, or a cookie's connection takes its place. One with a record that became a connection
+    /// left its entry in the table to that.
     pub(crate) fn end_half_open(&mut self, slot: SlotRef) -> Option<HalfOpen> {
         let half_open = self.records.remove_half_open(slot)?;
         if let Some(listener) = self.listeners.at_mut(half_open.listener) {

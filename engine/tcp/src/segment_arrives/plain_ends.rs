@@ -1,4 +1,4 @@
-//! The plain beginning and the plain end of a connection: the ACK that ends a passive handshake, the peer's FIN when all is said, and
+//! The plain beginning and the plain end of a connection: the ACK that ends a handshake in SYN_RECEIVED, the peer's FIN when all is said, and
 //! the ACK of our FIN behind it.
 //!
 //! What the steps of §3.10.7.4 come down to for them is written out here, as `plain.rs` has it for text. It changes no outcome:
@@ -124,3 +124,6 @@ impl<B: Buffers> Tcb<B> {
         self.restart_keepalive(env);
     }
 }
+
+#[cfg(test)]
+mod tests;

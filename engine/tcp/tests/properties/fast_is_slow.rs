@@ -7,8 +7,11 @@ use crate::steps::{AnySegment, Player, Step, any_step, honest_step};
 use crate::support::{ACK, FIN};
 
 fn compare(state: State, options: bool, steps: &[Step]) -> u64 {
-    let mut fast = Player::in_state(state, options, true);
-    let mut slow = Player::in_state(state, options, false);
+    compare_from(|prediction| Player::in_state(state, options, prediction), steps)
+}
+
+fn compare_from(begin: impl Fn(bool) -> Player, steps: &[Step]) -> u64 {
+    let (mut fast, mut slow) = (begin(true), begin(false));
     for step in steps {
         let (fast_told, fast_sent) = fast.play(step);
         let (slow_told, slow_sent) = slow.play(step);
@@ -51,6 +54,16 @@ proptest! {
         steps in proptest::collection::vec(any_step(), 1..40),
     ) {
         compare(state, options, &steps);
+    }
+
+    #[test]
+    fn with_and_without_prediction_whoever_ends_a_handshake_sees_the_same(
+        options in any::<bool>(),
+        first in prop_oneof![honest_step(), any_step()],
+        steps in proptest::collection::vec(prop_oneof![honest_step(), any_step()], 0..20),
+    ) {
+        let steps: Vec<Step> = std::iter::once(first).chain(steps).collect();
+        compare_from(|prediction| Player::accepting(options, prediction), &steps);
     }
 }
 
@@ -101,10 +114,12 @@ fn prediction_takes_a_plain_beginning_and_a_plain_end() {
                 window: 60_000,
             };
             assert_eq!(
-                compare(State::SynReceived, options, &[opening]),
+                compare(State::SynReceived, options, &[opening.clone()]),
                 1,
                 "{len} octets"
             );
+            let passive = compare_from(|prediction| Player::accepting(options, prediction), &[opening]);
+            assert_eq!(passive, 1, "{len} octets");
         }
         let asked = [
             Step::InOrder {

@@ -140,23 +140,28 @@ pub struct Player {
     shift: u8,
 }
 
+/// What a connection has agreed on, or is about to: all options, or none.
+fn setup(options: bool, prediction: bool) -> Setup {
+    let mut setup = Setup::default();
+    setup.profile.header_prediction = prediction;
+    setup.profile.timestamps = options;
+    setup.profile.sack = options;
+    setup.profile.window_scaling = options;
+    setup.profile.receive_buffer = if options { 100_000 } else { 60_000 };
+    if options {
+        setup.peer_syn = seg(SYN)
+            .mss(1000)
+            .sack_permitted()
+            .window_scale(2)
+            .timestamps(1_000, 0);
+    }
+    setup
+}
+
 impl Player {
     /// A connection in one of the states, by the shortest way.
     pub fn in_state(state: State, options: bool, prediction: bool) -> Self {
-        let mut setup = Setup::default();
-        setup.profile.header_prediction = prediction;
-        setup.profile.timestamps = options;
-        setup.profile.sack = options;
-        setup.profile.window_scaling = options;
-        setup.profile.receive_buffer = if options { 100_000 } else { 60_000 };
-        let shift = if options { 1 } else { 0 };
-        if options {
-            setup.peer_syn = seg(SYN)
-                .mss(1000)
-                .sack_permitted()
-                .window_scale(2)
-                .timestamps(1_000, 0);
-        }
+        let setup = setup(options, prediction);
         let mut player = Self::new(
             match state {
                 State::SynSent => setup.syn_sent(),
@@ -172,13 +177,17 @@ impl Player {
                 | State::TimeWait => setup.established(),
             },
             options,
-            shift,
         );
         player.go_on_to(state);
         player
     }
 
-    fn new(end: End, timestamps: bool, shift: u8) -> Self {
+    /// A passive open for which the ACK that ends its handshake is still to come.
+    pub fn accepting(options: bool, prediction: bool) -> Self {
+        Self::new(setup(options, prediction).accepting(), options)
+    }
+
+    fn new(end: End, options: bool) -> Self {
         let (nxt, rcv_nxt) = (end.iss + 1, end.irs + 1);
         let una = if end.state() == State::Established {
             nxt
@@ -194,8 +203,8 @@ impl Player {
             edge: None,
             peer_timestamp: 1_000,
             last_timestamp,
-            timestamps,
-            shift,
+            timestamps: options,
+            shift: u8::from(options),
         }
     }
 

@@ -156,13 +156,35 @@ impl Setup {
     /// ESTABLISHED by a passive open.
     #[track_caller]
     pub fn accepted(self) -> End {
-        let (mut pools, mut counters) = self.empty();
-        let mut record = passive_record(&self);
+        let last = self.last_of_handshake();
+        let mut end = self.accepting();
+        let mut env = Env {
+            now: end.now,
+            profile: &end.profile,
+            pools: &mut end.pools,
+            counters: &mut end.counters,
+        };
+        let arrival = end.tcb.segment_arrives(&last, None, &mut env);
+        assert!(arrival.signals.contains(Signals::ESTABLISHED));
+        end
+    }
+
+    /// The ACK that ends a passive open's handshake.
+    fn last_of_handshake(&self) -> TcpHeader {
         let mut last = seg(ACK)
             .seq(1)
             .ack(1)
             .header(SeqNum(self.irs), SeqNum(self.iss), self.peer_window);
         last.options.timestamps = self.peer_syn.timestamps;
+        last
+    }
+
+    /// SYN_RECEIVED by a passive open, made from its record for the ACK that ends the handshake, which is still to be taken.
+    #[track_caller]
+    pub fn accepting(self) -> End {
+        let (mut pools, mut counters) = self.empty();
+        let mut record = passive_record(&self);
+        let last = self.last_of_handshake();
         let arrival = record.segment_arrives(&last, 0, &self.profile, self.start);
         assert_eq!(arrival, SynArrival::Establish);
         let mut env = Env {
@@ -171,10 +193,8 @@ impl Setup {
             pools: &mut pools,
             counters: &mut counters,
         };
-        let mut tcb = record.establish(&mut env);
+        let tcb = record.establish(&mut env);
         assert_eq!(tcb.state(), State::SynReceived);
-        let arrival = tcb.segment_arrives(&last, None, &mut env);
-        assert!(arrival.signals.contains(Signals::ESTABLISHED));
         self.end(tcb, pools, counters)
     }
 

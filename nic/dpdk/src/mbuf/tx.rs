@@ -19,6 +19,12 @@ pub(crate) enum Attaching {
     Above(u16),
 }
 
+impl Attaching {
+    /// Ring ports take chains, but the receiver has to copy them into one segment: made, sent, received and dropped, a frame of 1448
+    /// bytes costs 271 cycles with an indirect segment and 123 with one copy (examples/cycles.rs).
+    pub(crate) const COPY_ALL: Self = Self::Above(u16::MAX);
+}
+
 /// One frame on its way out: the only reference to a chain whose head we allocated.
 #[derive(Debug)]
 pub struct TxMbuf {

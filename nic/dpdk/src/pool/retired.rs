@@ -8,7 +8,8 @@
 //! 1. the counts add up to its size exactly, and are noted together with where every registered thread stands, and
 //! 2. later, each of those threads has passed a point between bursts (or ended), and the counts are still the same.
 //!
-//! Nobody allocates from a retired pool, so between 1 and 2 an operation that was under way has ended, and had it been one of
+//! Nobody allocates from a retired pool but the other end of a ring, which takes what it freed itself, and only while a frame of that
+//! pool is in its hand (`queue/borrowed.rs`): then not all are home. So between 1 and 2 an operation that was under way has ended, and had it been one of
 //! those two, the counts would differ. A thread without an lcore id has no cache, and is done when the ring's count shows it.
 //! With no other worker alive both steps fall into one.
 

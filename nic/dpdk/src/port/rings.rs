@@ -23,10 +23,6 @@ use crate::pool;
 /// Queues that DPDK's ring driver can have.
 const QUEUES_MOST: u16 = dpdk_sys::RTE_PMD_RING_MAX_RX_RINGS as u16;
 
-/// Ring ports take chains, but the receiver has to copy them into one segment: made, sent, received and dropped, a frame of 1448
-/// bytes costs 271 cycles with an indirect segment and 123 with one copy (examples/cycles.rs).
-const COPY_ALL: Attaching = Attaching::Above(u16::MAX);
-
 /// Two ports joined by rings of `options.descriptors` frames; the first two addresses of [`address`].
 pub(super) fn pair(queues: u16, options: &PortOptions) -> Result<(Port, Port), NicError> {
     if queues == 0 || queues > QUEUES_MOST {
@@ -71,7 +67,7 @@ fn end(link: &Arc<Link>, rx: &Rings, tx: &Rings, options: &PortOptions) -> Resul
     };
     let nature = Nature {
         kernel_peer: false,
-        attaching: COPY_ALL,
+        attaching: Attaching::COPY_ALL,
         mac: Some(options.mac.unwrap_or_else(|| address(device.id()))),
         link: Some(Arc::clone(link)),
         counts_bytes: false,

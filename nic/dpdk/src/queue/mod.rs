@@ -62,8 +62,9 @@ pub struct DpdkQueue {
     headers: Stash,
     /// Buffers of the other end of a ring port, taken before those.
     borrowed: Borrowed,
-    /// Answers may leave in such buffers: with several queues a frame may be dropped by a worker other than the one that takes it, whose
-    /// cache would keep it from the sender.
+    /// Answers may leave in such buffers: not with several queues, where a frame may be dropped by a worker other than the one that takes
+    /// it, whose cache would keep it from the sender, and only where no frame has a second segment, which would come out of the other
+    /// end's pool, too.
     borrows: bool,
     /// Whose buffers a ring port's frames come in.
     lender: Lender,
@@ -91,7 +92,7 @@ impl DpdkQueue {
             counts_bytes: !port.counts_bytes(),
             headers: Stash::default(),
             borrowed: Borrowed::default(),
-            borrows: promises.queues == 1,
+            borrows: promises.queues == 1 && port.attaching() == Attaching::COPY_ALL,
             lender: Lender::default(),
             stalled: None,
             port,
