@@ -114,7 +114,7 @@ fn prediction_takes_a_plain_beginning_and_a_plain_end() {
                 window: 60_000,
             };
             assert_eq!(
-                compare(State::SynReceived, options, &[opening.clone()]),
+                compare(State::SynReceived, options, std::slice::from_ref(&opening)),
                 1,
                 "{len} octets"
             );
