@@ -17,7 +17,7 @@ use crate::conn_id::{SlotKind, SlotRef};
 use crate::port_number::PortNumber;
 use crate::slots::{Generations, Slots};
 use crate::table::Table;
-pub(crate) use conn::{Conn, ConnFlags, HalfOpen, Owner};
+pub(crate) use conn::{Conn, ConnFlags, HalfOpen, Owner, Rare};
 pub(crate) use listed::List;
 use listed::Listed;
 
@@ -216,7 +216,7 @@ impl<Q: Queue> Records<Q> {
                 .v4
                 .tcb
                 .at(slot.index())
-                .is_some_and(|place| place.key == *key && !place.record.flags.unlisted)
+                .is_some_and(|place| place.key == *key && !place.record.flags.rare.has(Rare::UNLISTED))
         {
             // Nearly all segments are a connection's.
             return hint;
@@ -255,7 +255,10 @@ impl<Q: Queue> Records<Q> {
 
     /// It is a connection that has left the table, and waits to be buried.
     fn is_unlisted(&self, slot: SlotRef) -> bool {
-        slot.kind() == SlotKind::Tcb && self.conn(slot).is_some_and(|conn| conn.flags.unlisted)
+        slot.kind() == SlotKind::Tcb
+            && self
+                .conn(slot)
+                .is_some_and(|conn| conn.flags.rare.has(Rare::UNLISTED))
     }
 
     /// The record at `slot` is that of `tuple`: kind, family and the full key.
@@ -526,7 +529,7 @@ impl<Q: Queue> Records<Q> {
         } else {
             flags.armed.then_some(conn.armed)
         };
-        if !flags.unlisted {
+        if !flags.rare.has(Rare::UNLISTED) {
             self.unlist(slot);
         }
         in_family!(mut self, slot, |records| records.tcb.vacate(slot.index()));

@@ -72,5 +72,5 @@ pub(crate) use estate::Estate;
 pub(crate) use hub::{Hub, HubLimits, Lender};
 #[cfg(feature = "async")]
 pub(crate) use parking::Driven;
-pub(crate) use protocol::{Command, EndpointIndex, EndpointNumber, Event, Opened};
+pub(crate) use protocol::{Command, EndpointIndex, EndpointNumber, Event, Opened, Origin};
 pub(crate) use rings::WorkerEnd;

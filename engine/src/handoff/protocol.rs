@@ -137,6 +137,13 @@ pub(crate) enum Origin {
     Part,
 }
 
+impl Origin {
+    /// It is a buffer that a frame came in.
+    pub(crate) const fn is_received(self) -> bool {
+        matches!(self, Self::Lent | Self::Part)
+    }
+}
+
 /// Where to connect to, in as few bytes as that takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Remote {

@@ -134,8 +134,30 @@ pub(crate) struct ConnFlags {
     pub(crate) let_go: bool,
     /// It is counted among the orphans.
     pub(crate) orphan: bool,
+    pub(crate) rare: Rare,
+}
+
+/// What is seldom so, in one octet: a record has no room for one each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rare(u8);
+
+impl Rare {
     /// The table no longer leads here.
-    pub(crate) unlisted: bool,
+    pub(crate) const UNLISTED: Self = Self(1);
+    /// Its application sends received buffers on, which stay until they are acknowledged.
+    pub(crate) const SENDS_ON: Self = Self(2);
+
+    /// It is so.
+    pub(crate) const fn has(self, which: Self) -> bool {
+        self.0 & which.0 != 0
+    }
+
+    /// It is so from now on; `true` when it was before.
+    pub(crate) const fn note(&mut self, which: Self) -> bool {
+        let was = self.has(which);
+        self.0 |= which.0;
+        was
+    }
 }
 
 /// A half-open connection of the listening side.

@@ -14,7 +14,7 @@ use crate::buffer::TxChunk;
 use crate::conn_id::SlotRef;
 use crate::handoff::{Command, EndpointIndex, Event, Opened};
 use crate::port_number::PortNumber;
-use crate::records::Owner;
+use crate::records::{Owner, Rare};
 
 impl<Q: Queue> Work<Q> {
     /// Executes what endpoints asked for.
@@ -49,6 +49,13 @@ impl<Q: Queue> Work<Q> {
             } => {
                 if released > 0 {
                     self.release_for(id, released);
+                }
+                if origin.is_received()
+                    && let Some(conn) = self
+                        .owned(endpoint, id)
+                        .and_then(|slot| self.records.conn_mut(slot))
+                {
+                    conn.flags.rare.note(Rare::SENDS_ON);
                 }
                 return self
                     .send_for(endpoint, id, payload, false)

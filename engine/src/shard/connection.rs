@@ -19,7 +19,7 @@ use crate::handoff::{EndpointHandle, StreamError};
 use crate::listener::ListenerId;
 use crate::options::ConnectionOption;
 use crate::port_number::PortNumber;
-use crate::records::{Conn, Owner};
+use crate::records::{Conn, Owner, Rare};
 use crate::tick::tick_at_or_after;
 
 /// How long a connection that found no buffer waits for the next try.
@@ -387,6 +387,7 @@ impl<Q: Queue> Connection<'_, Q> {
                 counters: &mut work.counters.tcp,
             };
             conn.tcb.queue_plain(bytes.0, len, &env);
+            conn.flags.rare.note(Rare::SENDS_ON);
             if !std::mem::replace(&mut conn.flags.transmit, true) {
                 work.ports[conn.port].transmit.push_back(self.slot);
             }
@@ -403,6 +404,7 @@ impl<Q: Queue> Connection<'_, Q> {
             if bytes.len() > room_of(conn, env.profile, env.pools, port) {
                 return Some(bytes);
             }
+            conn.flags.rare.note(Rare::SENDS_ON);
             conn.tcb.send(bytes, env).err().map(SendRefused::into_payload)
         });
         match refused {

@@ -13,8 +13,8 @@ use super::profiles::Profiles;
 use super::work::Work;
 use crate::ConnId;
 use crate::buffer::{PortBuffers, TxChunk};
-use crate::handoff::{Command, EndpointIndex, Lender};
-use crate::records::{Conn, Owner, Records};
+use crate::handoff::{Command, EndpointIndex, Lender, Origin};
+use crate::records::{Conn, Owner, Rare, Records};
 use crate::stats::Counters;
 
 /// Bytes came for a connection, and nothing else is to be told of it but perhaps room, as nearly always: its endpoint is lent the
@@ -66,7 +66,7 @@ impl<Q: Queue> Work<Q> {
                 origin,
                 released,
             } => {
-                let payload = sends.send(endpoint, id, payload, released)?;
+                let payload = sends.send(endpoint, id, payload, origin, released)?;
                 Some(Command::Send {
                     id,
                     payload,
@@ -98,6 +98,7 @@ impl<Q: Queue> Sends<'_, Q> {
         endpoint: EndpointIndex,
         id: ConnId,
         payload: TxChunk<Q::Shared>,
+        origin: Origin,
         released: u32,
     ) -> Option<TxChunk<Q::Shared>> {
         let Some((slot, conn)) = self.records.named_conn_mut(id) else {
@@ -120,6 +121,9 @@ impl<Q: Queue> Sends<'_, Q> {
             conn.tcb.release(released as usize, &mut env);
         }
         conn.tcb.queue_plain(payload, len, &env);
+        if origin.is_received() {
+            conn.flags.rare.note(Rare::SENDS_ON);
+        }
         // Nothing else is queued.
         conn.freed += conn.tcb.queued_charge();
         // It owes this text now, and is armed when that was sent.

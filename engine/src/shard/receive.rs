@@ -19,7 +19,7 @@ use crate::buffer::RxChunk;
 use crate::conn_id::{SlotKind, SlotRef};
 use crate::mesh::MeshMessage;
 use crate::port_number::PortNumber;
-use crate::records::Conn;
+use crate::records::{Conn, Rare};
 use crate::shard::limits::{MESH_BUDGET, PLENTY_MARKS, RX_BUDGET, SCARCE_MARKS, SHARE_OF_FREE};
 use crate::shard::ports::AttachedPort;
 use crate::shard::work::Work;
@@ -511,7 +511,10 @@ impl<Q: Queue> Work<Q> {
         let Some(share) = shortage.share else {
             return true;
         };
-        let has_share = |conn: &Conn<Q>| conn.tcb.has_share(segment.header.seq, share);
+        let has_share = |conn: &Conn<Q>| {
+            conn.tcb
+                .has_share(segment.header.seq, share, conn.flags.rare.has(Rare::SENDS_ON))
+        };
         !shortage.short_of_buffers && self.records.conn(slot).is_none_or(has_share)
     }
 

@@ -7,7 +7,7 @@ use fourtuple_wire::FourTuple;
 use super::work::Work;
 use crate::conn_id::SlotRef;
 use crate::error::ConnectionError;
-use crate::records::{Conn, List, Owner};
+use crate::records::{Conn, List, Owner, Rare};
 
 /// What is left to do with a connection that may be over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ impl<Q: Queue> Work<Q> {
             return false;
         };
         let closed = conn.tcb.is_closed();
-        if closed && !std::mem::replace(&mut conn.flags.unlisted, true) {
+        if closed && !conn.flags.rare.note(Rare::UNLISTED) {
             self.records.unlist(slot);
         }
         closed
@@ -104,7 +104,7 @@ impl<Q: Queue> Work<Q> {
             return None;
         }
         let conn = self.records.conn_mut(slot)?;
-        if !std::mem::replace(&mut conn.flags.unlisted, true) {
+        if !conn.flags.rare.note(Rare::UNLISTED) {
             self.records.unlist(slot);
         }
         self.records.insert_time_wait(&tuple, record)
@@ -113,7 +113,8 @@ impl<Q: Queue> Work<Q> {
     /// The TCB goes; in TIME_WAIT a compact record takes its place, if none has before.
     fn bury(&mut self, slot: SlotRef) {
         let tuple = self.records.tuple(slot);
-        let waits = |conn: &Conn<Q>| conn.tcb.state() == State::TimeWait && !conn.flags.unlisted;
+        let waits =
+            |conn: &Conn<Q>| conn.tcb.state() == State::TimeWait && !conn.flags.rare.has(Rare::UNLISTED);
         let time_wait = if self.records.conn(slot).is_some_and(waits) {
             self.with_tcb(slot, |tcb, env| tcb.time_wait(env)).flatten()
         } else {

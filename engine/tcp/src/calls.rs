@@ -174,10 +174,12 @@ impl<B: Buffers> Tcb<B> {
     }
 
     /// Whether text at `seq` may be taken while buffers are scarce and each connection has a share of so many bytes: below it,
-    /// and always what is next for an application that has read all and has nothing unacknowledged.
-    pub fn has_share(&self, seq: SeqNum, share: u32) -> bool {
-        let next = seq.at_or_before(self.rcv.nxt) && self.received.is_empty() && self.queue.len() == 0;
-        next || self.pinned() < share
+    /// and always what is next for an application that has read all. One that `sends_on` what it receives has read it when it is
+    /// acknowledged; any other may have text of its own outstanding: what acknowledges that waits perhaps for a peer of whom nothing
+    /// is taken because of it.
+    pub fn has_share(&self, seq: SeqNum, share: u32, sends_on: bool) -> bool {
+        let has_read = self.received.is_empty() && (!sends_on || self.queue.len() == 0);
+        has_read && seq.at_or_before(self.rcv.nxt) || self.pinned() < share
     }
 
     /// There is payload in order that was not taken.

@@ -79,8 +79,13 @@ impl Ledger {
     /// a RST.
     fn lost_nothing(&self, part: Part) -> bool {
         let (mine, others) = (self.side(part), self.other(part));
-        // Who dawdles may have read everything, and not looked for the end before the RST came.
-        let heard_all = mine.saw_end_of_file || mine.read == others.written;
+        // Who dawdles may not have looked for the end before the RST came, or not even read everything: a peer that went well, for which
+        // nobody gave cause, had all of it acknowledged.
+        let (conversation, other) = (&self.conversations[part.place], 1 - part.side);
+        let went = others
+            .id
+            .and_then(|id| self.whose.over_since(conversation.seats[other].host, id));
+        let heard_all = mine.saw_end_of_file || mine.read == others.written || went.is_some();
         let ended_well = matches!(others.stage, Stage::Ended(Ok(())) | Stage::LetGo);
         mine.shut
             && heard_all

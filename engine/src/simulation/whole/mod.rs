@@ -79,6 +79,14 @@ pub const KEPT: &[(u64, Without)] = &[
     (1_086, Without::NOTHING),
     (1_225, Without::NOTHING),
     (1_462, Without::NOTHING),
+    // Two hosts whose echoes held all receive buffers: who had read everything was refused what was next, for what it had sent itself.
+    (27_122, Without::NOTHING),
+    // What came in, was handed out and was reset within one turn.
+    (12_103, Without::NOTHING),
+    (37_207, Without::NOTHING),
+    (50_358, Without::NOTHING),
+    // The last ACK was lost, and a reader that dawdled heard of the RST first.
+    (48_781, Without::NOTHING),
 ];
 
 impl Without {

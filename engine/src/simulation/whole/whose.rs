@@ -121,7 +121,8 @@ impl Ledger {
             Way::Endpoint(_) => Some(0).filter(|_| self.rounds[place].len() == 1),
             Way::Worker(_) => {
                 let answered = iss.and_then(|iss| self.whose.answers.get(&(ends.0, ends.1, iss.0)).copied());
-                let irs = fast.map(|irs| irs.0).or(answered);
+                let unseen = || iss.is_none().then(|| self.first_unheard(place, ends)).flatten();
+                let irs = fast.map(|irs| irs.0).or(answered).or_else(unseen);
                 irs.and_then(|irs| self.whose.syns.get(&(ends.0, ends.1, irs)))
                     .map(|(_, round)| *round)
             }
@@ -142,6 +143,21 @@ impl Ledger {
         }
         self.open(part, id);
         Came::As(part)
+    }
+
+    /// The opener's number of the first round between these ends that was answered and not accepted: what came in, was handed out and
+    /// was reset within one turn is gone before anybody sees its own number.
+    fn first_unheard(&self, place: usize, ends: (SocketAddr, SocketAddr)) -> Option<u32> {
+        let whose = &self.whose;
+        let of_these = whose
+            .answers
+            .iter()
+            .filter(|(begun, _)| (begun.0, begun.1) == ends);
+        of_these
+            .filter_map(|(_, irs)| Some((whose.syns.get(&(ends.0, ends.1, *irs))?.1, *irs)))
+            .filter(|(round, _)| self.rounds[place][*round].sides[ACCEPTOR].stage == Stage::NotYet)
+            .min()
+            .map(|(_, irs)| irs)
     }
 
     /// A host counted that it ignored what would have made a connection.

@@ -149,7 +149,7 @@ fn a_share_is_for_who_holds_less_and_for_what_is_next_of_who_holds_nothing() {
     let mut end = Setup::default().established();
     end.space = Some(2048);
     let (before, next, beyond) = (end.irs, end.irs + 1, end.irs + 2);
-    let has = |end: &End, share| [before, next, beyond].map(|seq| end.tcb.has_share(seq, share));
+    let has = |end: &End, share| [before, next, beyond].map(|seq| end.tcb.has_share(seq, share, true));
     assert_eq!((has(&end, 0), has(&end, 1)), ([true, true, false], [true; 3]));
     end.write(&[7; 100]);
     assert_eq!(
@@ -157,6 +157,8 @@ fn a_share_is_for_who_holds_less_and_for_what_is_next_of_who_holds_nothing() {
         ([false; 3], [true; 3]),
         "something is unacknowledged"
     );
+    let own = [before, next, beyond].map(|seq| end.tcb.has_share(seq, 200, false));
+    assert_eq!(own, [true, true, false], "it is no received buffer");
     end.drain();
     send!(end, seg(ACK).seq(1).ack(101)).verdict.unwrap();
     assert_eq!(has(&end, 0), [true, true, false]);
