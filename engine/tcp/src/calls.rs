@@ -343,3 +343,25 @@ const GROWN: u32 = 2;
 
 /// In recovery what the peer SACKed stays queued, from before the window came down, beside all that is sent meanwhile.
 const GROWN_IN_RECOVERY: u32 = 4;
+
+#[cfg(test)]
+mod tests {
+    use crate::Profile;
+    use crate::tcb::Flags;
+    use crate::testing::{Established, Frame};
+    use fourtuple_wire::Received;
+
+    #[test]
+    fn plain_receiving_gives_what_is_next_unless_something_urgent_is_awaited() {
+        let mut one = Established::new(Profile::default());
+        let header = one.next_header();
+        let arrival = one.with(|tcb, env| tcb.segment_arrives(&header, Some(Frame::new(b"text")), env));
+        assert_eq!(arrival.verdict, Ok(()));
+        one.tcb.flags.insert(Flags::URGENT);
+        assert!(one.tcb.receive_plain(&mut one.pools).is_none());
+        one.tcb.flags.remove(Flags::URGENT);
+        let taken = one.tcb.receive_plain(&mut one.pools).expect("text");
+        assert_eq!(taken.bytes(), b"text");
+        assert!(one.tcb.receive_plain(&mut one.pools).is_none());
+    }
+}

@@ -278,4 +278,25 @@ mod tests {
             assert_eq!(found, rest, "{since} ms ago, {backoff}");
         }
     }
+
+    #[test]
+    fn what_is_due_before_a_tick_is_told_by_each_timer_and_by_the_pacer() {
+        use crate::tcb::Flags;
+        use crate::timers::Timer;
+
+        let mut one = Established::new(Profile::default());
+        let now = one.now.as_millis() as u32;
+        one.tcb.timers.disarm_all();
+        assert!(!one.tcb.is_due_before(now + 1_000_000), "nothing is armed");
+        for timer in Timer::ALL {
+            one.tcb.timers.disarm_all();
+            // One tick more: some of the present one has passed.
+            one.tcb.timers.arm(timer, 10, now);
+            assert!(!one.tcb.is_due_before(now + 11), "{timer:?}");
+            assert!(one.tcb.is_due_before(now + 12), "{timer:?}");
+        }
+        one.tcb.timers.disarm_all();
+        one.tcb.flags.insert(Flags::PACED);
+        assert!(one.tcb.is_due_before(now));
+    }
 }
