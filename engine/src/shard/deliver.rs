@@ -445,6 +445,9 @@ impl<Q: Queue> Work<Q> {
         }
         if self.hub.has_made_room() {
             self.retry = self.held_up.len();
+            // Whoever was first before, and took what there was, is the last now: with little to be lent, one that always has more
+            // would leave nothing to the others.
+            self.held_up.rotate_left(1);
         }
         for _ in 0..self.retry.min(DELIVER_BUDGET) {
             self.retry -= 1;

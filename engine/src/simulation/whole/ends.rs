@@ -7,6 +7,7 @@
 //! | the same | the acceptor's host said a moment ago that it had no place for it (`connection_limit`) |
 //! | a RST | nothing was lost by it, and the peer's TIME_WAIT is over, or was evicted |
 //! | a time limit | its options have short ones; a RST too, where the other side's host has counted one |
+//! | a refusal | it opened fast, and its acceptor's time was over, or the round before was reset |
 
 use fourtuple_tcp::Profile;
 
@@ -64,7 +65,8 @@ impl Ledger {
             || match why {
                 ConnectionError::Reset => self.lost_nothing(part) || self.met_a_time_limit(part),
                 ConnectionError::TimedOut => self.conversations[part.place].short_lives,
-                ConnectionError::Refused | ConnectionError::Aborted => false,
+                ConnectionError::Refused => self.was_open_before_it_was_told(part),
+                ConnectionError::Aborted => false,
             }
     }
 
@@ -73,6 +75,17 @@ impl Ledger {
     fn had_no_place(&self, round: &Round) -> bool {
         round.sides[ACCEPTOR].stage == Stage::NotYet
             && round.refused_at.is_some_and(|at| self.now <= at + ASKS_AGAIN)
+    }
+
+    /// An opener by Fast Open is still asking while its acceptor is open: a RST because of a time limit there refuses it, and so does one
+    /// of the round before, from the same port, which may acknowledge what lies within the text of the new SYN.
+    fn was_open_before_it_was_told(&self, part: Part) -> bool {
+        let rounds = &self.rounds[part.place];
+        let before = part.round.checked_sub(1).map(|round| &rounds[round]);
+        rounds[part.round].opened_fast
+            && (self.met_a_time_limit(part)
+                || self.conversations[part.place].same_port
+                    && before.is_some_and(|before| !before.causes.is_empty()))
     }
 
     /// Only the last acknowledgment was lost, and the peer forgot before the FIN came again: RFC 9293 §3.10.7.1 has it answer with

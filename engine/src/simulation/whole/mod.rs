@@ -87,6 +87,11 @@ pub const KEPT: &[(u64, Without)] = &[
     (50_358, Without::NOTHING),
     // The last ACK was lost, and a reader that dawdled heard of the RST first.
     (48_781, Without::NOTHING),
+    // One stream of an endpoint took all that could be lent, again and again, and another one's bytes waited.
+    (90_997, Without::NOTHING),
+    // Who opens fast is refused for what ends its acceptor, or by a RST of the round before.
+    (52_334, Without::NOTHING),
+    (52_873, Without::NOTHING),
 ];
 
 impl Without {
