@@ -243,6 +243,8 @@ fn answers_leave_in_buffers_that_requests_came_in() {
         let _worker = worker(&eal);
         let options = PortOptions {
             tx_buffers: 1_023,
+            // No second segments, as ring ports come.
+            copied_at_most: None,
             ..small()
         };
         let ((_a, mut qa), (_b, mut qb)) = joined(&eal, &options);
