@@ -107,8 +107,9 @@ pub(crate) fn run(demo: &Demo) -> Result<(), Failure> {
             "addresses    {addresses} of the generator's were taken: one has no more ports"
         ));
     }
-    generator.stop();
+    // While the server still waits for a last ACK that was lost, somebody has to answer it.
     left += server.drain(farewell);
+    generator.stop();
     cost.left_connections = left;
     server.stop();
     conclude(
