@@ -106,7 +106,7 @@ def differences(before, now):
         if not was or not is_now:
             continue
         label = f"{name} {path[-1]}"
-        if old.get("state") != new.get("state"):
+        if old.get("state") != new.get("state") or "→" in str(new.get("state")):
             lines.append(f"bench: {label}: not compared, {old.get('state')} then, {new.get('state')} now")
         elif abs(is_now / was - 1) > 0.02:
             better = (is_now < was) == less
@@ -181,8 +181,8 @@ def whole(report, rows, kept):
         f"| cores | {placements([look for result in found.values() for look in result['placements']])} |", "",
         *invalid(found),
         "**Cost** is the busy time of the server's worker an operation, by the time-stamp counter. **State** is how near the two cores",
-        "were to each other, before and after the sample; figures of different states can't be compared. Of several samples the",
-        "median is told, with the least and the most.", "",
+        "were to each other, before and after the sample; figures of different states can't be compared. Where a sample takes",
+        "minutes both states are told, if they differ. Of several samples the median is told, with the least and the most.", "",
         "| row | what | target | measured | state |" + (" taken |" if several else ""), "|---|---|---|---|---|" + ("---|" if several else ""),
     ]
     for row in rows:
