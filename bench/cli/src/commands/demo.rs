@@ -8,7 +8,7 @@ use fourtuple::{AtPort, Config, ConnectionOption, Engine, Listen};
 use fourtuple_loadgen::{Pattern, Plan, Report, Run, ServerCost};
 use ipnet::IpNet;
 
-use super::load::{conclude, farewell, plan, profile, room, sources, tell_stats};
+use super::load::{KEPT_ANSWERS, conclude, farewell, plan, profile, room, sources, tell_stats};
 use crate::args::Demo;
 use crate::attach::{available_cores, engine_config};
 use crate::exit::Failure;
@@ -142,7 +142,11 @@ fn buffers(plan: &Plan, workers: u16) -> Option<u32> {
         Pattern::Stream { .. } => 1,
         Pattern::Hold => 0,
     };
-    let asking = plan.active.unwrap_or(plan.connections).min(plan.connections);
+    // Those whose answers wait for their ACK are as good as asking.
+    let asking = match plan.active {
+        Some(active) if plan.connections > KEPT_ANSWERS => active.min(plan.connections),
+        _ => plan.connections,
+    };
     let pinned = u64::from(asking) * u64::from(plan.pipeline) * frames / u64::from(workers.max(1));
     let wanted = (pinned + pinned / 4 + ENOUGH).min(MOST_BUFFERS);
     (wanted > ENOUGH * 2).then_some(wanted as u32)

@@ -142,13 +142,17 @@ pub(crate) fn plan(word: PatternWord, target: SocketAddr, locals: Vec<IpAddr>, r
     }
 }
 
+/// Of requests that go to one connection after the other (`--active`), most connections whose answers' ACKs wait for company: a server
+/// may have to keep an answer for each.
+pub(crate) const KEPT_ANSWERS: u32 = 1 << 14;
+
 /// What the generator's connections are opened with: no Nagle, and nobody waits for longer than the time-out. Where requests go to
-/// one connection after the other (`--active`) an answer's ACK would wait in vain for the next request, and the server would keep
+/// one connection after the other, of very many, an answer's ACK would wait in vain for the next request, and the server would keep
 /// all answers of that while: it leaves at once.
 pub(crate) fn profile(config: &Config, plan: &Plan, keepalive: Option<KeepAlive>) -> Profile {
     Profile::default().with(|profile| {
         profile.nodelay = true;
-        if plan.active.is_some() {
+        if plan.active.is_some() && plan.connections > KEPT_ANSWERS {
             profile.delayed_ack = Duration::ZERO;
         }
         profile.keepalive = keepalive.or_else(|| held(plan));
