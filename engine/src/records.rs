@@ -196,12 +196,18 @@ impl<Q: Queue> Records<Q> {
     #[inline]
     pub(crate) fn candidate(&self, hash: u64) -> Option<SlotRef> {
         let slot = self.table.find(hash, |_| true)?;
+        self.prefetch(slot);
+        Some(slot)
+    }
+
+    /// Asks for the lines of a place, whether or not a record is there.
+    #[inline]
+    pub(crate) fn prefetch(&self, slot: SlotRef) {
         in_family!(self, slot, |records| match slot.kind() {
             SlotKind::Syn => records.syn.prefetch::<Q>(slot.index()),
             SlotKind::Tcb => records.tcb.prefetch::<Q>(slot.index()),
             SlotKind::TimeWait => records.time_wait.prefetch::<Q>(slot.index()),
         });
-        Some(slot)
     }
 
     /// The record of a four-tuple: that at the hint if it is the one, else the table is asked again.

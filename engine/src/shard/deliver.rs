@@ -23,6 +23,9 @@ use crate::listener::ListenerId;
 use crate::records::{Conn, List, Owner};
 use crate::tick::tick_of;
 
+/// States that are asked for before their turn: of very many connections, none is in the cache.
+const LOOK_AHEAD: usize = 8;
+
 /// Tells everybody, within a budget; one connection's owner at a time.
 ///
 /// A panic of the handler aborts the connection that it was called for, is counted, and the rest is told (D12).
@@ -39,11 +42,17 @@ pub(crate) fn deliver<Q: Queue, H: Handler<Q>>(
         tell_timers(work, handler, states);
     }
     let mut left = work.deliver.len().min(DELIVER_BUDGET);
+    for slot in (0..LOOK_AHEAD).map_while(|ahead| work.deliver.ahead(ahead)) {
+        states.prefetch::<Q>(slot);
+    }
     while left > 0 {
         let mut at = None;
         let stage = catch_unwind(AssertUnwindSafe(|| {
             while left > 0 {
                 left -= 1;
+                if let Some(slot) = work.deliver.ahead(LOOK_AHEAD) {
+                    states.prefetch::<Q>(slot);
+                }
                 let Some(slot) = work.deliver.pop_front() else {
                     break;
                 };

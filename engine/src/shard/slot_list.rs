@@ -41,6 +41,15 @@ impl SlotList {
         self.len == 0
     }
 
+    /// The one that so many stand before, to be asked for ahead of its turn.
+    #[inline]
+    pub(crate) fn ahead(&self, many: usize) -> Option<SlotRef> {
+        if many >= self.len {
+            return None;
+        }
+        self.places.get(self.wrapped(self.head + many)).copied()
+    }
+
     /// One more behind all others.
     #[inline(always)]
     pub(crate) fn push_back(&mut self, slot: SlotRef) {
@@ -75,8 +84,13 @@ impl SlotList {
         }
         let slot = *self.places.get(self.head)?;
         let next = self.head + 1;
-        self.head = if next == self.places.len() { 0 } else { next };
         self.len -= 1;
+        // An empty list begins at the front again, so that short ones keep to few lines of the cache.
+        self.head = if next == self.places.len() || self.len == 0 {
+            0
+        } else {
+            next
+        };
         Some(slot)
     }
 
@@ -126,6 +140,7 @@ mod tests {
                     _ => assert_eq!(list.pop_front(), model.pop_front()),
                 }
                 assert_eq!((list.len(), list.is_empty()), (model.len(), model.is_empty()));
+                assert!((0..8).all(|many| list.ahead(many) == model.get(many).copied()));
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use fourtuple_nic::{Arena, HugePages};
+use fourtuple_nic::{Arena, HugePages, Queue};
 use fourtuple_wire::Family;
 
 use crate::conn_id::SlotRef;
@@ -15,6 +15,9 @@ pub(crate) struct States<S> {
     /// Panics of states that were dropped, not yet counted.
     panics: u64,
 }
+
+/// Octets of a state that are asked for ahead of its turn: what is larger is seldom used whole.
+const ASKED_FOR: usize = 128;
 
 impl<S: Default> States<S> {
     pub(crate) fn new(v4: u32, v6: u32, pages: &dyn HugePages) -> Self {
@@ -30,6 +33,25 @@ impl<S: Default> States<S> {
         match slot.family() {
             Family::V4 => &mut self.v4[slot.index()],
             Family::V6 => &mut self.v6[slot.index()],
+        }
+    }
+
+    /// Asks for the lines of a state that is used soon.
+    #[inline]
+    pub(crate) fn prefetch<Q: Queue>(&self, slot: SlotRef) {
+        let states = match slot.family() {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        };
+        if size_of::<S>() == 0 {
+            return;
+        }
+        if let Some(state) = states.get(slot.index()) {
+            if size_of::<S>() <= ASKED_FOR {
+                Q::prefetch_lines(state);
+            } else {
+                Q::prefetch(state);
+            }
         }
     }
 
