@@ -1,5 +1,7 @@
 //! Requests of HTTP/1.1 (RFC 9112), as far as pages and files need them: target, whether to keep the connection, conditions.
 
+use std::mem::MaybeUninit;
+
 /// Most bytes of a request's head.
 pub(crate) const HEAD_LIMIT: usize = 8 * 1024;
 /// Most header lines of a request.
@@ -36,11 +38,13 @@ pub(crate) struct Request<'a> {
 impl<'a> Request<'a> {
     /// The path, without host and query, percent-encoded as it was sent.
     pub(crate) fn path(&self) -> &'a str {
-        let target = match self.target.split_once("://") {
-            Some((_, rest)) if !self.target.starts_with('/') => {
-                rest.find('/').map_or("/", |slash| &rest[slash..])
+        let target = if self.target.starts_with('/') {
+            self.target
+        } else {
+            match self.target.split_once("://") {
+                Some((_, rest)) => rest.find('/').map_or("/", |slash| &rest[slash..]),
+                None => self.target,
             }
-            _ => self.target,
         };
         target.split(['?', '#']).next().unwrap_or("/")
     }
@@ -93,9 +97,10 @@ impl Refusal {
 
 /// Reads the request at the front of `bytes`.
 pub(crate) fn parse(bytes: &[u8]) -> Parsed<'_> {
-    let mut headers = [httparse::EMPTY_HEADER; HEADERS];
-    let mut request = httparse::Request::new(&mut headers);
-    let len = match request.parse(bytes) {
+    // Not cleared before each request: 2 KiB.
+    let mut headers = [const { MaybeUninit::uninit() }; HEADERS];
+    let mut request = httparse::Request::new(&mut []);
+    let len = match request.parse_with_uninit_headers(bytes, &mut headers) {
         Ok(httparse::Status::Complete(len)) if len <= HEAD_LIMIT => len,
         Ok(httparse::Status::Partial) if bytes.len() < HEAD_LIMIT => return Parsed::Incomplete,
         Ok(_) | Err(httparse::Error::TooManyHeaders) => return Parsed::Refused(Refusal::TooLarge),
