@@ -17,7 +17,7 @@ use crate::conn_id::{SlotKind, SlotRef};
 use crate::port_number::PortNumber;
 use crate::slots::{Generations, Slots};
 use crate::table::Table;
-pub(crate) use conn::{Conn, ConnFlags, HalfOpen, Owner, Rare};
+pub(crate) use conn::{Conn, ConnFlags, HalfOpen, NewConn, Owner, Rare};
 pub(crate) use listed::List;
 use listed::Listed;
 
@@ -144,6 +144,21 @@ impl<K, Q: Queue> FamilyRecords<K, Q> {
         }
     }
 
+    /// Puts a connection into the next free place, whose entries on lists and in the wheel are its from now on.
+    #[inline(always)]
+    fn insert_conn(&mut self, key: K, port: PortNumber, make: impl FnOnce() -> Conn<Q>) -> Option<u32> {
+        let index = self.tcb.insert_with(|| Keyed::new(key, make()))?;
+        let tick = self.tcb_entry.get_mut(index).map_or(0, std::mem::take);
+        let listed = self.tcb_listed.get_mut(index)?;
+        if tick != 0 || *listed != Listed::default() {
+            let taken = listed.take_over(port);
+            let conn = &mut self.tcb.at_mut(index)?.record;
+            taken.hand_over(&mut conn.flags);
+            (conn.armed_far, conn.flags.armed_far) = (tick, tick != 0);
+        }
+        Some(index)
+    }
+
     /// Those of half-open connections.
     fn syn_reserved_bytes(&self) -> usize {
         self.syn.reserved_bytes() + self.syn_entry.reserved_bytes() + self.syn_listed.reserved_bytes()
@@ -255,6 +270,8 @@ impl<Q: Queue> Records<Q> {
     fn find_any(&self, hint: Option<SlotRef>, hash: u64, tuple: &FourTuple) -> Option<SlotRef> {
         match hint {
             Some(slot) if self.is_at(slot, tuple) && !self.is_unlisted(slot) => Some(slot),
+            // As nearly all SYNs are: there was no candidate, and none has come since.
+            None if !self.table.may_have_entered(hash) => None,
             Some(_) | None => self.find_hashed(hash, tuple),
         }
     }
@@ -369,58 +386,39 @@ impl<Q: Queue> Records<Q> {
         in_family!(mut self, slot, |records| records.time_wait.at_mut(slot.index()).map(|place| &mut place.record))
     }
 
-    /// Enters a connection under a four-tuple that has no record; gives it back when there is no room. The half-open connection that it
-    /// comes of, if there is one, has the four-tuple until then, and is gone.
-    #[expect(
-        clippy::result_large_err,
-        reason = "a connection that finds no place goes back to who frees its chunks; a box would allocate"
-    )]
+    /// Enters the connection that `make` gives under a four-tuple that has no record; `None`, and it is not made, when there is no
+    /// room. The half-open connection that it comes of, if there is one, has the four-tuple until then, and is gone.
+    #[inline(always)]
     pub(crate) fn insert_conn(
         &mut self,
         tuple: &FourTuple,
-        conn: Conn<Q>,
+        port: PortNumber,
         half_open: Option<SlotRef>,
-    ) -> Result<SlotRef, Conn<Q>> {
-        if self.connections() >= self.limit {
-            return Err(conn);
-        }
-        let port = conn.port;
-        let index = match tuple {
-            FourTuple::V4(key) => self
-                .v4
-                .tcb
-                .insert(Keyed::new(*key, conn))
-                .map_err(|keyed| keyed.record)?,
-            FourTuple::V6(key) => self
-                .v6
-                .tcb
-                .insert(Keyed::new(*key, conn))
-                .map_err(|keyed| keyed.record)?,
+        make: impl FnOnce() -> Conn<Q>,
+    ) -> Option<SlotRef> {
+        let slot = self.enter_next_conn(tuple, half_open)?;
+        match tuple {
+            FourTuple::V4(key) => self.v4.insert_conn(*key, port, make)?,
+            FourTuple::V6(key) => self.v6.insert_conn(*key, port, make)?,
         };
+        Some(slot)
+    }
+
+    /// The place of the next connection, which the table leads to from now on.
+    fn enter_next_conn(&mut self, tuple: &FourTuple, half_open: Option<SlotRef>) -> Option<SlotRef> {
+        if self.connections() >= self.limit {
+            return None;
+        }
+        let index = match tuple {
+            FourTuple::V4(_) => self.v4.tcb.next_free(),
+            FourTuple::V6(_) => self.v6.tcb.next_free(),
+        }?;
         let slot = SlotRef::new(SlotKind::Tcb, tuple.family(), index);
         let entered = match half_open {
             Some(half_open) => self.take_place(tuple, half_open, slot),
             None => self.enter(tuple, slot),
         };
-        if entered {
-            let listed = self.take_over(slot, port);
-            if listed != Listed::default()
-                && let Some(conn) = self.conn_mut(slot)
-            {
-                listed.hand_over(&mut conn.flags);
-            }
-            if let Some(tick) = self.entry(slot) {
-                self.set_entry(slot, None);
-                if let Some(conn) = self.conn_mut(slot) {
-                    (conn.armed_far, conn.flags.armed_far) = (tick, true);
-                }
-            }
-            return Ok(slot);
-        }
-        in_family!(mut self, slot, |records| match records.tcb.remove(index) {
-            Some(keyed) => Err(keyed.record),
-            None => Ok(slot),
-        })
+        entered.then_some(slot)
     }
 
     /// Enters a half-open connection, and tells whether its place stands on the transmit list already; `None` when there is no
@@ -539,7 +537,9 @@ impl<Q: Queue> Records<Q> {
             self.unlist(slot);
         }
         in_family!(mut self, slot, |records| records.tcb.vacate(slot.index()));
-        self.note_listed(slot, listed);
+        if listed != Listed::default() {
+            self.note_listed(slot, listed);
+        }
         if entry.is_some() {
             self.set_entry(slot, entry);
         }
@@ -615,24 +615,30 @@ impl<Q: Queue> Records<Q> {
         if !self.table.replace(hash, half_open, slot) {
             return false;
         }
-        self.take_half_open(half_open);
+        self.leave_half_open(half_open);
         true
     }
 
     /// Takes a half-open connection out.
     pub(crate) fn remove_half_open(&mut self, slot: SlotRef) -> Option<HalfOpen> {
         self.unlist(slot);
-        self.take_half_open(slot)
-    }
-
-    /// The same of one that has no entry in the table any more.
-    fn take_half_open(&mut self, slot: SlotRef) -> Option<HalfOpen> {
         let half_open =
             in_family!(mut self, slot, |records| records.syn.remove(slot.index()).map(|place| place.record))?;
         if half_open.transmit {
             self.note_listed(slot, List::Transmit(half_open.port).bits());
         }
         Some(half_open)
+    }
+
+    /// The same of one that has no entry in the table any more, and that nobody wants.
+    fn leave_half_open(&mut self, slot: SlotRef) {
+        let owed_at = self
+            .half_open_mut(slot)
+            .and_then(|half_open| half_open.transmit.then_some(half_open.port));
+        in_family!(mut self, slot, |records| records.syn.vacate(slot.index()));
+        if let Some(port) = owed_at {
+            self.note_listed(slot, List::Transmit(port).bits());
+        }
     }
 
     /// Takes a TIME_WAIT record out; its entry in the order of ends is void from now on.

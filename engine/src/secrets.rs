@@ -44,7 +44,7 @@ pub struct Secrets {
 pub struct HandedDown {
     /// Initial sequence numbers (RFC 6528).
     pub isn: (u64, u64),
-    /// Offsets of the timestamp clock (RFC 7323 §5.4).
+    /// Offsets of the timestamp clock (RFC 7323 §5.4): what is added to the half of the same hash that numbers leave.
     pub timestamps: (u64, u64),
     /// SYN cookies (RFC 4987 §3.6).
     pub cookies: (u64, u64),
@@ -174,10 +174,12 @@ impl Secrets {
             timestamps,
             ..
         } = self.handed_down;
-        let clock = (self.epoch.as_millis() as u32).wrapping_add(hash_tuple(timestamps, tuple) as u32);
+        // RFC 6528 §3, RFC 7323 §5.4: a keyed hash of the four-tuple for each; the halves of one tell nothing of each other.
+        let hash = hash_tuple(sequence, tuple);
+        let of_clock = ((hash >> 32) as u32).wrapping_add(timestamps.0 as u32);
         Seeds {
-            iss: isn(hash_tuple(sequence, tuple) as u32, now + self.epoch),
-            timestamp_offset: clock,
+            iss: isn(hash as u32, now + self.epoch),
+            timestamp_offset: (self.epoch.as_millis() as u32).wrapping_add(of_clock),
         }
     }
 
@@ -314,6 +316,35 @@ mod tests {
             (one.iss, one.timestamp_offset),
             (other.iss, other.timestamp_offset)
         );
+    }
+
+    // proves: RFC 6528 §3, RFC 7323 §5.4
+    #[test]
+    fn numbers_and_clock_are_of_the_four_tuple_and_tell_nothing_of_each_other() {
+        let secrets = Secrets::from_seed(5);
+        let (mut numbers, mut clocks, mut apart) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for port in 1..=1_000 {
+            let remote = SocketAddr::new(tuple().remote().ip(), port);
+            let tuple = FourTuple::new(tuple().local(), remote).unwrap();
+            let seeds = secrets.seeds(&tuple, Instant::ZERO);
+            assert_eq!(
+                seeds,
+                secrets.seeds(&tuple, Instant::ZERO),
+                "as often as it is asked for"
+            );
+            numbers.insert(seeds.iss.0);
+            clocks.insert(seeds.timestamp_offset);
+            apart.insert(seeds.iss.0 ^ seeds.timestamp_offset);
+        }
+        // Of a thousand in 2³² two are equal once in 8,600 keys.
+        assert!(numbers.len().min(clocks.len()).min(apart.len()) >= 999);
+        let mut other = Secrets::from_seed(5);
+        other.handed_down.timestamps.0 ^= 1;
+        let (one, other) = (
+            secrets.seeds(&tuple(), Instant::ZERO),
+            other.seeds(&tuple(), Instant::ZERO),
+        );
+        assert!(one.iss == other.iss && one.timestamp_offset != other.timestamp_offset);
     }
 
     // proves: RFC 7413 §4.1.2

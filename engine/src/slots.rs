@@ -96,6 +96,26 @@ impl<T> Slots<T> {
         }
     }
 
+    /// The place that [`insert`](Self::insert) would take.
+    #[inline]
+    pub(crate) fn next_free(&self) -> Option<u32> {
+        (self.first_free != NONE).then_some(self.first_free)
+    }
+
+    /// Puts a record into the next free place, where it is made; `None`, and it is not made, when none is free.
+    #[inline(always)]
+    pub(crate) fn insert_with(&mut self, make: impl FnOnce() -> T) -> Option<u32> {
+        let index = self.first_free;
+        let place = self.places.get_mut(index)?;
+        let Place::Vacant { next } = *place else {
+            return None;
+        };
+        self.first_free = next;
+        self.used += 1;
+        *place = Place::Taken(make());
+        Some(index)
+    }
+
     /// Empties a place and ends its generation.
     #[inline]
     pub(crate) fn remove(&mut self, index: u32) -> Option<T> {
@@ -267,8 +287,14 @@ mod tests {
                 slots.generations[index] = if random >> 62 & 1 == 0 { 1 } else { TURNS - 1 };
                 assert_eq!(slots.remove(index), Some(record));
             }
-            assert_eq!((slots.used() as usize, slots.has_room()), (held.len(), held.len() < 4));
-            assert!(held.iter().all(|(index, record)| slots.at(*index) == Some(record)));
+            assert_eq!(
+                (slots.used() as usize, slots.has_room()),
+                (held.len(), held.len() < 4)
+            );
+            assert!(
+                held.iter()
+                    .all(|(index, record)| slots.at(*index) == Some(record))
+            );
         }
     }
 

@@ -20,6 +20,8 @@ pub(crate) struct Table {
     keys: (u64, u64),
     capacity: usize,
     rehashes: u64,
+    /// A bit for each 64th of all hashes: something was entered since it was last asked to forget.
+    entered: u64,
     /// A hash that will be asked for again in this turn.
     known: Cell<Option<(FourTuple, u64)>>,
 }
@@ -47,6 +49,7 @@ impl Table {
             keys,
             capacity,
             rehashes: 0,
+            entered: 0,
             known: Cell::new(None),
         }
     }
@@ -78,12 +81,24 @@ impl Table {
             .map(|raw| SlotRef::from_u32(*raw))
     }
 
+    /// All of a burst are looked up now: what is entered from here on, they don't know of.
+    pub(crate) fn forget_entered(&mut self) {
+        self.entered = 0;
+    }
+
+    /// Something may have been entered under this hash since then.
+    #[inline]
+    pub(crate) fn may_have_entered(&self, hash: u64) -> bool {
+        self.entered >> (hash % 64) & 1 != 0
+    }
+
     /// Enters a slot; `false` when the table is at its capacity.
     #[must_use]
     pub(crate) fn insert(&mut self, hash: u64, slot: SlotRef, hash_of: impl Fn(SlotRef) -> u64) -> bool {
         if self.slots.len() >= self.capacity {
             return false;
         }
+        self.entered |= 1 << (hash % 64);
         let moved = Cell::new(0);
         self.slots.insert_unique(hash, slot.as_u32(), |raw| {
             moved.set(moved.get() + 1);
@@ -261,6 +276,21 @@ mod tests {
             });
             assert_eq!(hash_tuple(keys, &tuple), hash_any(keys, &tuple), "{tuple}");
         }
+    }
+
+    #[test]
+    fn what_was_entered_since_is_known_by_its_hash() {
+        let mut table = Table::new(64, (1, 2));
+        for n in 0..64u64 {
+            assert!(table.insert(n * n, slot(n as u32), |_| 0) && table.may_have_entered(n * n));
+        }
+        table.forget_entered();
+        assert!((0..200).all(|hash| !table.may_have_entered(hash)));
+        assert!(
+            !table.insert(5, slot(65), |_| 0),
+            "at capacity nothing is entered"
+        );
+        assert!(!table.may_have_entered(5));
     }
 
     #[test]

@@ -29,6 +29,28 @@ struct OwnV4 {
     net: Ipv4Net,
     /// None in a /31 and /32 (RFC 3021).
     broadcast: Option<Ipv4Addr>,
+    /// The bits that all of the subnet have in common.
+    mask: u32,
+    /// Its address stands for us alone.
+    is_unicast: bool,
+}
+
+impl OwnV4 {
+    fn new(net: Ipv4Net) -> Self {
+        let broadcast = (net.prefix_len() < 31).then(|| net.broadcast());
+        Self {
+            net,
+            broadcast,
+            mask: net.netmask().into(),
+            is_unicast: !is_group_destination(net.addr().into()) && broadcast != Some(net.addr()),
+        }
+    }
+
+    /// In its subnet: `net.contains`, without making mask and bounds anew.
+    #[inline]
+    fn holds(&self, ip: Ipv4Addr) -> bool {
+        (u32::from(ip) ^ u32::from(self.net.addr())) & self.mask == 0
+    }
 }
 
 impl Addresses {
@@ -48,10 +70,7 @@ impl Addresses {
         };
         for net in nets {
             match *net {
-                IpNet::V4(net) => {
-                    let broadcast = (net.prefix_len() < 31).then(|| net.broadcast());
-                    addresses.v4.push(OwnV4 { net, broadcast });
-                }
+                IpNet::V4(net) => addresses.v4.push(OwnV4::new(net)),
                 IpNet::V6(net) => addresses.v6.push(net),
             }
         }
@@ -97,7 +116,7 @@ impl Addresses {
     /// Reached without a router.
     pub(crate) fn on_link(&self, ip: IpAddr) -> bool {
         match ip {
-            IpAddr::V4(ip) => self.v4.iter().any(|own| own.net.contains(&ip)),
+            IpAddr::V4(ip) => self.v4.iter().any(|own| own.holds(ip)),
             // RFC 4861 §5.1: the link-local prefix is always on the link.
             IpAddr::V6(ip) => ip.is_unicast_link_local() || self.v6.iter().any(|net| net.contains(&ip)),
         }
@@ -106,7 +125,11 @@ impl Addresses {
     /// The station to which a packet for `remote` is handed; `None` when there is no way, or `remote` is no single host
     /// (RFC 9293 MUST-46). Who is on the link is spoken to directly, others by a gateway (RFC 1122 §3.3.1.1).
     pub(crate) fn next_hop(&self, remote: IpAddr) -> Option<IpAddr> {
-        if self.is_group(remote) || remote.is_unspecified() || self.is_ours(remote) {
+        let plain = match (remote, self.v4.as_slice()) {
+            (IpAddr::V4(ip), [own]) => self.is_plain_pair(ip, own.net.addr()),
+            _ => false,
+        };
+        if !plain && (self.is_group(remote) || remote.is_unspecified() || self.is_ours(remote)) {
             None
         } else if self.on_link(remote) {
             Some(remote)
@@ -166,9 +189,24 @@ impl Addresses {
         tuple: &FourTuple,
     ) -> Result<(), DropReason> {
         match tuple {
+            FourTuple::V4(t) if ether_destination == self.mac && self.is_plain_pair(t.remote, t.local) => {
+                Ok(())
+            }
             FourTuple::V4(t) => self.admit(ether_destination, t.remote.into(), t.local.into()),
             FourTuple::V6(t) => self.admit(ether_destination, t.remote.into(), t.local.into()),
         }
+    }
+
+    /// Both addresses are what [`admit`](Self::admit) asks for, as it is seen at once where we have but one of IPv4.
+    #[inline]
+    fn is_plain_pair(&self, source: Ipv4Addr, destination: Ipv4Addr) -> bool {
+        let [own] = self.v4.as_slice() else { return false };
+        destination == own.net.addr()
+            && own.is_unicast
+            && source != destination
+            && own.broadcast != Some(source)
+            && self.ranges.is_empty()
+            && is_valid_source(IpAddr::V4(source))
     }
 
     /// As [`admit_segment`](Self::admit_segment), by addresses.
@@ -240,6 +278,8 @@ fn longest<T>(nets: impl Iterator<Item = (u8, T)>) -> Option<(u8, T)> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     const MAC: EtherAddr = [2, 0, 0, 0, 0, 1];
@@ -467,6 +507,77 @@ mod tests {
         for (ether, source, destination, expected, why) in cases {
             let verdict = addresses.admit(ether, ip(source), ip(destination));
             assert_eq!(verdict, expected, "{source} to {destination}: {why}");
+        }
+    }
+
+    #[test]
+    fn who_has_one_address_of_ipv4_judges_alike_at_one_look() {
+        let sources = [
+            "10.0.0.1",
+            "10.0.0.7",
+            "10.0.0.255",
+            "10.0.1.0",
+            "0.0.0.0",
+            "0.1.2.3",
+            "127.0.0.1",
+            "224.0.0.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "8.8.8.8",
+            "10.64.0.1",
+        ];
+        let destinations = [
+            "10.0.0.1",
+            "10.0.0.2",
+            "10.0.0.255",
+            "255.255.255.255",
+            "224.0.0.1",
+            "10.64.0.9",
+        ];
+        let nets = [
+            "10.0.0.1/24",
+            "10.0.0.1/31",
+            "10.0.0.1/32",
+            "10.0.0.255/24",
+            "224.0.0.1/8",
+            "10.64.0.9/0",
+        ];
+        for (net, range) in nets.into_iter().flat_map(|net| [(net, false), (net, true)]) {
+            let mut addresses = Addresses::new(MAC, &[net.parse().unwrap()], &[ip("10.0.0.3")]);
+            if range {
+                addresses.own_range("10.64.0.0/16".parse().unwrap());
+            }
+            for (source, destination) in sources.into_iter().flat_map(|s| destinations.map(|d| (s, d))) {
+                let [remote, local] = [source, destination].map(|ip| SocketAddr::new(ip.parse().unwrap(), 9));
+                let tuple = FourTuple::new(local, remote).unwrap();
+                for ether in [MAC, [2, 0, 0, 0, 0, 9], [255; 6]] {
+                    assert_eq!(
+                        addresses.admit_segment(ether, &tuple),
+                        addresses.admit(ether, remote.ip(), local.ip()),
+                        "{ether:?} {source} to {destination} of {net}"
+                    );
+                }
+            }
+            for remote in sources.map(ip) {
+                let nobodys =
+                    addresses.is_group(remote) || remote.is_unspecified() || addresses.is_ours(remote);
+                let IpNet::V4(own) = net.parse().unwrap() else {
+                    unreachable!()
+                };
+                let IpAddr::V4(remote_v4) = remote else {
+                    unreachable!()
+                };
+                let by = if own.contains(&remote_v4) {
+                    remote
+                } else {
+                    ip("10.0.0.3")
+                };
+                assert_eq!(
+                    addresses.next_hop(remote),
+                    (!nobodys).then_some(by),
+                    "{remote} from {net}"
+                );
+            }
         }
     }
 

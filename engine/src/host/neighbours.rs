@@ -210,7 +210,11 @@ impl<W> Neighbours<W> {
 
     /// Where `ip` stands in the table, if it does.
     pub(crate) fn hop_of(&mut self, ip: IpAddr) -> Option<Hop> {
-        let place = self.place_of(ip)?;
+        let place = match self.entries.get(usize::from(self.recent)) {
+            // Through one gateway go many, one after the other.
+            Some(entry) if entry.ip == ip => self.recent,
+            Some(_) | None => self.place_of(ip)?,
+        };
         self.recent = place;
         Some(self.hop(place))
     }

@@ -58,7 +58,44 @@ pub(crate) struct Conn<Q: Queue> {
     pub(crate) ended: Option<Ending>,
 }
 
+/// What a new connection is beside its TCB.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewConn {
+    pub(crate) owner: Owner,
+    pub(crate) listener: Option<ListenerId>,
+    pub(crate) port: PortNumber,
+    pub(crate) profile: u16,
+    pub(crate) token: u32,
+}
+
 impl<Q: Queue> Conn<Q> {
+    /// A new one, of which nothing was told yet.
+    #[inline(always)]
+    pub(crate) fn new(new: NewConn, tcb: Tcb<PortBuffers<Q>>) -> Self {
+        let NewConn {
+            owner,
+            listener,
+            port,
+            profile,
+            token,
+        } = new;
+        Self {
+            tcb,
+            hop: None,
+            armed: 0,
+            armed_far: 0,
+            token,
+            freed: 0,
+            owner,
+            listener,
+            profile,
+            signals: Signals::default(),
+            flags: ConnFlags::default(),
+            port,
+            ended: None,
+        }
+    }
+
     /// The tick at which its handler's timer is due.
     pub(crate) fn timer(&self) -> Option<u32> {
         (self.token != 0).then_some(self.token)

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use fourtuple_nic::Queue;
-use fourtuple_tcp::{Env, Profile, Signals, Tcb};
+use fourtuple_tcp::{Env, Profile, Tcb};
 use fourtuple_wire::{FourTuple, Instant, is_group_destination};
 
 use super::connection::Connection;
@@ -15,7 +15,7 @@ use crate::error::{ApiMisuse, ConnectError};
 use crate::host::route;
 use crate::options::{ConnectionOption, changed};
 use crate::port_number::PortNumber;
-use crate::records::{Conn, ConnFlags, Owner};
+use crate::records::{NewConn, Owner};
 use crate::shard::states::States;
 
 /// Ports of its own that a worker looks up for one connection, each a look into the table: some ten microseconds for all. With
@@ -253,37 +253,25 @@ impl<Q: Queue> Work<Q> {
             self.profiles.hold(&profile).ok_or(ConnectError::Limit)?
         };
         let (seeds, path) = (self.secrets.seeds(&tuple, self.now), self.path(port, &tuple));
-        let mut env = Env {
-            now: self.now,
-            profile: &self.profiles[profile],
-            pools: &mut self.pools,
-            counters: &mut self.counters.tcp,
-        };
-        let mut tcb = Tcb::connect(seeds, &path, &mut env);
         let (may_ask, may_bring) = if options.fast_open {
             self.fast_open.may_open(&tuple, self.now)
         } else {
             (false, false)
         };
-        if may_ask {
-            tcb.ask_fast_open(may_bring);
-        }
-        let conn = Conn {
-            tcb,
+        let new = NewConn {
             owner,
             listener: None,
             port,
             profile,
-            hop: None,
-            signals: Signals::default(),
-            ended: None,
-            flags: ConnFlags::default(),
-            armed: 0,
-            armed_far: 0,
             token,
-            freed: 0,
         };
-        let slot = self.enter(&tuple, conn, None).ok_or(ConnectError::Limit)?;
+        let connect = |env: &mut Env<'_, _>| Tcb::connect(seeds, &path, env);
+        let entered = self.enter(&tuple, new, None, connect, |tcb, _| {
+            if may_ask {
+                tcb.ask_fast_open(may_bring);
+            }
+        });
+        let slot = entered.ok_or(ConnectError::Limit)?;
         self.counters.active_opens += 1;
         self.busy = true;
         // Notes the debt of a SYN and the deadline.

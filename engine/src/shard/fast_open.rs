@@ -129,11 +129,12 @@ impl<Q: Queue> Work<Q> {
             RxChunk(frame)
         });
         let mut told = None;
-        let entered = self.enter_accepted(id, port, &segment.tuple, None, |env: &mut Env<'_, _>| {
+        let open = |env: &mut Env<'_, _>| {
             let (tcb, arrival) = record.open_fast(payload, env);
             told = Some(arrival.signals);
             tcb
-        });
+        };
+        let entered = self.enter_accepted(id, port, &segment.tuple, None, open, |_, _| ());
         let slot = match entered {
             Ok(slot) => slot,
             Err(reason) => {

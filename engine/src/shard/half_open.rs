@@ -1,7 +1,7 @@
 //! SYN_RECEIVED of the listening side: segments for a record, and the ACK that makes a TCB of it.
 
 use fourtuple_nic::Queue;
-use fourtuple_tcp::{Env, Signals, State, SynArrival, SynRecord, Tcb};
+use fourtuple_tcp::{Env, State, SynArrival, SynRecord, Tcb};
 use fourtuple_wire::{DropReason, FourTuple, Packet, TcpFlags, TcpPacket};
 
 use super::receive::Verdict;
@@ -10,7 +10,7 @@ use crate::buffer::PortBuffers;
 use crate::conn_id::SlotRef;
 use crate::listener::{Delivery, ListenerId};
 use crate::port_number::PortNumber;
-use crate::records::{Conn, ConnFlags, HalfOpen, Owner};
+use crate::records::{HalfOpen, NewConn, Owner};
 
 impl<Q: Queue> Work<Q> {
     /// A segment for a half-open connection.
@@ -91,7 +91,7 @@ impl<Q: Queue> Work<Q> {
         if let Err(reason) = self.admit_ack(id, &segment.tuple) {
             return self.refuse(&segment.tuple, reason);
         }
-        match self.enter_accepted(id, port, &segment.tuple, Some(slot), |env| record.establish(env)) {
+        match self.enter_record(id, port, &segment.tuple, Some(slot), &record) {
             Ok(slot) => self.first_segment(slot, port, packet, segment, frame),
             Err(reason) => {
                 self.end_half_open(slot);
@@ -122,7 +122,7 @@ impl<Q: Queue> Work<Q> {
         segment: &TcpPacket,
         frame: Q::Rx,
     ) -> Verdict {
-        match self.enter_accepted(id, port, &segment.tuple, None, |env| record.establish(env)) {
+        match self.enter_record(id, port, &segment.tuple, None, record) {
             Ok(slot) => self.first_segment(slot, port, packet, segment, frame),
             Err(reason) => Verdict::Dropped(reason),
         }
@@ -152,7 +152,23 @@ impl<Q: Queue> Work<Q> {
         verdict
     }
 
+    /// The connection of a record. `half_open`: what it was until now.
+    fn enter_record(
+        &mut self,
+        id: ListenerId,
+        port: PortNumber,
+        tuple: &FourTuple,
+        half_open: Option<SlotRef>,
+        record: &SynRecord,
+    ) -> Result<SlotRef, DropReason> {
+        let blank = |env: &mut Env<'_, _>| record.blank(env.profile);
+        self.enter_accepted(id, port, tuple, half_open, blank, |tcb, env| {
+            record.establish_in(tcb, env)
+        })
+    }
+
     /// A new connection of a listener, in its accept queue or its handler's. `half_open`: what it was until now.
+    #[inline(always)]
     pub(super) fn enter_accepted(
         &mut self,
         id: ListenerId,
@@ -160,39 +176,25 @@ impl<Q: Queue> Work<Q> {
         tuple: &FourTuple,
         half_open: Option<SlotRef>,
         make: impl FnOnce(&mut Env<'_, PortBuffers<Q>>) -> Tcb<PortBuffers<Q>>,
+        begin: impl FnOnce(&mut Tcb<PortBuffers<Q>>, &mut Env<'_, PortBuffers<Q>>),
     ) -> Result<SlotRef, DropReason> {
         let Some(listener) = self.listeners.at_mut(id) else {
             return Err(DropReason::NotAccepting);
         };
         let (profile, delivery) = (listener.profile, listener.delivery);
         self.profiles.keep(profile);
-        let mut env = Env {
-            now: self.now,
-            profile: &self.profiles[profile],
-            pools: &mut self.pools,
-            counters: &mut self.counters.tcp,
-        };
-        let tcb = make(&mut env);
         let owner = match delivery {
             Delivery::Handler => Owner::Handler,
             Delivery::Endpoints => Owner::Queue,
         };
-        let conn = Conn {
-            tcb,
+        let new = NewConn {
             owner,
             listener: Some(id),
             port,
             profile,
-            hop: None,
-            signals: Signals::default(),
-            ended: None,
-            flags: ConnFlags::default(),
-            armed: 0,
-            armed_far: 0,
             token: 0,
-            freed: 0,
         };
-        let Some(slot) = self.enter(tuple, conn, half_open) else {
+        let Some(slot) = self.enter(tuple, new, half_open, make, begin) else {
             return Err(DropReason::ConnectionLimit);
         };
         if half_open.is_some()

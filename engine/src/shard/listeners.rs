@@ -3,6 +3,7 @@
 //! A listener is the same on every worker. Its `backlog` and `syn_queue` are dealt to the workers; the sum of the shares is
 //! never above them (D8). A worker without a share left asks the others, which give what they don't use.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -98,11 +99,14 @@ pub(crate) struct Listeners {
     /// Those on several ports: few, and looked through when a single port is not found.
     on_several: Vec<u16>,
     all: Vec<Option<Listener>>,
+    /// What was found last, and for which destination: nearly all SYNs ask for the same.
+    found: Cell<Option<(IpAddr, u16, ListenerId)>>,
 }
 
 impl Listeners {
     /// Adds one; its number is its place.
     pub(crate) fn add(&mut self, new: &NewListener, profile: u16) {
+        self.found.set(None);
         let place = new.id.index();
         if self.all.len() <= place {
             self.all.resize_with(place + 1, || None);
@@ -134,6 +138,7 @@ impl Listeners {
 
     /// Takes one out; accepted connections stay.
     pub(crate) fn remove(&mut self, id: ListenerId) -> Option<Listener> {
+        self.found.set(None);
         let listener = self.all.get_mut(id.index())?.take()?;
         if let Some(at_port) = self.by_port.get_mut(listener.ports.start()) {
             at_port.retain(|place| *place != id.0);
@@ -143,7 +148,20 @@ impl Listeners {
     }
 
     /// The listener for a destination: one for exactly this address goes before one for all.
+    #[inline]
     pub(crate) fn find(&self, address: IpAddr, port: u16) -> Option<ListenerId> {
+        match self.found.get() {
+            Some((at, on, id)) if on == port && at == address => Some(id),
+            Some(_) | None => {
+                let found = self.look_for(address, port)?;
+                self.found.set(Some((address, port, found)));
+                Some(found)
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn look_for(&self, address: IpAddr, port: u16) -> Option<ListenerId> {
         let at_port = self.by_port.get(&port).map_or(&[][..], Vec::as_slice);
         let mut of_all = None;
         for place in at_port.iter().chain(&self.on_several) {
@@ -212,6 +230,7 @@ mod tests {
         let here: IpAddr = "10.0.0.1".parse().unwrap();
         let there: IpAddr = "10.0.0.2".parse().unwrap();
         for (id, address) in [(0, None), (1, Some(here))] {
+            assert_eq!(listeners.find(here, 80).is_some(), id > 0);
             let listen = Listen {
                 address,
                 ..Listen::on(80)
@@ -227,11 +246,18 @@ mod tests {
                 0,
             );
         }
-        assert_eq!(listeners.find(here, 80), Some(ListenerId(1)));
-        assert_eq!(listeners.find(there, 80), Some(ListenerId(0)));
-        assert_eq!(listeners.find(here, 81), None);
+        // Each a second time by what was found last.
+        for _ in 0..2 {
+            for (address, found) in [(here, 1), (here, 1), (there, 0), (there, 0)] {
+                assert_eq!(listeners.find(address, 80), Some(ListenerId(found)));
+            }
+            assert_eq!(listeners.find(here, 81), None);
+        }
         listeners.remove(ListenerId(0));
         assert_eq!(listeners.find(there, 80), None);
+        assert_eq!(listeners.find(here, 80), Some(ListenerId(1)));
+        listeners.remove(ListenerId(1));
+        assert_eq!(listeners.find(here, 80), None);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::work::Work;
 use crate::buffer::RxChunk;
 use crate::conn_id::SlotRef;
 use crate::port_number::PortNumber;
+use crate::records::Rare;
 
 impl<Q: Queue> Work<Q> {
     /// Plain text for the connection at the hint, as nearly all segments are, is taken: its record is looked at once. What has a
@@ -54,7 +55,7 @@ impl<Q: Queue> Work<Q> {
         if !plain {
             let may_end = ours && len == 0 && segment.header.options.fast_open.is_none();
             if may_end && conn.tcb.expects_plain_end(&segment.header, &env) {
-                self.plain_end(slot, segment);
+                self.plain_end(slot, arrived.hash, segment);
                 return Ok(());
             }
             return Err(frame);
@@ -75,9 +76,10 @@ impl<Q: Queue> Work<Q> {
         Ok(())
     }
 
-    /// The peer's FIN, or the ACK of ours, as TCP expects it: taken, and its owner is to be told.
+    /// The peer's FIN, or the ACK of ours, as TCP expects it: taken, and its owner is to be told. With the last ACK the four-tuple is free,
+    /// as `unlist_if_closed` has it: its hash is at hand here, and the table's line.
     #[inline(never)]
-    fn plain_end(&mut self, slot: SlotRef, segment: &TcpPacket) {
+    fn plain_end(&mut self, slot: SlotRef, hash: u64, segment: &TcpPacket) {
         let Some(conn) = self.records.conn_mut(slot) else {
             return;
         };
@@ -95,6 +97,9 @@ impl<Q: Queue> Work<Q> {
         let after = conn.tcb.state();
         if conn.tcb.owes() && !std::mem::replace(&mut conn.flags.transmit, true) {
             self.ports[conn.port].transmit.push_back(slot);
+        }
+        if conn.tcb.is_closed() && !conn.flags.rare.note(Rare::UNLISTED) {
+            self.records.table.remove(hash, slot);
         }
         self.counters.partial_checksums += u64::from(segment.partial_checksum);
         self.state_moved(slot, before, after);

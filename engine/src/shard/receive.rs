@@ -50,7 +50,7 @@ impl From<Result<(), DropReason>> for Verdict {
 #[derive(Debug)]
 pub(crate) struct Arrived {
     parsed: Result<Packet, DropReason>,
-    hash: u64,
+    pub(super) hash: u64,
     /// The record that may be its own: only looked for, so that its lines come while others are handled (D2).
     pub(super) hint: Option<SlotRef>,
     /// Where it came in, here or on another worker.
@@ -100,6 +100,7 @@ pub(crate) fn receive<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
     work.ports.iter_mut().for_each(|port| port.look_at_buffers(space));
     work.busy = true;
     let Burst { frames, arrived } = burst;
+    work.records.table.forget_entered();
     // By itself, and short: the processor waits for the table's lines of several packets at a time.
     for arrived in &mut arrived[..frames.len()] {
         if let Ok(packet) = &arrived.parsed

@@ -112,14 +112,14 @@ impl<Q: Queue> Work<Q> {
 
     /// The TCB goes; in TIME_WAIT a compact record takes its place, if none has before.
     fn bury(&mut self, slot: SlotRef) {
-        let tuple = self.records.tuple(slot);
         let waits =
             |conn: &Conn<Q>| conn.tcb.state() == State::TimeWait && !conn.flags.rare.has(Rare::UNLISTED);
-        let time_wait = if self.records.conn(slot).is_some_and(waits) {
-            self.with_tcb(slot, |tcb, env| tcb.time_wait(env)).flatten()
-        } else {
-            None
-        };
+        if !self.records.conn(slot).is_some_and(waits) {
+            self.discard(slot);
+            return;
+        }
+        let tuple = self.records.tuple(slot);
+        let time_wait = self.with_tcb(slot, |tcb, env| tcb.time_wait(env)).flatten();
         self.discard(slot);
         let (Some(tuple), Some(time_wait)) = (tuple, time_wait) else {
             return;

@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use fourtuple_nic::{Queue, TxChecksum, TxFrame};
 use fourtuple_tcp::{Env, Outgoing, Pools, State, Tcb};
 use fourtuple_wire::{
-    ECT_0, EmitChecksum, EtherAddr, Family, FourTuple, IpFields, Link, Payload, Sum, TcpFlags, TcpHeader,
-    TcpOptions, emit_tcp, tcp_frame_header_len,
+    ECT_0, EmitChecksum, EtherAddr, Family, FourTuple, IpFields, Link, Payload, SYN_HEADERS_LEN, Sum,
+    SynOptions, TcpFlags, TcpHeader, TcpOptions, emit_syn, emit_tcp, tcp_frame_header_len,
 };
 
 use super::fast_open::option_of_syn;
@@ -272,7 +272,7 @@ impl<Q: Queue> Work<Q> {
             },
             hardware: attached.queue.promises().tx_checksum,
         };
-        if frame_of.headers(&mut frame, &header, 0, Sum::default()) {
+        if frame_of.syn(&mut frame, &header) {
             self.counters.syn_acks_sent += 1;
             self.put(port, frame);
         }
@@ -459,6 +459,55 @@ impl FrameOf<'_> {
         tcp_frame_header_len(self.tuple.family(), self.link.vlan, &header.options)
     }
 
+    /// The same of a SYN+ACK, which nearly always has the same options.
+    #[inline]
+    fn syn(&self, frame: &mut impl TxFrame, header: &TcpHeader) -> bool {
+        let FourTuple::V4(tuple) = self.tuple else {
+            return self.headers(frame, header, 0, Sum::default());
+        };
+        let (None, Some(options)) = (self.link.vlan, SynOptions::of(&header.options)) else {
+            return self.headers(frame, header, 0, Sum::default());
+        };
+        let room = frame.append(SYN_HEADERS_LEN);
+        let Some(room) = room.and_then(|room| room.first_chunk_mut()) else {
+            return false;
+        };
+        emit_syn(
+            room,
+            &self.link,
+            tuple,
+            &self.ip,
+            header,
+            &options,
+            0,
+            self.checksum(Sum::default()),
+        );
+        self.request_checksum(frame);
+        true
+    }
+
+    /// How the checksum is made, over payload of this sum.
+    #[inline]
+    fn checksum(&self, sum: Sum) -> EmitChecksum {
+        if self.hardware {
+            EmitChecksum::Hardware
+        } else {
+            EmitChecksum::Software(sum)
+        }
+    }
+
+    /// Lets the port fill in the checksum, if it does.
+    #[inline]
+    fn request_checksum(&self, frame: &mut impl TxFrame) {
+        if self.hardware {
+            frame.request_checksum(TxChecksum {
+                l2_len: if self.link.vlan.is_some() { 18 } else { 14 },
+                l3_len: if self.tuple.family() == Family::V4 { 20 } else { 40 },
+                ipv6: self.tuple.family() == Family::V6,
+            });
+        }
+    }
+
     /// Appends the headers to an empty frame.
     #[inline]
     fn headers(&self, frame: &mut impl TxFrame, header: &TcpHeader, payload_len: usize, sum: Sum) -> bool {
@@ -476,11 +525,6 @@ impl FrameOf<'_> {
         payload_len: usize,
         sum: Sum,
     ) -> bool {
-        let checksum = if self.hardware {
-            EmitChecksum::Hardware
-        } else {
-            EmitChecksum::Software(sum)
-        };
         let room = frame.linear_mut();
         let written = emit_tcp(
             room,
@@ -489,18 +533,12 @@ impl FrameOf<'_> {
             &self.ip,
             header,
             payload_len,
-            checksum,
+            self.checksum(sum),
         );
         if written != len {
             return false;
         }
-        if self.hardware {
-            frame.request_checksum(TxChecksum {
-                l2_len: if self.link.vlan.is_some() { 18 } else { 14 },
-                l3_len: if self.tuple.family() == Family::V4 { 20 } else { 40 },
-                ipv6: self.tuple.family() == Family::V6,
-            });
-        }
+        self.request_checksum(frame);
         true
     }
 }

@@ -14,7 +14,7 @@ use crate::error::ApiMisuse;
 use crate::handoff::Hub;
 use crate::mesh::Mesh;
 use crate::options::Change;
-use crate::records::{Conn, Owner, Records};
+use crate::records::{Conn, NewConn, Owner, Records};
 use crate::secrets::Secrets;
 use crate::shard::alarms::Alarms;
 use crate::shard::fast_open::Cookies;
@@ -325,32 +325,41 @@ impl<Q: Queue> Work<Q> {
         }
     }
 
-    /// Enters a new connection, which uses its options from before, and counts it. `half_open`: what it was until now.
+    /// Enters a new connection with the TCB that `make` gives and that `begin` sees to where it lies, and counts it. It uses its options from
+    /// before; when there is no room it is not made, and uses them no more. `half_open`: what it was until now.
+    #[inline(always)]
     pub(crate) fn enter(
         &mut self,
         tuple: &FourTuple,
-        conn: Conn<Q>,
+        new: NewConn,
         half_open: Option<SlotRef>,
+        make: impl FnOnce(&mut Env<'_, PortBuffers<Q>>) -> Tcb<PortBuffers<Q>>,
+        begin: impl FnOnce(&mut Tcb<PortBuffers<Q>>, &mut Env<'_, PortBuffers<Q>>),
     ) -> Option<SlotRef> {
-        let state = conn.tcb.state();
-        match self.records.insert_conn(tuple, conn, half_open) {
-            Ok(slot) => {
-                self.counters.by_state.moved(None, Some(state));
-                Some(slot)
-            }
-            Err(mut conn) => {
-                let profile = self.profiles.get(conn.profile)?;
-                let mut env = Env {
-                    now: self.now,
-                    profile,
-                    pools: &mut self.pools,
-                    counters: &mut self.counters.tcp,
-                };
-                conn.tcb.free(&mut env);
-                self.profiles.release(conn.profile);
-                None
-            }
-        }
+        let Self {
+            records,
+            profiles,
+            pools,
+            counters,
+            now,
+            ..
+        } = self;
+        let profile = profiles.get(new.profile)?;
+        let mut env = Env {
+            now: *now,
+            profile,
+            pools,
+            counters: &mut counters.tcp,
+        };
+        let make = || Conn::new(new, make(&mut env));
+        let Some(slot) = records.insert_conn(tuple, new.port, half_open, make) else {
+            profiles.release(new.profile);
+            return None;
+        };
+        let conn = records.conn_mut(slot)?;
+        begin(&mut conn.tcb, &mut env);
+        counters.by_state.moved(None, Some(conn.tcb.state()));
+        Some(slot)
     }
 
     /// Takes a connection that is over out of everything.

@@ -238,6 +238,15 @@ impl SynRecord {
 
     /// The TCB, in SYN_RECEIVED with its SYN+ACK sent; it waits for the segment that made it.
     pub fn establish<B: Buffers>(&self, env: &mut Env<'_, B>) -> Tcb<B> {
+        let mut tcb = self.blank(env.profile);
+        self.establish_in(&mut tcb, env);
+        tcb
+    }
+
+    /// A TCB that is nothing yet, to be put where it is to lie: [`establish_in`](Self::establish_in) makes one of it that `establish` would
+    /// give, so that it is not moved.
+    #[inline(always)]
+    pub fn blank<B: Buffers>(&self, profile: &Profile) -> Tcb<B> {
         let path = Path {
             receive_mss: self.receive_mss,
             send_mss_limit: self.send_mss,
@@ -247,7 +256,11 @@ impl SynRecord {
             iss: self.iss,
             timestamp_offset: self.timestamp_offset,
         };
-        let mut tcb = Tcb::new(seeds, &path, env.profile, self.born);
+        Tcb::new(seeds, &path, profile, self.born)
+    }
+
+    /// A [`blank`](Self::blank) TCB becomes the record's.
+    pub fn establish_in<B: Buffers>(&self, tcb: &mut Tcb<B>, env: &mut Env<'_, B>) {
         let options = TcpOptions {
             mss: Some(self.send_mss),
             window_scale: self
@@ -281,7 +294,6 @@ impl SynRecord {
         tcb.enter(State::SynReceived, env);
         env.counters.passive_opens += 1;
         tcb.arm_syn_timer(env);
-        tcb
     }
 
     /// When `on_deadline` has something to do.

@@ -259,6 +259,7 @@ impl Debts {
 
 impl<B: Buffers> Tcb<B> {
     /// A connection about to send its SYN, or its SYN+ACK.
+    #[inline(always)]
     pub(crate) fn new(seeds: Seeds, path: &Path, profile: &Profile, tick: u32) -> Self {
         let path = path.clamped(profile);
         let mss = path.default_mss.min(path.send_mss_limit).max(1);

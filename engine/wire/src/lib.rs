@@ -29,11 +29,11 @@ pub use address::{
 };
 pub use drop_reason::DropReason;
 pub use emit::{
-    EmitChecksum, Fragments, IpFields, Refusal, STAMPED_HEADERS_LEN, StampedFields, build_arp_announcement,
-    build_arp_reply, build_arp_request, build_icmp_error, build_icmpv4_echo_reply,
-    build_icmpv4_port_unreachable, build_icmpv6_echo_reply, build_icmpv6_port_unreachable,
-    build_neighbour_advertisement, build_neighbour_solicitation, build_whole_head, emit_stamped, emit_tcp,
-    tcp_frame_header_len,
+    EmitChecksum, Fragments, IpFields, Refusal, STAMPED_HEADERS_LEN, SYN_HEADERS_LEN, StampedFields,
+    SynOptions, build_arp_announcement, build_arp_reply, build_arp_request, build_icmp_error,
+    build_icmpv4_echo_reply, build_icmpv4_port_unreachable, build_icmpv6_echo_reply,
+    build_icmpv6_port_unreachable, build_neighbour_advertisement, build_neighbour_solicitation,
+    build_whole_head, emit_stamped, emit_syn, emit_tcp, tcp_frame_header_len,
 };
 pub use instant::Instant;
 pub use packet::{

@@ -60,12 +60,19 @@ impl<B: Buffers> Tcb<B> {
             self.all_is_acknowledged(header, tick, &mut signals, env);
         }
         self.update_window(header, env);
-        let (seq, len) = (self.rcv.nxt, payload.bytes().len() as u32);
+        let len = payload.bytes().len() as u32;
+        self.take_next(payload, len, env);
+        signals
+    }
+
+    /// Text at RCV.NXT, for which there is room, with nothing missing before or behind it.
+    #[inline(always)]
+    pub(super) fn take_next(&mut self, payload: B::Rx, len: u32, env: &mut Env<'_, B>) {
+        let seq = self.rcv.nxt;
         let _has_room = self.received.push(payload, seq, len, &mut env.pools.receive);
         self.rcv.nxt += len;
         env.counters.bytes_in += u64::from(len);
         self.on_text_in_order(len, env);
-        signals
     }
 
     /// SND.UNA reaches SND.NXT, with nothing behind it that waits.

@@ -103,7 +103,11 @@ impl<B: Buffers> Tcb<B> {
         self.syn_is_acknowledged(header, header.seq, &mut arrival, env);
         if let Some(payload) = payload {
             self.take_mark(header, false, &mut arrival, env);
-            if !payload.bytes().is_empty() {
+            let len = payload.bytes().len() as u32;
+            if len > 0 && self.received.charged() == 0 && env.pools.receive.has_room() {
+                self.take_next(payload, len, env);
+                arrival.signals.insert(Signals::READABLE);
+            } else if len > 0 {
                 arrival.verdict = self
                     .take_in_order(payload, env)
                     .inspect(|()| arrival.signals.insert(Signals::READABLE));

@@ -92,6 +92,7 @@ impl<B: Buffers> Tcb<B> {
     }
 
     /// The peer's SYN: its sequence number, window and options (RFC 9293 §3.7.1, RFC 7323 §2.2, §3.2, RFC 2018 §2).
+    #[inline(always)]
     pub(crate) fn take_peer_syn(&mut self, header: &TcpHeader, env: &Env<'_, B>) {
         let options = &header.options;
         self.rcv.nxt = header.seq + 1;

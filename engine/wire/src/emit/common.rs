@@ -41,12 +41,9 @@ pub(super) fn emit(
     if link.vlan.is_some() || payload_len > usize::from(u16::MAX) - IPV4_LEN - SYN_SEGMENT {
         return None;
     }
-    if let Some(options) = words_of_a_syn(&header.options) {
+    if let Some(options) = SynOptions::of(&header.options) {
         let frame = buffer.first_chunk_mut::<SYN_LEN>()?;
-        let segment_len = (SYN_SEGMENT + payload_len) as u16;
-        put_ether(frame, link);
-        put_ip(frame, tuple, ip, segment_len, checksum);
-        put_syn(frame, tuple, header, &options, segment_len, checksum);
+        emit_syn(frame, link, tuple, ip, header, &options, payload_len, checksum);
         return Some(SYN_LEN);
     }
     let stamps = only_timestamps(&header.options)?;
@@ -98,7 +95,54 @@ pub fn emit_stamped(
     put_tcp(frame, tuple, fields, segment_len, checksum);
 }
 
+/// Octets of the same headers of a SYN with the four options that nearly all have: MSS, SACK permitted, timestamps, window scale.
+pub const SYN_HEADERS_LEN: usize = SYN_LEN;
+
+/// These options, as they are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SynOptions([u32; 5]);
+
+impl SynOptions {
+    /// Those of a header that has these four alone.
+    #[inline]
+    pub fn of(options: &TcpOptions) -> Option<Self> {
+        let (mss, shift, stamps) = (options.mss?, options.window_scale?, options.timestamps?);
+        let alone = options.sack_permitted && options.fast_open.is_none() && options.sack.is_empty();
+        alone.then_some(Self([
+            MSS_OPTION | u32::from(mss),
+            SACK_PERMITTED_TIMESTAMPS,
+            stamps.value,
+            stamps.echo,
+            NOP_WINDOW_SCALE | u32::from(shift),
+        ]))
+    }
+}
+
+/// Writes the headers of a SYN, or of a SYN+ACK, with these options, as [`emit_tcp`](super::emit_tcp) would: with our four-tuple, on a link
+/// without a VLAN, before `payload_len` octets, of which there are no more than fit into a packet.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "those of emit_tcp, and the options that were looked at before"
+)]
+#[inline]
+pub fn emit_syn(
+    frame: &mut [u8; SYN_HEADERS_LEN],
+    link: &Link,
+    tuple: &TupleV4,
+    ip: &IpFields,
+    header: &TcpHeader,
+    options: &SynOptions,
+    payload_len: usize,
+    checksum: EmitChecksum,
+) {
+    let segment_len = (SYN_SEGMENT + payload_len) as u16;
+    put_ether(frame, link);
+    put_ip(frame, tuple, ip, segment_len, checksum);
+    put_syn(frame, tuple, header, &options.0, segment_len, checksum);
+}
+
 /// The TCP header of a SYN, or a SYN+ACK, with the options of nearly all.
+#[inline(always)]
 fn put_syn(
     frame: &mut [u8; SYN_LEN],
     tuple: &TupleV4,
@@ -129,19 +173,6 @@ fn put_syn(
         put(frame, TCP + 4 * place, *word);
     }
     put_sum(frame, TCP + 16, field);
-}
-
-/// The options of a SYN as they are written, if it has these four alone.
-fn words_of_a_syn(options: &TcpOptions) -> Option<[u32; 5]> {
-    let (mss, shift, stamps) = (options.mss?, options.window_scale?, options.timestamps?);
-    let alone = options.sack_permitted && options.fast_open.is_none() && options.sack.is_empty();
-    alone.then_some([
-        MSS_OPTION | u32::from(mss),
-        SACK_PERMITTED_TIMESTAMPS,
-        stamps.value,
-        stamps.echo,
-        NOP_WINDOW_SCALE | u32::from(shift),
-    ])
 }
 
 #[inline(always)]

@@ -12,7 +12,7 @@ mod tcp;
 mod tcp_options;
 
 pub use arp::{build_arp_announcement, build_arp_reply, build_arp_request};
-pub use common::{STAMPED_HEADERS_LEN, StampedFields, emit_stamped};
+pub use common::{STAMPED_HEADERS_LEN, SYN_HEADERS_LEN, StampedFields, SynOptions, emit_stamped, emit_syn};
 pub use fragments::{Fragments, build_whole_head};
 pub use icmp::{
     Refusal, build_icmp_error, build_icmpv4_echo_reply, build_icmpv4_port_unreachable,
