@@ -44,6 +44,25 @@ fn known(table: &mut Neighbours<u32>, ip: IpAddr, ether: EtherAddr, now: Instant
     }
 }
 
+#[test]
+fn the_hop_of_an_address_is_its_own_whoever_was_asked_for_last() {
+    let mut table = table(2);
+    let hops = [1, 2].map(|last| known(&mut table, ip(last), [2, 0, 0, 0, 0, last], at(0)));
+    for last in [1, 1, 2, 2, 1] {
+        assert_eq!(
+            table.hop_of(ip(last)),
+            Some(hops[usize::from(last) - 1]),
+            "{last}"
+        );
+        assert_eq!(table.hop_of(ip(9)), None);
+    }
+    // Another comes to the place of the first, which was asked for last.
+    table.ether(hops[1], at(60_000));
+    assert_eq!(table.hop_of(ip(1)), Some(hops[0]));
+    let third = known(&mut table, ip(3), [2, 0, 0, 0, 0, 3], at(60_001));
+    assert_eq!((table.hop_of(ip(3)), table.hop_of(ip(1))), (Some(third), None));
+}
+
 // proves: RFC 1122 §2.3.2.1, RFC 4861 §7.2.2
 #[test]
 fn a_hop_is_asked_for_once_a_second_three_times_and_then_left_alone() {
