@@ -33,6 +33,9 @@ pub(crate) const MAX_WORKERS: u16 = 1 << 10;
 pub struct ConnId(u64);
 
 impl ConnId {
+    /// Nobody's: no connection has generation 0.
+    pub(crate) const BLANK: Self = Self(0);
+
     pub(crate) fn new(worker: u16, slot: SlotRef, generation: u32) -> Self {
         let family = u64::from(slot.family() == Family::V6);
         Self(

@@ -34,7 +34,10 @@ enum Drained {
 /// Deadlines of records, by `u32` names.
 #[derive(Debug)]
 pub(crate) struct Wheel {
+    /// Those that were ever used; room for all is reserved.
     chunks: Vec<Chunk>,
+    /// As many there may be.
+    limit: usize,
     free: u32,
     heads: [[u32; SLOTS]; LEVELS],
     /// The last chunk of each slot that has one: what is due together joins what is being drained in one step, however much it is.
@@ -55,15 +58,21 @@ impl Wheel {
     /// Chunks are shared by slots, so in the worst case (every entry in a slot of its own) fewer than `capacity` could fit;
     /// one more chunk a slot makes up for it.
     pub(crate) fn new(capacity: usize, now: u32) -> Self {
-        let count = capacity.div_ceil(CHUNK) + SLOTS * LEVELS;
-        let chunks: Vec<Chunk> = (0..count as u32)
-            .map(|at| Chunk {
-                entries: [0; CHUNK],
-                len: 0,
-                next: if at as usize + 1 < count { at + 1 } else { NONE },
-            })
-            .collect();
+        Self::with_ready(capacity, capacity, now)
+    }
+
+    /// The same with memory for `ready` entries; for the others it is taken when it is used (ADR 0022).
+    pub(crate) fn with_ready(capacity: usize, ready: usize, now: u32) -> Self {
+        let chunks_for = |entries: usize| entries.div_ceil(CHUNK) + SLOTS * LEVELS;
+        let ready = chunks_for(ready.min(capacity));
+        let mut chunks = Vec::with_capacity(chunks_for(capacity));
+        chunks.extend((1..=ready as u32).map(|next| Chunk {
+            entries: [0; CHUNK],
+            len: 0,
+            next: if (next as usize) < ready { next } else { NONE },
+        }));
         Self {
+            limit: chunks_for(capacity),
             chunks,
             free: 0,
             heads: [[NONE; SLOTS]; LEVELS],
@@ -85,14 +94,7 @@ impl Wheel {
         let target = match self.chunks.get(head as usize) {
             Some(chunk) if (chunk.len as usize) < CHUNK => head,
             _ => {
-                let fresh = self.free;
-                let chunk = self.chunks.get_mut(fresh as usize)?;
-                self.free = chunk.next;
-                *chunk = Chunk {
-                    entries: [0; CHUNK],
-                    len: 0,
-                    next: head,
-                };
+                let fresh = self.fresh_chunk(head)?;
                 if head == NONE {
                     self.tails[level][slot] = fresh;
                 }
@@ -174,9 +176,30 @@ impl Wheel {
         self.entries
     }
 
-    /// Bytes reserved.
+    /// Bytes that are taken from the system: of all chunks that were touched.
     pub(crate) fn reserved_bytes(&self) -> usize {
-        self.chunks.capacity() * size_of::<Chunk>()
+        size_of_val(self.chunks.as_slice())
+    }
+
+    /// A chunk in front of `next`, if there is one left.
+    fn fresh_chunk(&mut self, next: u32) -> Option<u32> {
+        let empty = Chunk {
+            entries: [0; CHUNK],
+            len: 0,
+            next,
+        };
+        let fresh = self.free;
+        if let Some(chunk) = self.chunks.get_mut(fresh as usize) {
+            self.free = chunk.next;
+            *chunk = empty;
+            return Some(fresh);
+        }
+        if self.chunks.len() >= self.limit {
+            return None;
+        }
+        // There is room for it: nothing moves.
+        self.chunks.push(empty);
+        Some(self.chunks.len() as u32 - 1)
     }
 
     /// Level, slot, and the tick at which that slot comes up.
@@ -340,6 +363,27 @@ mod tests {
         assert!(wheel.advance(5, usize::MAX, &mut due));
         assert_eq!((due.len(), wheel.len()), (taken, 0));
         assert!(wheel.arm(0, 6).is_some(), "all chunks are free again");
+    }
+
+    #[test]
+    fn chunks_that_are_not_ready_are_made_when_they_are_needed_and_kept() {
+        let (mut wheel, mut full) = (Wheel::with_ready(20_000, 100, 0), Wheel::new(20_000, 0));
+        let (ready, place) = (wheel.reserved_bytes(), wheel.chunks.as_ptr());
+        assert!(ready < full.reserved_bytes() / 2);
+        let fill = |wheel: &mut Wheel| (0..).take_while(|n| wheel.arm(*n, 5).is_some()).count();
+        let taken = fill(&mut wheel);
+        assert_eq!(
+            taken,
+            fill(&mut full),
+            "as many as in one that has all from the start"
+        );
+        assert_eq!(
+            (wheel.reserved_bytes(), wheel.chunks.as_ptr()),
+            (full.reserved_bytes(), place)
+        );
+        let mut due = Vec::new();
+        assert!(wheel.advance(5, usize::MAX, &mut due));
+        assert_eq!((due.len(), fill(&mut wheel)), (taken, taken));
     }
 
     #[test]

@@ -25,6 +25,8 @@ struct Entry {
 pub(crate) struct Alarms {
     /// Each entry's is not before that of its parent, which is at `(place - 1) / 2`.
     heap: Vec<Entry>,
+    /// Most entries that it ever had: it takes memory when it is used (ADR 0022).
+    most: usize,
 }
 
 impl Alarms {
@@ -32,12 +34,13 @@ impl Alarms {
     pub(crate) fn new(connections: usize) -> Self {
         Self {
             heap: Vec::with_capacity(connections),
+            most: 0,
         }
     }
 
-    /// Bytes reserved.
+    /// Bytes that are taken from the system: of all entries that were touched.
     pub(crate) fn reserved_bytes(&self) -> usize {
-        self.heap.capacity() * size_of::<Entry>()
+        self.most * size_of::<Entry>()
     }
 
     /// When to look, if at all.
@@ -61,6 +64,7 @@ impl Alarms {
         match conn.timer_place() {
             None => {
                 self.heap.push(Entry { due, slot });
+                self.most = self.most.max(self.heap.len());
                 self.rise(self.heap.len() - 1, records);
             }
             Some(place) => {

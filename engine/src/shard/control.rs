@@ -8,9 +8,8 @@ use fourtuple_nic::{PoolGauge, Queue};
 use super::listeners::NewListener;
 use super::ports::AttachedPort;
 use super::scan::Act;
+use super::slot_list::SlotList;
 use super::work::Work;
-use crate::ConnId;
-use crate::conn_id::SlotRef;
 use crate::handoff::WorkerEnd;
 use crate::host::NeighbourCounts;
 use crate::listener::ListenerId;
@@ -81,12 +80,13 @@ impl<Q: Queue> Work<Q> {
         }
     }
 
-    /// Bytes reserved for the lists on which places of records stand.
+    /// Bytes that the lists have taken on which places of records stand.
     pub(crate) fn lists_reserved_bytes(&self) -> usize {
-        let slots = self.deliver.capacity() + self.retire.capacity() + self.starved.capacity();
-        let debtors: usize = self.ports.iter().map(|port| port.transmit.capacity()).sum();
-        (slots + debtors) * size_of::<SlotRef>()
-            + self.held_up.capacity() * size_of::<ConnId>()
+        let lists = [&self.deliver, &self.retire, &self.starved];
+        let debtors = self.ports.iter().map(|port| port.transmit.reserved_bytes());
+        lists.map(SlotList::reserved_bytes).iter().sum::<usize>()
+            + debtors.sum::<usize>()
+            + self.held_up.reserved_bytes()
             + self.alarms.reserved_bytes()
     }
 

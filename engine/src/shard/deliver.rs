@@ -456,7 +456,9 @@ impl<Q: Queue> Work<Q> {
             self.retry = self.held_up.len();
             // Whoever was first before, and took what there was, is the last now: with little to be lent, one that always has more
             // would leave nothing to the others.
-            self.held_up.rotate_left(1);
+            if let Some(first) = self.held_up.pop_front() {
+                self.held_up.push_back(first);
+            }
         }
         for _ in 0..self.retry.min(DELIVER_BUDGET) {
             self.retry -= 1;

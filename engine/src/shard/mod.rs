@@ -35,7 +35,6 @@ mod train;
 mod transmit;
 pub(crate) mod work;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use fourtuple_nic::{HugePages, Queue};
@@ -51,6 +50,7 @@ pub(crate) use ports::PortParts;
 pub(crate) use work::Refused;
 pub(crate) use work::{Steering, Work};
 
+use crate::ConnId;
 use crate::handler::Handler;
 use crate::handoff::{Hub, HubLimits};
 use crate::host::Neighbours;
@@ -107,6 +107,8 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
         let families = usize::from(parts.v4) + usize::from(parts.v6);
         let wanted = |family| if family { limits.connections } else { 0 };
         let entries = families * (limits.connections as usize * 2 + limits.half_open as usize * 2) + 4096;
+        // One of each connection is what most have; a far one beside it, and those of half-open ones, few have.
+        let entries_ready = families * limits.connections as usize;
         // Every place stands on a list once at most.
         let list = families * limits.connections as usize;
         let debtors = list + families * limits.half_open as usize;
@@ -127,7 +129,7 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
             records: Records::new(&records, parts.secrets.table, pages),
             pools: Pools::new(&sizes),
             profiles: Profiles::new(parts.profile),
-            wheel: Wheel::new(entries, crate::tick::tick_of(parts.started)),
+            wheel: Wheel::with_ready(entries, entries_ready, crate::tick::tick_of(parts.started)),
             listeners: listeners::Listeners::default(),
             hub: Hub::new(parts.worker, hub),
             ports: Ports::new(parts.ports.into_iter().map(attached)),
@@ -141,7 +143,7 @@ impl<Q: Queue, H: Handler<Q>> Shard<Q, H> {
             counters: Counters::default(),
             deliver: SlotList::with_capacity(list),
             retire: SlotList::with_capacity(list),
-            held_up: VecDeque::with_capacity(list),
+            held_up: SlotList::of(ConnId::BLANK, list),
             retry: 0,
             starved: SlotList::with_capacity(list),
             starved_until: Instant::ZERO,

@@ -1,6 +1,5 @@
 //! What the stages of a turn share: everything a worker owns but the application.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use fourtuple_nic::{Queue, Reta, Toeplitz};
@@ -90,7 +89,7 @@ pub(crate) struct Work<Q: Queue> {
     /// Connections whose owner is to be told something.
     pub(crate) deliver: SlotList,
     /// Connections whose endpoint took no more: tried again when it does. Each that lives stands here once.
-    pub(crate) held_up: VecDeque<ConnId>,
+    pub(crate) held_up: SlotList<ConnId>,
     /// How many of them are to be tried again now.
     pub(crate) retry: usize,
     /// Connections that may be over.

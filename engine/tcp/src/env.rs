@@ -41,8 +41,8 @@ impl<B: Buffers> Env<'_, B> {
 
 /// Cold state of all connections of a shard, fixed in number and addressed by `u32`: [`Pools::new`] allocates everything.
 ///
-/// What lies beside chunks is touched for as many connections as there are chunks: a hole has a chunk behind it, a flight a
-/// chunk that waits. More than those are seldom used, and take memory when they are (ADR 0022).
+/// What lies beside chunks is touched at start for a thousand connections at most. More than those are seldom used, and take memory
+/// when they are (ADR 0022).
 pub struct Pools<B: Buffers> {
     pub(crate) send: Pool<SendNode<B::Tx>>,
     pub(crate) receive: Pool<ReceiveNode<B::Rx>>,
@@ -51,6 +51,9 @@ pub struct Pools<B: Buffers> {
     pub(crate) long_scoreboards: Spares,
     pub(crate) asides: Pool<Aside>,
 }
+
+/// Connections for which there are flights and holes from the start: a flight alone takes 1.6 kB.
+const READY: u32 = 1024;
 
 /// How many pieces of each kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,10 +96,10 @@ impl<B: Buffers> Pools<B> {
         Self {
             send: Pool::new(sizes.send_chunks),
             receive: Pool::new(sizes.receive_chunks),
-            reassemblies: Pool::with_ready(sizes.reassemblies, sizes.receive_chunks),
-            flights: Pool::with_ready(sizes.flights, sizes.send_chunks),
+            reassemblies: Pool::with_ready(sizes.reassemblies, sizes.receive_chunks.min(READY)),
+            flights: Pool::with_ready(sizes.flights, sizes.send_chunks.min(READY)),
             long_scoreboards: Spares::new(sizes.long_scoreboards),
-            asides: Pool::with_ready(sizes.asides, sizes.receive_chunks),
+            asides: Pool::with_ready(sizes.asides, sizes.receive_chunks.min(READY)),
         }
     }
 
