@@ -57,6 +57,7 @@ impl Wheel {
     ///
     /// Chunks are shared by slots, so in the worst case (every entry in a slot of its own) fewer than `capacity` could fit;
     /// one more chunk a slot makes up for it.
+    #[cfg(any(test, feature = "staged"))]
     pub(crate) fn new(capacity: usize, now: u32) -> Self {
         Self::with_ready(capacity, capacity, now)
     }
@@ -182,23 +183,34 @@ impl Wheel {
     }
 
     /// A chunk in front of `next`, if there is one left.
+    #[inline(always)]
     fn fresh_chunk(&mut self, next: u32) -> Option<u32> {
-        let empty = Chunk {
+        if self.free == NONE {
+            self.free = self.unused_chunk()?;
+        }
+        let fresh = self.free;
+        let chunk = self.chunks.get_mut(fresh as usize)?;
+        self.free = chunk.next;
+        *chunk = Chunk {
             entries: [0; CHUNK],
             len: 0,
             next,
         };
-        let fresh = self.free;
-        if let Some(chunk) = self.chunks.get_mut(fresh as usize) {
-            self.free = chunk.next;
-            *chunk = empty;
-            return Some(fresh);
-        }
+        Some(fresh)
+    }
+
+    /// A chunk that was never used, if there is one left.
+    #[cold]
+    fn unused_chunk(&mut self) -> Option<u32> {
         if self.chunks.len() >= self.limit {
             return None;
         }
         // There is room for it: nothing moves.
-        self.chunks.push(empty);
+        self.chunks.push(Chunk {
+            entries: [0; CHUNK],
+            len: 0,
+            next: NONE,
+        });
         Some(self.chunks.len() as u32 - 1)
     }
 

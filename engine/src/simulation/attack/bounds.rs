@@ -15,6 +15,7 @@ use crate::handler::{Closed, Handler};
 use crate::listener::Listen;
 use crate::port_number::PortNumber;
 use crate::records::Owner;
+use crate::shard::slot_list::SlotList;
 use crate::shard::{ConnectOptions, Connection};
 
 #[test]
@@ -106,7 +107,7 @@ fn debts_of_records_that_come_and_go_while_nothing_can_be_sent_cost_no_memory() 
             &work.retire,
             &work.starved,
         ]
-        .map(|list| list.capacity())
+        .map(SlotList::reserved_bytes)
     };
     let before = lists(&arena);
     let mut frames = Vec::new();
