@@ -128,6 +128,13 @@ pub trait TxFrame: Send + 'static {
     #[must_use]
     fn attach(&mut self, payload: &Self::Shared) -> bool;
 
+    /// Payload of so many bytes would be copied by [`attach`](Self::attach), behind what is there: who looks at it anyway, for its
+    /// checksum, may [append](Self::append) it, and save one look.
+    fn copies(&self, len: usize) -> bool {
+        let _ = len;
+        false
+    }
+
     /// Bytes of the whole frame.
     fn frame_len(&self) -> usize;
 

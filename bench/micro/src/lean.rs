@@ -214,6 +214,12 @@ impl TxFrame for LeanFrame {
         true
     }
 
+    /// As a ring port does, which is what bulk is measured over.
+    #[inline]
+    fn copies(&self, len: usize) -> bool {
+        usize::from(self.len) + len <= ROOM
+    }
+
     #[inline]
     fn frame_len(&self) -> usize {
         let first = self

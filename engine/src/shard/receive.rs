@@ -143,12 +143,20 @@ fn take_burst<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>, port: PortNumb
     }
     let mut ahead = fresh.iter();
     ahead.by_ref().take(PARSED_BEHIND).for_each(prefetch_frame::<Q>);
+    // Bulk comes in bursts of nothing else.
+    let are_long = fresh.first().is_some_and(|frame| frame.bytes().len() > HEAD);
+    let asked_for_whole: &[Q::Rx] = if are_long { fresh } else { &[] };
+    let mut long = asked_for_whole.iter();
+    long.by_ref().take(LONG_BEHIND).for_each(prefetch_rest::<Q>);
     let promises = attached.queue.promises();
     let (kernel_peer, vlan) = (promises.kernel_peer, attached.host.vlan());
     let mut bytes = 0;
     for (frame, arrived) in fresh.iter().zip(&mut arrived[before..]) {
         if let Some(frame) = ahead.next() {
             prefetch_frame::<Q>(frame);
+        }
+        if let Some(frame) = long.next() {
+            prefetch_rest::<Q>(frame);
         }
         bytes += frame.bytes().len() as u64;
         arrived.read(frame, kernel_peer, vlan, &records.table);
@@ -163,14 +171,31 @@ fn take_burst<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>, port: PortNumb
 /// parsing goes on meanwhile.
 const PARSED_BEHIND: usize = 8;
 
+/// The same of long frames, each of which is as many lines as a core fetches at a time.
+const LONG_BEHIND: usize = 2;
+
+/// Octets of a frame that are asked for whatever it is.
+const HEAD: usize = 3 * LINE;
+
+/// Octets of a cache line.
+const LINE: usize = 64;
+
 /// Asks for the headers and the payload of a small frame.
 #[inline(always)]
 fn prefetch_frame<Q: Queue>(frame: &Q::Rx) {
-    for line in [0, 64, 128] {
+    for line in (0..HEAD).step_by(LINE) {
         if let Some(byte) = frame.bytes().get(line) {
             Q::prefetch_received(byte);
         }
     }
+}
+
+/// Asks for the rest of a long one, which is read for its checksum.
+#[inline]
+fn prefetch_rest<Q: Queue>(frame: &Q::Rx) {
+    let (lines, rest) = frame.bytes().get(HEAD..).unwrap_or(&[]).as_chunks::<LINE>();
+    lines.iter().for_each(Q::prefetch);
+    rest.first().into_iter().for_each(Q::prefetch);
 }
 
 fn hear_other_workers<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {

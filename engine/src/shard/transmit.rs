@@ -8,12 +8,13 @@ use std::net::IpAddr;
 use fourtuple_nic::{Queue, TxChecksum, TxFrame};
 use fourtuple_tcp::{Env, Outgoing, Pools, State, Tcb};
 use fourtuple_wire::{
-    ECT_0, EmitChecksum, EtherAddr, Family, FourTuple, IpFields, Link, Payload, SYN_HEADERS_LEN, Sum,
-    SynOptions, TcpFlags, TcpHeader, TcpOptions, emit_syn, emit_tcp, tcp_frame_header_len,
+    ECT_0, EmitChecksum, EtherAddr, Family, FourTuple, HeaderTemplate, IpFields, Link, Payload,
+    SYN_HEADERS_LEN, Sum, SynOptions, TcpFlags, TcpHeader, TcpOptions, emit_syn, emit_tcp,
+    tcp_frame_header_len,
 };
 
 use super::fast_open::option_of_syn;
-use super::limits::{COPY_UP_TO, SEGMENTS_A_CONNECTION};
+use super::limits::{COPY_UP_TO, SEGMENTS_A_CONNECTION, SEGMENTS_ALONE};
 use super::train::{Left, leave};
 use super::work::Work;
 use crate::buffer::PortBuffers;
@@ -104,12 +105,18 @@ impl<Q: Queue> Work<Q> {
             return Paid::All;
         }
         let mut owes = conn.tcb.owes();
+        let is_alone = self.ports[port].transmit.is_empty();
+        let most = if is_alone {
+            SEGMENTS_ALONE
+        } else {
+            SEGMENTS_A_CONNECTION
+        };
         let (mut sent, mut hop) = (0, None);
         let paid = loop {
             if !owes {
                 break Paid::All;
             }
-            if sent >= SEGMENTS_A_CONNECTION || self.ports[port].is_backed_up() {
+            if sent >= most || self.ports[port].is_backed_up() {
                 break Paid::Part;
             }
             let Some(frame) = self.ports[port].queue.tx_frame() else {
@@ -119,7 +126,7 @@ impl<Q: Queue> Work<Q> {
                 Some(hop) => hop,
                 None => *hop.insert(self.next_hop(slot, port, &tuple)),
             };
-            match self.next_segments(slot, port, &tuple, hop, frame, SEGMENTS_A_CONNECTION - sent) {
+            match self.next_segments(slot, port, &tuple, hop, frame, most - sent) {
                 Some((more, count)) => (owes, sent) = (more, sent + count),
                 None => break Paid::All,
             }
@@ -436,21 +443,44 @@ impl FrameOf<'_> {
         // Room for the headers first: their checksum is that of what follows.
         let header_len = self.header_len(&outgoing.header);
         let mut fits = frame.append(header_len).is_some();
+        // Where the port would copy it, too, it is summed on the way, and no slice is made.
+        let ports_copy = len > copy_up_to && frame.copies(len);
         tcb.each_payload(outgoing, pools, |chunk, range| {
             let bytes = chunk.bytes().get(range.clone()).unwrap_or(&[]);
-            if !self.hardware {
-                sum.add(bytes);
-            }
             fits = fits
-                && if len > copy_up_to {
-                    frame.attach(&chunk.slice(range).0)
+                && if ports_copy || len <= copy_up_to {
+                    self.copy(&mut frame, bytes, &mut sum)
                 } else {
-                    copied += bytes.len();
-                    copy(&mut frame, bytes)
+                    if !self.hardware {
+                        sum.add(bytes);
+                    }
+                    frame.attach(&chunk.slice(range).0)
                 };
         });
+        if len <= copy_up_to {
+            copied = len;
+        }
         fits = fits && self.write(&mut frame, header_len, &outgoing.header, len, sum);
         if fits { (Some(frame), copied) } else { (None, 0) }
+    }
+
+    /// The headers of the segments behind one with these, where they are summed here.
+    pub(super) fn template(&self, header: &TcpHeader, payload_len: usize) -> Option<HeaderTemplate> {
+        let (link, ip) = (&self.link, &self.ip);
+        (!self.hardware)
+            .then(|| HeaderTemplate::new(link, self.tuple, ip, header, payload_len))
+            .flatten()
+    }
+
+    /// Copies payload behind what is there, and sums it where the port does not; whether there was room.
+    #[inline]
+    fn copy(&self, frame: &mut impl TxFrame, bytes: &[u8], sum: &mut Sum) -> bool {
+        match frame.append(bytes.len()) {
+            Some(room) if self.hardware => room.copy_from_slice(bytes),
+            Some(room) => sum.add_copy(bytes, room),
+            None => return false,
+        }
+        true
     }
 
     /// Octets of the headers.
@@ -540,16 +570,5 @@ impl FrameOf<'_> {
         }
         self.request_checksum(frame);
         true
-    }
-}
-
-#[inline]
-fn copy(frame: &mut impl TxFrame, bytes: &[u8]) -> bool {
-    match frame.append(bytes.len()) {
-        Some(room) => {
-            room.copy_from_slice(bytes);
-            true
-        }
-        None => false,
     }
 }

@@ -108,6 +108,8 @@ pub(crate) struct Plan {
     pub(crate) connections: u32,
     pub(crate) profile: Profile,
     pub(crate) multi_seg: bool,
+    /// Ports copy payload at once, as ring ports do.
+    pub(crate) copies: bool,
     pub(crate) pools: u32,
     pub(crate) mesh_ring: usize,
     pub(crate) reassemble: bool,
@@ -127,6 +129,7 @@ impl Default for Plan {
             connections: 256,
             profile: Profile::default().with(|profile| profile.msl = Duration::from_millis(100)),
             multi_seg: true,
+            copies: false,
             pools: 2048,
             mesh_ring: 256,
             reassemble: true,
@@ -300,6 +303,7 @@ impl<S: Handler<MemQueue>, C: Handler<MemQueue>> World<S, C> {
         let options = |queues| MemOptions {
             queues,
             multi_seg: plan.multi_seg,
+            copies: plan.copies,
             receive_pool: plan.pools,
             payload_pool: plan.pools,
             transmit_pool: plan.pools,

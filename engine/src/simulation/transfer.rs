@@ -14,6 +14,25 @@ use crate::shard::Connection;
 
 #[track_caller]
 fn exchange(plan: &Plan, remote: &str, connections: u32, bytes: usize) -> World<Echo, Client> {
+    exchange_with(plan, remote, connections, bytes, |_| ())
+}
+
+/// The same, and every frame is kept.
+#[track_caller]
+fn exchange_captured(plan: &Plan, remote: &str, connections: u32, bytes: usize) -> World<Echo, Client> {
+    exchange_with(plan, remote, connections, bytes, |world| {
+        world.wire.start_capture()
+    })
+}
+
+#[track_caller]
+fn exchange_with(
+    plan: &Plan,
+    remote: &str,
+    connections: u32,
+    bytes: usize,
+    prepare: impl FnOnce(&World<Echo, Client>),
+) -> World<Echo, Client> {
     let errand = Errand {
         remote: remote.parse().unwrap(),
         connections,
@@ -23,6 +42,7 @@ fn exchange(plan: &Plan, remote: &str, connections: u32, bytes: usize) -> World<
     let mut client = Some(client);
     let mut world = World::new(plan, |_| Echo::default(), |_| client.take().expect("one client"));
     world.server.listen(0, &Listen::on(7));
+    prepare(&world);
     // A watchdog on progress, not on the whole: loss may take long, standing still may not.
     let mut last = (0, 0);
     loop {
@@ -84,6 +104,39 @@ fn without_segments_on_sending_and_without_options() {
         3,
         100_000,
     );
+}
+
+/// All frames of an exchange over a wire that loses some.
+fn frames(plan: &Plan, remote: &str) -> Vec<Vec<u8>> {
+    let world = exchange_captured(plan, remote, 3, 200_000);
+    let frames = world.wire.captured();
+    frames.into_iter().map(|frame| frame.bytes).collect()
+}
+
+// Fast path = slow path: what is copied and summed in one pass, under headers from a template, is octet by octet what is attached.
+#[test]
+fn a_port_that_copies_payload_sends_the_same_frames() {
+    for remote in ["10.0.0.1:7", "[fd00::1]:7"] {
+        for loss in [0, 10_000] {
+            let plan = |copies, predicts| Plan {
+                copies,
+                conditions: WireConditions {
+                    loss,
+                    ..Plan::default().conditions
+                },
+                profile: Plan::default()
+                    .profile
+                    .with(|profile| profile.header_prediction = predicts),
+                ..Plan::default()
+            };
+            let attached = frames(&plan(false, true), remote);
+            assert!(attached.len() > 3 * 2 * 200_000 / 1460);
+            assert!(attached == frames(&plan(true, true), remote), "{remote} {loss}");
+            // Without trains nothing has a template.
+            let singly = frames(&plan(false, false), remote);
+            assert!(singly == frames(&plan(true, false), remote), "{remote} {loss}");
+        }
+    }
 }
 
 #[test]

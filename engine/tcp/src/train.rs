@@ -5,7 +5,7 @@
 //! goes this way.
 //!
 //! [`Tcb::train_behind`] tells how many there are, [`Tcb::next_of_train`] makes each, and [`Tcb::end_of_train`] has to come behind
-//! the last, before anything else is asked of the connection.
+//! the last that was made, before anything else is asked of the connection.
 
 use fourtuple_wire::TcpFlags;
 
@@ -51,7 +51,7 @@ impl<B: Buffers> Tcb<B> {
             && !wants_every_sending(env.profile)
     }
 
-    /// `car`, the segment before, becomes the one behind it, counted as sent.
+    /// `car`, the segment before, becomes the one behind it, which goes out.
     #[inline]
     pub fn next_of_train(&mut self, car: &mut Outgoing, env: &mut Env<'_, B>) {
         let len = u32::from(car.payload_len);
@@ -59,14 +59,15 @@ impl<B: Buffers> Tcb<B> {
         car.payload_offset += len;
         self.queue.seek(car.payload_offset, &env.pools.send);
         self.snd.nxt += len;
-        self.note_sent(self.snd.nxt, env);
         env.counters.segments_out += 1;
         env.counters.bytes_out += u64::from(len);
     }
 
-    /// The last one is out: the timer begins again, and whether text is owed still is asked as behind any segment.
+    /// The last one is out: all of them were sent at one moment, the timer begins again, and whether text is owed still is asked as
+    /// behind any segment.
     #[inline]
     pub fn end_of_train(&mut self, env: &mut Env<'_, B>) {
+        self.note_sent(self.snd.nxt, env);
         self.restart_probe(env);
         if self.nothing_to_send() || self.next_text(env).is_none() {
             self.debts.remove(Debts::TEXT);
@@ -76,6 +77,8 @@ impl<B: Buffers> Tcb<B> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use fourtuple_wire::{SeqNum, TcpHeader};
 
     use super::*;
@@ -126,6 +129,30 @@ mod tests {
             .congestion
             .set_window(crate::CongestionKind::NewReno, 4_999);
         assert_eq!(behind(&mut bench, &first()), 3);
+    }
+
+    #[test]
+    fn a_train_is_known_as_if_each_of_it_had_been_noted_by_itself() {
+        for waited in [0, 700, 2_000_000] {
+            let known = |singly: bool| {
+                let mut bench = bench(10_000);
+                bench.now = bench.now + Duration::from_micros(waited);
+                let mut car = first();
+                bench.with(|tcb, env| {
+                    for _ in 0..3 {
+                        tcb.next_of_train(&mut car, env);
+                        if singly {
+                            tcb.note_sent(tcb.snd.nxt, env);
+                        }
+                    }
+                    tcb.end_of_train(env);
+                });
+                let flight = bench.pools.flights.piece(bench.tcb.flight).unwrap();
+                assert_eq!(flight.scoreboard.pipe(), 4_000);
+                format!("{:?}", flight.scoreboard)
+            };
+            assert_eq!(known(false), known(true), "after {waited} µs");
+        }
     }
 
     #[test]

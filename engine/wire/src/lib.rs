@@ -29,8 +29,8 @@ pub use address::{
 };
 pub use drop_reason::DropReason;
 pub use emit::{
-    EmitChecksum, Fragments, IpFields, Refusal, STAMPED_HEADERS_LEN, SYN_HEADERS_LEN, StampedFields,
-    SynOptions, build_arp_announcement, build_arp_reply, build_arp_request, build_icmp_error,
+    EmitChecksum, Fragments, HeaderTemplate, IpFields, Refusal, STAMPED_HEADERS_LEN, SYN_HEADERS_LEN,
+    StampedFields, SynOptions, build_arp_announcement, build_arp_reply, build_arp_request, build_icmp_error,
     build_icmpv4_echo_reply, build_icmpv4_port_unreachable, build_icmpv6_echo_reply,
     build_icmpv6_port_unreachable, build_neighbour_advertisement, build_neighbour_solicitation,
     build_whole_head, emit_stamped, emit_syn, emit_tcp, tcp_frame_header_len,

@@ -75,6 +75,24 @@ impl Sum {
         self.total = fold_once(self.total + sum_words(rest));
     }
 
+    /// Adds `bytes` behind what was added before, and copies them into `room` on the way; it is as long.
+    #[inline]
+    pub fn add_copy(&mut self, bytes: &[u8], room: &mut [u8]) {
+        let (mut rest, mut places) = (bytes, room);
+        if self.odd {
+            let (Some((&first, behind)), Some((place, places_behind))) =
+                (rest.split_first(), places.split_first_mut())
+            else {
+                return;
+            };
+            *place = first;
+            self.total += u64::from(u16::from_ne_bytes([0, first]));
+            (rest, places) = (behind, places_behind);
+        }
+        self.odd = rest.len() % 2 == 1;
+        self.total = fold_once(self.total + copy_words(rest, places));
+    }
+
     /// This sum, of an even number of octets so far, and `bytes` behind it carry a checksum among them, and it is right.
     #[inline(always)]
     pub(crate) fn is_right_with(self, bytes: &[u8]) -> bool {
@@ -212,6 +230,47 @@ fn sum_long(bytes: &[u8]) -> u64 {
     dispatch!(Level::new(), _registers => sum_lanes(bytes))
 }
 
+/// As [`sum_words`], and they are copied into `room`.
+#[inline]
+fn copy_words(bytes: &[u8], room: &mut [u8]) -> u64 {
+    if bytes.len() <= SHORT {
+        copy(bytes, room);
+        return sum_short(bytes);
+    }
+    copy_long(bytes, room)
+}
+
+#[inline(always)]
+fn copy(bytes: &[u8], room: &mut [u8]) {
+    if let Some(room) = room.get_mut(..bytes.len()) {
+        room.copy_from_slice(bytes);
+    }
+}
+
+/// As [`sum_long`], and they are copied into `room`.
+#[inline(never)]
+fn copy_long(bytes: &[u8], room: &mut [u8]) -> u64 {
+    dispatch!(Level::new(), _registers => copy_lanes(bytes, room))
+}
+
+/// As [`sum_lanes`], and they are copied into `room`, a cache line at a time.
+#[inline(always)]
+fn copy_lanes(bytes: &[u8], room: &mut [u8]) -> u64 {
+    let (lines, rest) = bytes.as_chunks::<64>();
+    let (places, places_behind) = room.as_chunks_mut::<64>();
+    let mut lanes = [0u64; 8];
+    for (line, place) in lines.iter().zip(places) {
+        for block in line.as_chunks::<32>().0 {
+            for (lane, word) in lanes.iter_mut().zip(block.as_chunks::<4>().0) {
+                *lane += u64::from(u32::from_ne_bytes(*word));
+            }
+        }
+        *place = *line;
+    }
+    copy(rest, places_behind);
+    lanes.iter().map(|&lane| fold_once(lane)).sum::<u64>() + sum_short(rest)
+}
+
 /// Eight independent lanes, which the compiler turns into as many registers as there are for them.
 #[inline(always)]
 fn sum_lanes(bytes: &[u8]) -> u64 {
@@ -320,7 +379,7 @@ mod tests {
             cuts.sort_unstable();
             cuts.push(bytes.len());
             let (mut added, mut joined, mut from) = (Sum::default(), Sum::default(), 0);
-            for cut in cuts {
+            for &cut in &cuts {
                 added.add(&bytes[from..cut]);
                 joined = joined.followed_by(Sum::of(&bytes[from..cut]));
                 from = cut;
@@ -329,6 +388,13 @@ mod tests {
             let mut copy = vec![0; bytes.len()];
             prop_assert_eq!(Sum::of_copy(&bytes, &mut copy).folded(), reference);
             prop_assert_eq!(&copy, &bytes);
+            let (mut copied, mut pieces, mut from) = (Sum::default(), vec![0; bytes.len()], 0);
+            for &cut in &cuts {
+                copied.add_copy(&bytes[from..cut], &mut pieces[from..cut]);
+                from = cut;
+            }
+            prop_assert_eq!(copied.folded(), reference);
+            prop_assert_eq!(&pieces, &bytes);
             let twice = Sum::of_copy(&bytes, &mut copy).with(&bytes);
             prop_assert_eq!(twice.folded(), naive_sum(&[&bytes, &bytes]));
             prop_assert_eq!(added.folded(), reference);

@@ -17,6 +17,7 @@ pub struct MemFrame {
     linear_len: usize,
     segments: ArrayVec<Segment, MAX_SEGMENTS>,
     multi_seg: bool,
+    copies: bool,
     linearised: u16,
     checksum: Option<TxChecksum>,
 }
@@ -28,12 +29,13 @@ struct Segment {
 }
 
 impl MemFrame {
-    pub(crate) fn new(head: Loan, multi_seg: bool) -> Self {
+    pub(crate) fn new(head: Loan, multi_seg: bool, copies: bool) -> Self {
         Self {
             head,
             linear_len: 0,
             segments: ArrayVec::new(),
             multi_seg,
+            copies,
             linearised: 0,
             checksum: None,
         }
@@ -77,13 +79,14 @@ impl TxFrame for MemFrame {
     }
 
     fn attach(&mut self, payload: &MemShared) -> bool {
-        if !self.multi_seg {
-            let bytes = payload.bytes();
+        let bytes = payload.bytes();
+        let copies = self.copies(bytes.len());
+        if copies || !self.multi_seg {
             let Some(room) = self.append(bytes.len()) else {
                 return false;
             };
             room.copy_from_slice(bytes);
-            self.linearised += 1;
+            self.linearised += u16::from(!copies);
             return true;
         }
         if self.segments.is_full() {
@@ -97,6 +100,13 @@ impl TxFrame for MemFrame {
             _indirect: indirect,
         });
         true
+    }
+
+    fn copies(&self, len: usize) -> bool {
+        self.copies
+            && self.multi_seg
+            && self.segments.is_empty()
+            && self.linear_len + len <= self.head.bytes().len()
     }
 
     fn frame_len(&self) -> usize {

@@ -34,6 +34,8 @@ pub struct MemOptions {
     pub line_rate: Option<u64>,
     /// Attached payload stays where it is until the frame has left; else it is copied, and counted as `tx_linearised`.
     pub multi_seg: bool,
+    /// Payload is copied behind the headers at once where it fits, as a ring port of DPDK does.
+    pub copies: bool,
     /// Checksums are filled in when a frame asks.
     pub tx_checksum: bool,
     /// Checksums of received TCP segments are verified and told.
@@ -62,6 +64,7 @@ impl Default for MemOptions {
             buffer_room: 2048,
             line_rate: None,
             multi_seg: true,
+            copies: false,
             tx_checksum: false,
             rx_checksum: false,
             kernel_peer: false,

@@ -69,7 +69,7 @@ impl MemPort {
         let promises = options.promises();
         let queues = pools.into_iter().enumerate().map(|(index, pools)| {
             let index = index as u16;
-            MemQueue::new(wire.clone(), end, index, promises.clone(), pools)
+            MemQueue::new(wire.clone(), end, index, options, pools)
         });
         Self {
             end,

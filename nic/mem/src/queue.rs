@@ -6,7 +6,7 @@ use std::sync::Arc;
 use fourtuple_nic::{PoolGauge, PortStats, Promises, Queue, RxBuf, TxFrame};
 
 use crate::pool::Pool;
-use crate::{End, MemBuf, MemFrame, MemShared, Wire};
+use crate::{End, MemBuf, MemFrame, MemOptions, MemShared, Wire};
 
 /// One worker's pair of rings of one port.
 pub struct MemQueue {
@@ -14,6 +14,8 @@ pub struct MemQueue {
     end: End,
     index: u16,
     promises: Promises,
+    /// Payload is copied at once where it fits.
+    copies: bool,
     pools: Pools,
 }
 
@@ -26,12 +28,13 @@ pub(crate) struct Pools {
 }
 
 impl MemQueue {
-    pub(crate) fn new(wire: Wire, end: End, index: u16, promises: Promises, pools: Pools) -> Self {
+    pub(crate) fn new(wire: Wire, end: End, index: u16, options: &MemOptions, pools: Pools) -> Self {
         Self {
             wire,
             end,
             index,
-            promises,
+            promises: options.promises(),
+            copies: options.copies,
             pools,
         }
     }
@@ -81,7 +84,7 @@ impl Queue for MemQueue {
 
     fn tx_frame(&mut self) -> Option<MemFrame> {
         let head = self.pools.transmit.take()?;
-        Some(MemFrame::new(head, self.promises.multi_seg))
+        Some(MemFrame::new(head, self.promises.multi_seg, self.copies))
     }
 
     fn tx_burst(&mut self, frames: &mut Vec<MemFrame>) -> usize {

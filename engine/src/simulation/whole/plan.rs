@@ -9,7 +9,7 @@ use super::draw::Draw;
 use super::extras::Extras;
 use super::faults::{self, Fault};
 use super::script::{self, Conversation};
-use super::{MS, SECOND, Without};
+use super::{KEPT, MS, SECOND, Without};
 
 /// A world before it begins.
 #[derive(Clone, Debug)]
@@ -40,6 +40,8 @@ pub(super) struct HostPlan {
     pub(super) mesh_ring: usize,
     pub(super) ring: usize,
     pub(super) multi_seg: bool,
+    /// Its ports copy payload at once, as ring ports do.
+    pub(super) copies: bool,
     pub(super) checksums: bool,
     /// How frames are spread over workers: by their hash, all to one, or in turn.
     pub(super) spread: u64,
@@ -75,6 +77,9 @@ impl WorldPlan {
         let hosts: Vec<_> = (0..=leaves)
             .map(|at| HostPlan {
                 handed: Draw::new(seed, 5_000 + at).one_of(&[1, 3, 64]),
+                // Worlds that are kept stay what they were.
+                copies: !KEPT.iter().any(|(kept, _)| *kept == seed)
+                    && Draw::new(seed, 7_000 + at).percent(40),
                 ..HostPlan::draw(&mut Draw::new(seed, 100 + at), msl)
             })
             .collect();
@@ -143,6 +148,7 @@ impl HostPlan {
             mesh_ring: draw.one_of(&[4, 64, 256]),
             ring: draw.one_of(&[16, 64, 256]),
             multi_seg: draw.percent(70),
+            copies: false,
             checksums: draw.percent(40),
             spread: draw.below(3),
             clock,

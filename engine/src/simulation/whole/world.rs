@@ -453,6 +453,7 @@ fn join(
             rx_ring: host.ring,
             tx_ring: host.ring,
             multi_seg: host.multi_seg,
+            copies: host.copies,
             tx_checksum: host.checksums,
             rx_checksum: host.checksums,
             spread: spread(host.spread, host.workers),

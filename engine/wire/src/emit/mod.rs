@@ -10,6 +10,7 @@ mod ip;
 mod neighbour;
 mod tcp;
 mod tcp_options;
+mod template;
 
 pub use arp::{build_arp_announcement, build_arp_reply, build_arp_request};
 pub use common::{STAMPED_HEADERS_LEN, SYN_HEADERS_LEN, StampedFields, SynOptions, emit_stamped, emit_syn};
@@ -21,6 +22,7 @@ pub use icmp::{
 pub use ip::IpFields;
 pub use neighbour::{build_neighbour_advertisement, build_neighbour_solicitation};
 pub use tcp::{EmitChecksum, emit_tcp, tcp_frame_header_len};
+pub use template::HeaderTemplate;
 
 use crate::octets::Writer;
 use crate::protocol::{ETHER_LEN, VLAN_TAG_LEN, ether_type};

@@ -167,6 +167,17 @@ impl TxFrame for TxMbuf {
     }
 
     #[inline]
+    fn copies(&self, len: usize) -> bool {
+        match self.attaching {
+            // Counted there.
+            Attaching::Never => false,
+            Attaching::Above(most) => {
+                len <= usize::from(most) && len <= self.head.tailroom() && self.tail.is_none()
+            }
+        }
+    }
+
+    #[inline]
     fn frame_len(&self) -> usize {
         self.head.frame_len() as usize
     }

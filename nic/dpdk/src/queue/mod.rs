@@ -276,6 +276,7 @@ impl Queue for DpdkQueue {
                 refused += 1;
                 continue;
             }
+            self.headers.note_sent(filled, filled_bytes);
             let taken = self.send(&mut batch[..filled]);
             bytes += filled_bytes;
             gone += taken;

@@ -107,6 +107,26 @@ fn a_frame_holds_so_many_segments_and_no_more() {
 }
 
 #[test]
+fn a_port_that_copies_says_so_and_counts_nothing() {
+    let options = MemOptions {
+        copies: true,
+        ..small()
+    };
+    let mut pair = pair(options, WireConditions::default(), 1);
+    let payload = pair.a.share_copy(b"payload").unwrap();
+    let mut out = frame(&mut pair.a, b"head ");
+    assert!(out.copies(7) && !out.copies(2048), "as far as there is room");
+    assert!(out.attach(&payload));
+    assert_eq!(free(&pair.a), (8, 7, 7), "no indirect buffer");
+    assert_eq!(pair.a.tx_burst(&mut vec![out]), 1);
+    assert_eq!(pair.a.stats().tx_linearised, 0);
+    assert_eq!(pair.b.receive_bytes(), [b"head payload"]);
+    let mut out = frame(&mut pair.a, &[0; 2048 - 6]);
+    assert!(!out.copies(7) && out.attach(&payload), "attached, then");
+    assert!(!out.copies(1), "nothing can be written behind it");
+}
+
+#[test]
 fn without_segments_payload_is_copied_and_counted() {
     let options = MemOptions {
         multi_seg: false,
