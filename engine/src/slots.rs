@@ -151,7 +151,7 @@ impl<T> Slots<T> {
         } else {
             *generation = 1;
         }
-        if *generation % TURNS != 0 && self.first_free != NONE {
+        if !generation.is_multiple_of(TURNS) && self.first_free != NONE {
             if let Some(Place::Vacant { next }) = self.places.get_mut(index) {
                 *next = self.first_free;
                 self.first_free = index;
