@@ -24,8 +24,10 @@ impl<B: Buffers> Tcb<B> {
     pub fn train_behind(&self, first: &Outgoing, most: u32, env: &Env<'_, B>) -> u32 {
         let mss = u32::from(self.snd.mss);
         let whole = u32::from(first.payload_len) == mss && !first.retransmission;
-        // CWR goes with one segment only, and an urgent pointer is another in each.
-        let bare = first.header.flags == TcpFlags::ACK && first.header.seq + mss == self.snd.nxt;
+        // CWR goes with one segment only, and an urgent pointer is another in each. RFC 2883 §4: a duplicate is reported once.
+        let bare = first.header.flags == TcpFlags::ACK
+            && first.header.options.sack.is_empty()
+            && first.header.seq + mss == self.snd.nxt;
         if !whole || !bare || !self.may_follow(env) {
             return 0;
         }
@@ -79,7 +81,7 @@ impl<B: Buffers> Tcb<B> {
 mod tests {
     use std::time::Duration;
 
-    use fourtuple_wire::{SeqNum, TcpHeader};
+    use fourtuple_wire::{SackBlock, SeqNum, TcpHeader};
 
     use super::*;
     use crate::Pacing;
@@ -157,12 +159,13 @@ mod tests {
 
     #[test]
     fn nothing_follows_a_segment_that_is_not_bare_full_and_new() {
-        let others: [fn(&mut Outgoing); 5] = [
+        let others: [fn(&mut Outgoing); 6] = [
             |first| first.payload_len = 999,
             |first| first.retransmission = true,
             |first| first.header.flags = TcpFlags::ACK | TcpFlags::PSH,
             |first| first.header.flags = TcpFlags::ACK | TcpFlags::CWR,
             |first| first.header.seq = UNA.back(1),
+            |first| first.header.options.sack.push(SackBlock::default()),
         ];
         for (at, change) in others.iter().enumerate() {
             let mut segment = first();
