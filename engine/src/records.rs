@@ -254,16 +254,25 @@ impl<Q: Queue> Records<Q> {
     ) -> Option<(SlotRef, &mut Conn<Q>)> {
         let slot = hint?;
         match tuple {
-            FourTuple::V4(key) if slot.is_tcb_v4() => {
-                let place = self.v4.tcb.at_mut(slot.index())?;
-                (place.key == *key).then_some((slot, &mut place.record))
-            }
+            FourTuple::V4(key) => self.hinted_conn_v4_mut(hint, key),
             FourTuple::V6(key) if slot.is_tcb_v6() => {
                 let place = self.v6.tcb.at_mut(slot.index())?;
                 (place.key == *key).then_some((slot, &mut place.record))
             }
-            FourTuple::V4(_) | FourTuple::V6(_) => None,
+            FourTuple::V6(_) => None,
         }
+    }
+
+    /// The same of IPv4, where the hint is a connection of IPv4.
+    #[inline(always)]
+    pub(crate) fn hinted_conn_v4_mut(
+        &mut self,
+        hint: Option<SlotRef>,
+        key: &TupleV4,
+    ) -> Option<(SlotRef, &mut Conn<Q>)> {
+        let slot = hint.filter(|slot| slot.is_tcb_v4())?;
+        let place = self.v4.tcb.at_mut(slot.index())?;
+        (place.key == *key).then_some((slot, &mut place.record))
     }
 
     #[inline(never)]

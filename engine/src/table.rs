@@ -8,7 +8,7 @@
 use std::cell::Cell;
 use std::hash::Hasher;
 
-use fourtuple_wire::FourTuple;
+use fourtuple_wire::{FourTuple, TupleV4};
 use hashbrown::HashTable;
 use siphasher::sip::SipHasher13;
 
@@ -58,6 +58,12 @@ impl Table {
     #[inline]
     pub(crate) fn hash(&self, tuple: &FourTuple) -> u64 {
         hash_tuple(self.keys, tuple)
+    }
+
+    /// The same of IPv4.
+    #[inline(always)]
+    pub(crate) fn hash_v4(&self, tuple: &TupleV4) -> u64 {
+        hash_v4(self.keys, tuple)
     }
 
     /// The same for a four-tuple that may be the one that was remembered.
@@ -171,19 +177,22 @@ pub(crate) fn hash_tuple_and(keys: (u64, u64), tuple: &FourTuple, number: u64) -
 #[inline]
 pub(crate) fn hash_tuple(keys: (u64, u64), tuple: &FourTuple) -> u64 {
     match tuple {
-        FourTuple::V4(t) => {
-            let addresses = u64::from(u32::from_le_bytes(t.local.octets()))
-                | u64::from(u32::from_le_bytes(t.remote.octets())) << 32;
-            let ports = u64::from(t.local_port.swap_bytes()) | u64::from(t.remote_port.swap_bytes()) << 16;
-            sip_13_of_12(keys, addresses, ports)
-        }
+        FourTuple::V4(tuple) => hash_v4(keys, tuple),
         FourTuple::V6(_) => hash_any(keys, tuple),
     }
 }
 
+#[inline(always)]
+fn hash_v4(keys: (u64, u64), tuple: &TupleV4) -> u64 {
+    let addresses = u64::from(u32::from_le_bytes(tuple.local.octets()))
+        | u64::from(u32::from_le_bytes(tuple.remote.octets())) << 32;
+    let ports = u64::from(tuple.local_port.swap_bytes()) | u64::from(tuple.remote_port.swap_bytes()) << 16;
+    sip_13_of_12(keys, addresses, ports)
+}
+
 /// SipHash-1-3 of twelve octets, the first eight and the last four as little-endian numbers. The hasher of the library is made
 /// for any number of them, which takes half as many instructions again; the tests hold the two together.
-#[inline]
+#[inline(always)]
 fn sip_13_of_12(keys: (u64, u64), first: u64, last: u64) -> u64 {
     let mut v = [
         keys.0 ^ 0x736f_6d65_7073_6575,
@@ -241,7 +250,7 @@ fn hash_any(keys: (u64, u64), tuple: &FourTuple) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use fourtuple_wire::{Family, TupleV4};
+    use fourtuple_wire::Family;
 
     use super::*;
     use crate::conn_id::SlotKind;

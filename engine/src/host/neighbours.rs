@@ -511,16 +511,23 @@ impl<W> Neighbours<W> {
                 }
                 Some(ether)
             }
-            EntryState::Probing { ether, .. } => {
-                // It was claimed before anybody spoke to it.
-                if self.due[usize::from(place)] == Instant::FAR_FUTURE {
-                    let state = entry.state;
-                    self.ask(place, state, now);
-                }
-                Some(ether)
+            EntryState::Probing { .. } | EntryState::Pending { .. } | EntryState::Failed { .. } => {
+                self.touch_doubted(place, now)
             }
-            EntryState::Pending { .. } | EntryState::Failed { .. } => None,
         }
+    }
+
+    /// The same of one that is not known to be there.
+    #[cold]
+    fn touch_doubted(&mut self, place: u16, now: Instant) -> Option<EtherAddr> {
+        let state = self.entry(place).state;
+        // It was claimed before anybody spoke to it.
+        if let EntryState::Probing { .. } = state
+            && self.due[usize::from(place)] == Instant::FAR_FUTURE
+        {
+            self.ask(place, state, now);
+        }
+        state.station()
     }
 
     fn ask(&mut self, place: u16, state: EntryState, due: Instant) {

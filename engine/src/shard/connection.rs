@@ -388,7 +388,8 @@ impl<Q: Queue> Connection<'_, Q> {
             };
             conn.tcb.queue_plain(bytes.0, len, &env);
             conn.flags.rare.note(Rare::SENDS_ON);
-            if !std::mem::replace(&mut conn.flags.transmit, true) {
+            // Whose handler is being called pays when that is done.
+            if work.in_hand != Some(self.slot) && !std::mem::replace(&mut conn.flags.transmit, true) {
                 work.ports[conn.port].transmit.push_back(self.slot);
             }
             return Ok(());

@@ -50,7 +50,9 @@ pub(crate) fn deliver<Q: Queue, H: Handler<Q>>(
         let stage = catch_unwind(AssertUnwindSafe(|| {
             while left > 0 {
                 left -= 1;
-                if let Some(slot) = work.deliver.ahead(LOOK_AHEAD) {
+                if size_of::<H::State>() > 0
+                    && let Some(slot) = work.deliver.ahead(LOOK_AHEAD)
+                {
                     states.prefetch::<Q>(slot);
                 }
                 let Some(slot) = work.deliver.pop_front() else {
@@ -160,41 +162,22 @@ fn deliver_one<Q: Queue, H: Handler<Q>>(
     }
     work.in_hand = Some(slot);
     match owner {
+        // As nearly always: `tell_handler` without its looks at what else there may be.
         Owner::Handler if only_readable => {
             conn.signals = Signals::default();
             let before = conn.tcb.unread();
-            if read_on(work, handler, states, slot, before) {
-                // Armed when it pays its debt.
+            handler.on_readable(&mut Connection { work, slot }, states.at(slot));
+            if work.settle_plainly(slot) {
                 work.in_hand = None;
                 return;
             }
+            read_some(work, handler, states, slot, before);
         }
         Owner::Handler => tell_handler(work, handler, states, slot),
         Owner::Endpoint(endpoint) => work.tell_endpoint(slot, endpoint),
         Owner::Queue | Owner::Moving(_) | Owner::Orphan => {}
     }
     work.put_down();
-}
-
-/// A connection that has nothing to tell its handler but that so many bytes wait, as nearly all have: `tell_handler` without its looks
-/// at what else there may be. `true` when that was all, and it owes something now.
-#[inline]
-fn read_on<Q: Queue, H: Handler<Q>>(
-    work: &mut Work<Q>,
-    handler: &mut H,
-    states: &mut States<H::State>,
-    slot: SlotRef,
-    before: usize,
-) -> bool {
-    handler.on_readable(&mut Connection { work, slot }, states.at(slot));
-    let Some(conn) = work.records.conn(slot) else {
-        return false;
-    };
-    if !conn.tcb.has_unread() && conn.tcb.state() == State::Established {
-        return conn.flags.transmit;
-    }
-    read_some(work, handler, states, slot, before);
-    false
 }
 
 /// The handler left something, or did more than to read and to send.

@@ -4,6 +4,8 @@
 //!   rx_burst ─► parse all ─► owner? ─► hash all, prefetch records ─► one by one: verdict
 //! ```
 //!
+//! Text of the usual shape is looked at where it lies, and written down only when it is not plain (`plain.rs`).
+//!
 //! The batched look-up is a hint: what is not the packet's own when its turn comes is looked up again, because a handshake's ACK
 //! and its first data may share a burst (D2). Σ verdicts = packets received, by construction: [`verdict`](Work::verdict) is called
 //! once for each.
@@ -12,7 +14,7 @@ use fourtuple_nic::{Queue, RxBuf, RxChecksum};
 use fourtuple_tcp::{Arrival, Env, Signals, State, reset_for};
 use fourtuple_wire::{
     ChecksumCheck, DropReason, Expect, Icmpv4Message, Icmpv4Packet, Icmpv6Message, Icmpv6Packet, Packet,
-    PacketKind, TcpFlags, TcpPacket, parse_into,
+    PacketKind, StampedText, TcpFlags, TcpPacket, parse_into,
 };
 
 use crate::buffer::RxChunk;
@@ -49,7 +51,12 @@ impl From<Result<(), DropReason>> for Verdict {
 /// A received frame on its way through the stage.
 #[derive(Debug)]
 pub(crate) struct Arrived {
+    /// What it turned out to be; left from another frame while it is `text`.
     parsed: Result<Packet, DropReason>,
+    /// It is [`StampedText`], and was read where it lies.
+    text: bool,
+    /// It is a segment, and `hash` is that of its four-tuple.
+    segment: bool,
     pub(super) hash: u64,
     /// The record that may be its own: only looked for, so that its lines come while others are handled (D2).
     pub(super) hint: Option<SlotRef>,
@@ -62,6 +69,8 @@ pub(crate) struct Arrived {
 impl Arrived {
     const NOTHING: Self = Self {
         parsed: Err(DropReason::Truncated),
+        text: false,
+        segment: false,
         hash: 0,
         hint: None,
         port: PortNumber::FIRST,
@@ -103,22 +112,21 @@ pub(crate) fn receive<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>) {
     work.records.table.forget_entered();
     // By itself, and short: the processor waits for the table's lines of several packets at a time.
     for arrived in &mut arrived[..frames.len()] {
-        if let Ok(packet) = &arrived.parsed
-            && matches!(packet.kind, PacketKind::Tcp(_))
-        {
+        if arrived.segment {
             arrived.hint = work.records.candidate(arrived.hash);
         }
     }
-    for (arrived, frame) in arrived.iter().zip(frames.drain(..)) {
-        let verdict = match &arrived.parsed {
-            Ok(packet) => match arrived.steered {
-                None => work.dispatch(arrived, packet, frame),
-                Some(shortage) => work.dispatch_steered(arrived, packet, frame, shortage),
-            },
-            Err(reason) => {
-                work.object(arrived.port, *reason, frame.bytes());
-                Verdict::Dropped(*reason)
+    for (arrived, frame) in arrived.iter_mut().zip(frames.drain(..)) {
+        let mut rest = Some(frame);
+        if arrived.text {
+            rest = rest.and_then(|frame| work.plain_text_arrives(arrived, frame).err());
+            if let Some(frame) = &rest {
+                arrived.write_down(frame);
             }
+        }
+        let verdict = match rest {
+            Some(frame) => work.judge(arrived, frame),
+            None => Verdict::Consumed,
         };
         work.verdict(verdict);
     }
@@ -231,32 +239,74 @@ fn parse_frame(
     vlan: Option<u16>,
     place: &mut Result<Packet, DropReason>,
 ) {
+    match expected(frame, kernel_peer, vlan) {
+        Some(expect) => parse_into(frame.bytes(), &expect, place),
+        None => *place = Err(DropReason::BadTcpChecksum),
+    }
+}
+
+/// What is expected of a frame, by what the port found out about its checksums; `None` when they are wrong.
+#[inline(always)]
+fn expected(frame: &impl RxBuf, kernel_peer: bool, vlan: Option<u16>) -> Option<Expect> {
     let checksum = match frame.checksum() {
         RxChecksum::Good => ChecksumCheck::Trust,
-        RxChecksum::Bad => {
-            *place = Err(DropReason::BadTcpChecksum);
-            return;
-        }
+        RxChecksum::Bad => return None,
         RxChecksum::Unchecked if kernel_peer => ChecksumCheck::VerifyOrPartial,
         RxChecksum::Unchecked => ChecksumCheck::Verify,
     };
-    parse_into(frame.bytes(), &Expect { checksum, vlan }, place);
+    Some(Expect { checksum, vlan })
 }
 
 impl Arrived {
-    /// Parses a frame, and hashes a segment's four-tuple while it is at hand.
+    /// Reads a frame, and hashes a segment's four-tuple while it is at hand.
     #[inline(always)]
     fn read(&mut self, frame: &impl RxBuf, kernel_peer: bool, vlan: Option<u16>, table: &Table) {
+        if let Some(expect) = expected(frame, kernel_peer, vlan)
+            && let Some(text) = StampedText::read(frame.bytes(), &expect)
+        {
+            (self.text, self.segment) = (true, true);
+            self.hash = table.hash_v4(&text.tuple());
+            return;
+        }
+        self.parse(frame, kernel_peer, vlan, table);
+    }
+
+    /// The same by parsing it.
+    #[inline]
+    fn parse(&mut self, frame: &impl RxBuf, kernel_peer: bool, vlan: Option<u16>, table: &Table) {
         parse_frame(frame, kernel_peer, vlan, &mut self.parsed);
+        (self.text, self.segment) = (false, false);
         if let Ok(Packet {
             kind: PacketKind::Tcp(segment),
             ..
         }) = &self.parsed
         {
+            self.segment = true;
             self.hash = table.hash(&segment.tuple);
         }
     }
+
+    /// Text that turned out to be more than plain is parsed now, with checksums that were found right.
+    #[inline(never)]
+    fn write_down(&mut self, frame: &impl RxBuf) {
+        parse_into(frame.bytes(), &AS_READ, &mut self.parsed);
+    }
+
+    /// The text of a frame of the usual shape, if it came in here.
+    #[inline(always)]
+    pub(super) fn text<'a>(&self, frame: &'a impl RxBuf) -> Option<StampedText<'a>> {
+        if self.steered.is_some() {
+            return None;
+        }
+        StampedText::again(frame.bytes())
+    }
 }
+
+/// What [`StampedText`] has been found to be.
+const AS_READ: Expect = Expect {
+    checksum: ChecksumCheck::Trust,
+    vlan: None,
+};
 
 impl<Q: Queue> AttachedPort<Q> {
     /// How many buffers are free as this turn's burst comes, each of so many bytes.
@@ -287,6 +337,21 @@ impl<Q: Queue> Work<Q> {
             Verdict::Consumed => self.counters.consumed += 1,
             Verdict::Steered => self.counters.steered_out += 1,
             Verdict::Dropped(reason) => self.counters.dropped.count(reason),
+        }
+    }
+
+    /// What is no plain text that is read where it lies.
+    #[inline(always)]
+    fn judge(&mut self, arrived: &Arrived, frame: Q::Rx) -> Verdict {
+        match &arrived.parsed {
+            Ok(packet) => match arrived.steered {
+                None => self.dispatch(arrived, packet, frame),
+                Some(shortage) => self.dispatch_steered(arrived, packet, frame, shortage),
+            },
+            Err(reason) => {
+                self.object(arrived.port, *reason, frame.bytes());
+                Verdict::Dropped(*reason)
+            }
         }
     }
 

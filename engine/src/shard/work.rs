@@ -184,13 +184,18 @@ impl<Q: Queue> Work<Q> {
         if !conn.tcb.has_unread() {
             return None;
         }
+        let profile = self.profiles.get(conn.profile)?;
+        let plain = conn.tcb.receive_plain(&mut self.pools);
         let mut env = Env {
             now: self.now,
-            profile: self.profiles.get(conn.profile)?,
+            profile,
             pools: &mut self.pools,
             counters: &mut self.counters.tcp,
         };
-        let chunk = conn.tcb.receive(&mut env)?;
+        let chunk = match plain {
+            Some(chunk) => chunk,
+            None => receive_urgent(&mut conn.tcb, &mut env)?,
+        };
         conn.tcb.release(chunk.space(), &mut env);
         // A larger window may be owed: the state stays, and no deadline comes nearer.
         if conn.tcb.owes() && !conn.flags.transmit {
@@ -452,10 +457,22 @@ impl<Q: Queue> Work<Q> {
     #[inline]
     pub(crate) fn put_down(&mut self) {
         if let Some(slot) = self.in_hand.take()
-            && self.records.conn(slot).is_some_and(|conn| !conn.flags.transmit)
+            && !self.note_debt(slot)
         {
             self.arm(slot);
         }
+    }
+
+    /// It stands on the list of debtors if it owes something; whether it does.
+    #[inline]
+    pub(crate) fn note_debt(&mut self, slot: SlotRef) -> bool {
+        let Some(conn) = self.records.conn_mut(slot) else {
+            return false;
+        };
+        if conn.tcb.owes() && !std::mem::replace(&mut conn.flags.transmit, true) {
+            self.ports[conn.port].transmit.push_back(slot);
+        }
+        conn.flags.transmit
     }
 
     /// Makes sure that the wheel looks at a connection no later than its deadline.
@@ -526,6 +543,16 @@ impl<Q: Queue> Work<Q> {
         self.with_tcb(slot, |tcb, env| tcb.options_changed(receive_buffer, env));
         Ok(())
     }
+}
+
+/// The next chunk where something urgent is awaited.
+#[cold]
+#[inline(never)]
+fn receive_urgent<Q: Queue>(
+    tcb: &mut Tcb<PortBuffers<Q>>,
+    env: &mut Env<'_, PortBuffers<Q>>,
+) -> Option<RxChunk<Q::Rx>> {
+    tcb.receive(env)
 }
 
 /// The handshake is not done.

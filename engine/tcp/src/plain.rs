@@ -122,7 +122,7 @@ impl<B: Buffers> Tcb<B> {
         }
         let window = self.advertise(env.profile);
         self.acknowledged_up_to(self.rcv.nxt);
-        self.sent_new(0, seq + len + u32::from(fin), env);
+        self.plain_goes(seq + len + u32::from(fin), tick, env);
         self.arm_for_plain(tick, env);
         self.last_sent = tick;
         self.debts = Debts::NONE;
@@ -141,6 +141,17 @@ impl<B: Buffers> Tcb<B> {
         }
     }
 
+    /// Plain text up to `end` goes out: `sent_new`, when nothing is outstanding, the window is open and no chunk lies behind the first.
+    #[inline(always)]
+    fn plain_goes(&mut self, end: SeqNum, tick: u32, env: &mut Env<'_, B>) {
+        self.progress_at = tick;
+        if self.recovery.duplicate_acks > 0 {
+            env.counters.limited_transmits += 1;
+        }
+        self.rto.start(end, env.now);
+        self.snd.nxt = end;
+    }
+
     /// Plain text goes out, after which alone something is outstanding: `arm_for_text`, when nothing is armed and no time has
     /// passed without progress.
     #[inline(always)]
@@ -149,12 +160,12 @@ impl<B: Buffers> Tcb<B> {
             Retransmit::Timeout,
             self.rto.timeout_ms(self.timers.backoff, env.profile),
         );
-        if self.may_probe() {
+        if self.may_probe_when_open() {
             // RFC 8985 §7.2: after two round trips, or at the timeout.
-            (what, timeout) = (Retransmit::Probe, self.free_probe_timeout_ms().min(timeout));
+            (what, timeout) = (Retransmit::Probe, self.at_most_probe_timeout_ms(timeout));
         }
         self.timers
-            .arm_retransmit(what, timeout.min(env.profile.give_up_ms()), tick);
+            .arm_retransmit(what, env.profile.at_most_give_up_ms(timeout), tick);
     }
 }
 

@@ -201,6 +201,18 @@ impl Profile {
     pub(crate) fn give_up_ms(&self) -> u32 {
         millis(self.user_timeout.unwrap_or(self.r2))
     }
+
+    /// So many milliseconds, or that time when it is less.
+    #[inline(always)]
+    pub(crate) fn at_most_give_up_ms(&self, ms: u32) -> u32 {
+        let most = self.user_timeout.as_ref().unwrap_or(&self.r2);
+        // Far more, as it mostly is, needs no exact look: a second for each half.
+        if most.as_secs() > u64::from(ms >> 9) {
+            ms
+        } else {
+            ms.min(self.give_up_ms())
+        }
+    }
 }
 
 /// What the path of a connection carries, known before the first segment.
@@ -278,6 +290,24 @@ mod tests {
             assert_eq!(profile.window_shift(), shift, "{buffer}");
             assert!(shift == 14 || buffer >> shift <= 65_535);
         }
+    }
+
+    #[test]
+    fn no_time_is_longer_than_that_after_which_it_is_given_up() {
+        for give_up in [0, 1, 499, 511, 512, 999, 1000, 1001, 66_000, 120_000] {
+            let longest = Duration::from_millis(give_up);
+            let by_r2 = Profile::default().with(|profile| profile.r2 = longest);
+            let by_user = Profile::default().with(|profile| profile.user_timeout = Some(longest));
+            for ms in [
+                0, 1, 200, 498, 499, 511, 512, 513, 999, 1000, 1023, 1024, 1025, 65_535, 119_999, 120_001,
+            ] {
+                let least = u64::from(ms).min(give_up) as u32;
+                assert_eq!(by_r2.at_most_give_up_ms(ms), least, "{ms} of {give_up}");
+                assert_eq!(by_user.at_most_give_up_ms(ms), least, "{ms} of {give_up}");
+            }
+        }
+        let never = Profile::default().with(|profile| profile.user_timeout = Some(Duration::MAX));
+        assert_eq!(never.at_most_give_up_ms(MAX_SPAN_MS), MAX_SPAN_MS);
     }
 
     #[test]

@@ -55,11 +55,15 @@ impl<B: Buffers> Tcb<B> {
     pub(crate) fn advertise(&mut self, profile: &Profile) -> u16 {
         let standing = self.rcv.wnd();
         let shift = self.rcv.shift;
-        let free = self.free_space(profile).min(65_535 << shift);
+        let free = self.free_space(profile);
         let mut field = scaled_up(standing, shift);
         // RFC 9293 §3.8.6.2.2, MUST-39: receiver's silly window avoidance.
-        if free.saturating_sub(standing) >= self.window_step(profile) {
-            field = field.max(free >> shift);
+        let step = self.window_step(profile);
+        if free.saturating_sub(standing) >= step {
+            let told = free.min(65_535 << shift);
+            if told.saturating_sub(standing) >= step {
+                field = field.max(told >> shift);
+            }
         }
         let field = field.min(65_535);
         self.rcv.adv = self.rcv.nxt + (field << shift);

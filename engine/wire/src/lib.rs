@@ -41,7 +41,7 @@ pub use packet::{
     IcmpError, IcmpErrorKind, Icmpv4Message, Icmpv4Packet, Icmpv6Message, Icmpv6Packet,
     NeighbourAdvertisement, NeighbourSolicitation, Packet, PacketKind, Span, TcpPacket, UdpPacket,
 };
-pub use parse::{ChecksumCheck, Expect, Objection, objection, parse, parse_into};
+pub use parse::{ChecksumCheck, Expect, Objection, StampedText, objection, parse, parse_into};
 pub use payload::{Payload, Received};
 pub use seq::SeqNum;
 pub use sum::Sum;

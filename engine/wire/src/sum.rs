@@ -27,16 +27,13 @@ impl Sum {
     /// The sum over `bytes`, which are copied into `room` on the way; it is as long.
     #[inline(always)]
     pub fn of_copy(bytes: &[u8], room: &mut [u8]) -> Self {
-        let (mut total, mut odd) = (0u128, false);
+        let (mut total, mut behind, mut odd) = (0, 0, false);
         let (blocks, rest) = bytes.as_chunks::<32>();
         let (places, places_behind) = room.as_chunks_mut::<32>();
         for (block, place) in blocks.iter().zip(places) {
-            for (word, place) in block.as_chunks::<8>().0.iter().zip(place.as_chunks_mut::<8>().0) {
-                total += u128::from(u64::from_ne_bytes(*word));
-                *place = *word;
-            }
+            total = add_words(total, block.as_chunks::<8>().0);
+            *place = *block;
         }
-        let mut behind = 0;
         if !rest.is_empty() {
             behind = sum_short(rest);
             odd = rest.len() % 2 == 1;
@@ -44,9 +41,8 @@ impl Sum {
                 *place = *octet;
             }
         }
-        let (low, high) = (total as u64, (total >> 64) as u64);
         Self {
-            total: fold_once(fold_once(low) + high + behind),
+            total: fold_once(fold_once(total) + behind),
             odd,
         }
     }
@@ -207,21 +203,42 @@ const SHORT: usize = 224;
 /// Headers and small payloads, straight where they are needed.
 #[inline(always)]
 fn sum_short(bytes: &[u8]) -> u64 {
-    let mut total = 0u128;
-    // Four at a time: the loop itself would take as long as the additions.
+    let mut total = 0;
     let (blocks, rest) = bytes.as_chunks::<32>();
     for block in blocks {
-        for word in block.as_chunks::<8>().0 {
-            total += u128::from(u64::from_ne_bytes(*word));
-        }
+        total = add_words(total, block.as_chunks::<8>().0);
+    }
+    if rest.is_empty() {
+        return fold_once(total);
+    }
+    let (pairs, rest) = rest.as_chunks::<16>();
+    if let Some(pair) = pairs.first() {
+        total = add_words(total, pair.as_chunks::<8>().0);
     }
     let (words, rest) = rest.as_chunks::<8>();
-    for word in words {
-        total += u128::from(u64::from_ne_bytes(*word));
+    if let Some(word) = words.first() {
+        total = add_words(total, &[*word]);
     }
-    // 2⁶⁴ is one more than a multiple of 2¹⁶ - 1, as 2³² is: the carries go round.
-    let (low, high) = (total as u64, (total >> 64) as u64);
-    fold_once(low) + high + sum_rest(rest)
+    fold_once(total) + sum_rest(rest)
+}
+
+/// A sum and a few words, by one chain of additions with carry. 2⁶⁴ is one more than a multiple of 2¹⁶ - 1, as 2³² is: the last
+/// carry goes round, for which there is room, since a sum that carried is not all ones.
+#[inline(always)]
+fn add_words(total: u64, words: &[[u8; 8]]) -> u64 {
+    let mut sum = (total, false);
+    for word in words {
+        sum = add_word(sum.0, *word, sum.1);
+    }
+    sum.0 + u64::from(sum.1)
+}
+
+/// A sum and one word, with the carry of the word before, and the carry.
+#[inline(always)]
+fn add_word(total: u64, word: [u8; 8], carry: bool) -> (u64, bool) {
+    let (sum, first) = total.overflowing_add(u64::from_ne_bytes(word));
+    let (sum, second) = sum.overflowing_add(u64::from(carry));
+    (sum, first | second)
 }
 
 /// Full segments, with the widest registers that this processor has.
@@ -288,17 +305,11 @@ fn sum_lanes(bytes: &[u8]) -> u64 {
 #[inline]
 fn sum_rest(rest: &[u8]) -> u64 {
     let (words, rest) = rest.as_chunks::<4>();
-    let total: u64 = words
-        .iter()
-        .map(|word| u64::from(u32::from_ne_bytes(*word)))
-        .sum();
-    total
-        + match *rest {
-            [] => 0,
-            [a] => u64::from(u16::from_ne_bytes([a, 0])),
-            [a, b] => u64::from(u16::from_ne_bytes([a, b])),
-            [a, b, c, ..] => u64::from(u16::from_ne_bytes([a, b])) + u64::from(u16::from_ne_bytes([c, 0])),
-        }
+    let (halves, rest) = rest.as_chunks::<2>();
+    let word = words.first().map_or(0, |word| u32::from_ne_bytes(*word));
+    let half = halves.first().map_or(0, |half| u16::from_ne_bytes(*half));
+    let last = rest.first().map_or(0, |octet| u16::from_ne_bytes([*octet, 0]));
+    u64::from(word) + u64::from(half) + u64::from(last)
 }
 
 /// One end-around carry of the upper half.
@@ -307,14 +318,11 @@ const fn fold_once(total: u64) -> u64 {
     (total & 0xffff_ffff) + (total >> 32)
 }
 
-/// A sum below 2⁴⁸ as one of 16 bits.
+/// A sum as one of 16 bits: both halves are added, and the carry to them, by adding the sum to itself turned round by half.
 #[inline]
 pub(crate) const fn fold(total: u64) -> u16 {
-    // At most 2³² + 2¹⁶ - 2, then 2¹⁷ - 2, then 2¹⁶ - 1.
-    let total = fold_once(total);
-    let total = (total & 0xffff) + (total >> 16);
-    let total = (total & 0xffff) + (total >> 16);
-    total as u16
+    let total = (total.wrapping_add(total.rotate_left(32)) >> 32) as u32;
+    (total.wrapping_add(total.rotate_left(16)) >> 16) as u16
 }
 
 #[cfg(test)]

@@ -23,17 +23,37 @@ impl<B: Buffers> Tcb<B> {
     /// measured since the last one.
     #[inline]
     pub(crate) fn may_probe(&self) -> bool {
-        self.flags.contains(Flags::SACK)
+        self.may_probe_when_open()
             && self.recovery.phase == Phase::Open
-            && !self.recovery.marks.contains(Marks::NO_PROBE)
             && self.snd.wnd > 0
             && self.state.is_synchronised()
+    }
+
+    /// The same of who is synchronised, has lost nothing, and whose peer's window is open.
+    #[inline(always)]
+    pub(crate) fn may_probe_when_open(&self) -> bool {
+        self.flags.contains(Flags::SACK) && !self.recovery.marks.contains(Marks::NO_PROBE)
     }
 
     /// RFC 8985 §7.2, TLP_calc_PTO, in milliseconds from now.
     #[inline]
     pub(crate) fn probe_timeout_ms(&self, env: &Env<'_, B>) -> u32 {
         self.free_probe_timeout_ms().min(self.rest_of_timeout_ms(env))
+    }
+
+    /// So many milliseconds, or the free probe timeout when it is less, as it is not when a receiver may delay its ACK as long.
+    #[inline(always)]
+    pub(crate) fn at_most_probe_timeout_ms(&self, ms: u32) -> u32 {
+        if ms <= MAX_ACK_DELAY_US / 1000 && self.sent_alone() {
+            return ms;
+        }
+        self.free_probe_timeout_ms().min(ms)
+    }
+
+    /// Less than two full segments are outstanding.
+    #[inline(always)]
+    fn sent_alone(&self) -> bool {
+        self.snd.flight() < 2 * u32::from(self.snd.mss)
     }
 
     /// The same without the bound of the retransmission timeout.
@@ -44,8 +64,7 @@ impl<B: Buffers> Tcb<B> {
             UNMEASURED_MS
         } else {
             // A receiver that counts octets delays the ACK of anything below two full segments.
-            let lone = self.snd.flight() < 2 * u32::from(self.snd.mss);
-            let delay = if lone { MAX_ACK_DELAY_US } else { 0 };
+            let delay = if self.sent_alone() { MAX_ACK_DELAY_US } else { 0 };
             (2 * srtt_us + delay).div_ceil(1000)
         }
     }

@@ -161,21 +161,27 @@ impl<B: Buffers> Tcb<B> {
     /// first, which text that is sent again has an old one of; that it acknowledges more shows, too, that it left later.
     #[inline(always)]
     pub(super) fn update_window(&mut self, header: &TcpHeader, env: &mut Env<'_, B>) {
+        let closed = self.snd.wnd == 0;
+        self.follow_window(header);
+        if closed && self.snd.wnd > 0 {
+            self.on_window_opened(env);
+        }
+    }
+
+    /// The same, but for what a window that was closed has held back.
+    #[inline(always)]
+    pub(super) fn follow_window(&mut self, header: &TcpHeader) {
         let newer = self.snd.wl1.before(header.seq)
             || (self.snd.wl1 == header.seq && self.snd.wl2.at_or_before(header.ack))
             || self.snd.wl2.before(header.ack);
         if !newer {
             return;
         }
-        let before = self.snd.wnd;
         // RFC 9293 §3.8.6, MUST-34: it may be smaller than before, and leave SND.NXT beyond it.
         self.snd.wnd = self.window_of(header);
         self.snd.max_window = self.snd.max_window.max(header.window);
         self.snd.wl1 = self.snd.wl1.later(header.seq);
         self.snd.wl2 = header.ack;
-        if before == 0 && self.snd.wnd > 0 {
-            self.on_window_opened(env);
-        }
     }
 
     /// FIN_WAIT_1, CLOSING, LAST_ACK: whether our FIN is acknowledged now.

@@ -59,7 +59,8 @@ impl<B: Buffers> Tcb<B> {
         if header.ack != self.snd.una {
             self.all_is_acknowledged(header, tick, &mut signals, env);
         }
-        self.update_window(header, env);
+        // It was open before.
+        self.follow_window(header);
         let len = payload.bytes().len() as u32;
         self.take_next(payload, len, env);
         signals

@@ -1,6 +1,7 @@
 //! Frames in, packets out. Any bytes at all are read; none can make it panic, and nothing is allocated.
 //!
 //! ```text
+//!   StampedText        IPv4 and TCP with timestamps and text: read where it lies, never written down
 //!   parse ─► common    nothing between IP and TCP, timestamps or no options: a look at constant places
 //!      └───► ethernet ─► arp
 //!                     ─► ipv4 ─► tcp ─► tcp_options        the same answers for every frame, and for all others
@@ -21,6 +22,7 @@ mod ipv6;
 mod neighbour;
 mod objection;
 mod quoted;
+mod stamped;
 mod tcp;
 mod tcp_options;
 mod udp;
@@ -30,6 +32,7 @@ use crate::protocol::{ether_type, ip};
 use crate::{DropReason, FragmentPacket, Packet, PacketKind, Span};
 
 pub use objection::{Objection, objection};
+pub use stamped::StampedText;
 
 /// What a port expects of the frames it receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
