@@ -5,35 +5,36 @@
 
 mod conn;
 mod listed;
+mod time_waits;
 
-use std::collections::VecDeque;
-
-use fourtuple_nic::{Arena, HugePages, Queue};
+use fourtuple_nic::{HugePages, Queue};
 use fourtuple_tcp::TimeWait;
 use fourtuple_wire::{Family, FourTuple, Instant, TupleV4, TupleV6};
 
 use crate::ConnId;
 use crate::conn_id::{SlotKind, SlotRef};
-use crate::port_number::PortNumber;
-use crate::slots::{Generations, Slots};
+use crate::slots::{Again, Place, Slots};
 use crate::table::Table;
 pub(crate) use conn::{Conn, ConnFlags, HalfOpen, NewConn, Owner, Rare};
-pub(crate) use listed::List;
-use listed::Listed;
+use listed::{Left, has_come_up};
+pub(crate) use listed::{List, Own};
+use time_waits::TimeWaits;
 
-/// A record with its key. `A` says how it is aligned.
+/// A record with its key, and what its place keeps beside it. `A` says how it is aligned.
 #[repr(C)]
-struct Keyed<K, T, A = u8> {
+struct Keyed<K, T, O = (), A = u8> {
     record: T,
     key: K,
+    own: O,
     aligned: [A; 0],
 }
 
-impl<K, T, A> Keyed<K, T, A> {
+impl<K, T, O: Default, A> Keyed<K, T, O, A> {
     fn new(key: K, record: T) -> Self {
         Self {
             record,
             key,
+            own: O::default(),
             aligned: [],
         }
     }
@@ -45,25 +46,9 @@ struct Line;
 
 /// The three arenas of one family.
 struct FamilyRecords<K, Q: Queue> {
-    syn: Slots<Keyed<K, HalfOpen>>,
-    tcb: Slots<Keyed<K, Conn<Q>, Line>>,
-    time_wait: Slots<Keyed<K, TimeWait>>,
-    /// By place of a half-open connection: the tick of the wheel's entry that names it, 0 for none.
-    syn_entry: Arena<u32>,
-    /// The same by place of a connection, while the place is vacant: entries are never cancelled, the next user takes it over.
-    tcb_entry: Arena<u32>,
-    /// By vacant place: the lists on which it still stands.
-    syn_listed: Arena<Listed>,
-    tcb_listed: Arena<Listed>,
-}
-
-/// A TIME_WAIT record's place in the order of ends. One that was reopened, and whose place was used again, is void.
-#[derive(Clone, Copy, Debug)]
-struct Waiting {
-    slot: SlotRef,
-    generation: u32,
-    /// When to look at it, in milliseconds of the engine's clock; it may have been prolonged since.
-    due: u32,
+    syn: Slots<Keyed<K, HalfOpen>, Left>,
+    tcb: Slots<Keyed<K, Conn<Q>, Own, Line>, Left>,
+    time_wait: TimeWaits<K>,
 }
 
 /// How many records of each kind, both families alike; a family that has no address gets none.
@@ -79,11 +64,8 @@ pub(crate) struct RecordLimits {
 /// All records of a shard and the table that finds them.
 pub(crate) struct Records<Q: Queue> {
     pub(crate) table: Table,
-    keys: (u64, u64),
     v4: FamilyRecords<TupleV4, Q>,
     v6: FamilyRecords<TupleV6, Q>,
-    /// TIME_WAIT records, oldest first.
-    time_waits: VecDeque<Waiting>,
     limit: u32,
 }
 
@@ -134,42 +116,33 @@ impl<K, Q: Queue> FamilyRecords<K, Q> {
     fn new(limits: &RecordLimits, wanted: bool, pages: &dyn HugePages) -> Self {
         let places = |count| if wanted { count } else { 0 };
         Self {
-            syn: Slots::nameless(places(limits.half_open), pages),
-            tcb: Slots::new(places(limits.connections), pages),
-            time_wait: Slots::nameless(places(limits.time_wait), pages),
-            syn_entry: Arena::new(places(limits.half_open) as usize, pages, || 0),
-            tcb_entry: Arena::new(places(limits.connections) as usize, pages, || 0),
-            syn_listed: Arena::new(places(limits.half_open) as usize, pages, Listed::default),
-            tcb_listed: Arena::new(places(limits.connections) as usize, pages, Listed::default),
+            syn: Slots::new(places(limits.half_open), Left::NOTHING, pages),
+            tcb: Slots::new(places(limits.connections), Left::NOTHING, pages),
+            time_wait: TimeWaits::new(places(limits.time_wait), pages),
         }
     }
 
     /// Puts a connection into the next free place, whose entries on lists and in the wheel are its from now on.
     #[inline(always)]
-    fn insert_conn(&mut self, key: K, port: PortNumber, make: impl FnOnce() -> Conn<Q>) -> Option<u32> {
-        let index = self.tcb.insert_with(|| Keyed::new(key, make()))?;
-        let tick = self.tcb_entry.get_mut(index).map_or(0, std::mem::take);
-        let listed = self.tcb_listed.get_mut(index)?;
-        if tick != 0 || *listed != Listed::default() {
-            let taken = listed.take_over(port);
-            let conn = &mut self.tcb.at_mut(index)?.record;
-            taken.hand_over(&mut conn.flags);
-            (conn.armed_far, conn.flags.armed_far) = (tick, tick != 0);
-        }
+    fn insert_conn(&mut self, key: K, make: impl FnOnce() -> Conn<Q>) -> Option<u32> {
+        let (index, left) = self.tcb.insert_with(|| Keyed::new(key, make()))?;
+        let place = self.tcb.at_mut(index)?;
+        place.own = place.record.take_over(left);
         Some(index)
     }
 
-    /// Those of half-open connections.
-    fn syn_reserved_bytes(&self) -> usize {
-        self.syn.reserved_bytes() + self.syn_entry.reserved_bytes() + self.syn_listed.reserved_bytes()
+    fn reserved_bytes(&self) -> usize {
+        self.syn.reserved_bytes() + self.tcb.reserved_bytes() + self.time_wait.reserved_bytes()
     }
 
-    fn reserved_bytes(&self) -> usize {
-        self.syn_reserved_bytes()
-            + self.tcb.reserved_bytes()
-            + self.time_wait.reserved_bytes()
-            + self.tcb_entry.reserved_bytes()
-            + self.tcb_listed.reserved_bytes()
+    /// The generation of a connection's place.
+    #[inline]
+    fn generation(&self, index: u32) -> u32 {
+        match self.tcb.place(index) {
+            Some(Place::Taken(place)) => place.own.generation(),
+            Some(Place::Vacant { left, .. }) => left.generation,
+            None => 0,
+        }
     }
 }
 
@@ -179,12 +152,9 @@ impl<Q: Queue> Records<Q> {
         let families = usize::from(limits.v4) + usize::from(limits.v6);
         let entries = (limits.connections + limits.half_open + limits.time_wait) as usize * families;
         Self {
-            table: Table::new(entries, keys),
-            keys,
+            table: Table::new(entries, keys, pages),
             v4: FamilyRecords::new(limits, limits.v4, pages),
             v6: FamilyRecords::new(limits, limits.v6, pages),
-            // As many void entries as living ones.
-            time_waits: VecDeque::with_capacity(limits.time_wait as usize * families * 2),
             limit: limits.connections,
         }
     }
@@ -200,10 +170,11 @@ impl<Q: Queue> Records<Q> {
         self.table.find(hash, |slot| self.is_at(slot, tuple))
     }
 
-    /// Entries in the order in which TIME_WAIT records end, with those that are void, and how many it has room for.
+    /// Places of TIME_WAIT records from the oldest to the newest, with those that are empty, and how many there are.
     #[cfg(test)]
-    pub(crate) fn time_waits_queued(&self) -> (usize, usize) {
-        (self.time_waits.len(), self.time_waits.capacity())
+    pub(crate) fn time_waits_queued(&self) -> (u32, u32) {
+        let (v4, v6) = (&self.v4.time_wait, &self.v6.time_wait);
+        (v4.span() + v6.span(), v4.capacity() + v6.capacity())
     }
 
     /// The first record that may answer for this hash, whose lines are asked for: a hint (D2). Its key is not looked at, for
@@ -333,25 +304,20 @@ impl<Q: Queue> Records<Q> {
         in_family!(mut self, slot, |records| records.tcb.at_mut(slot.index()).map(|place| &mut place.record))
     }
 
-    /// The connection at `slot`, for writing, with what tells its generation: not every caller asks.
+    /// The connection at `slot` with what its place keeps, for writing.
     #[inline(always)]
-    pub(crate) fn conn_and_generations_mut(
-        &mut self,
-        slot: SlotRef,
-    ) -> Option<(&mut Conn<Q>, Generations<'_>)> {
+    pub(crate) fn conn_and_own_mut(&mut self, slot: SlotRef) -> Option<(&mut Conn<Q>, &Own)> {
         in_family!(mut self, slot, |records| {
-            let (place, generations) = records.tcb.at_mut_and_generations(slot.index())?;
-            Some((&mut place.record, generations))
+            let place = records.tcb.at_mut(slot.index())?;
+            Some((&mut place.record, &place.own))
         })
     }
 
     /// The connection at `slot` with its generation, for writing.
     #[inline]
     pub(crate) fn conn_and_generation_mut(&mut self, slot: SlotRef) -> Option<(&mut Conn<Q>, u32)> {
-        in_family!(mut self, slot, |records| {
-            let generation = records.tcb.generation(slot.index());
-            Some((&mut records.tcb.at_mut(slot.index())?.record, generation))
-        })
+        let (conn, own) = self.conn_and_own_mut(slot)?;
+        Some((conn, own.generation()))
     }
 
     /// The connection with this name, unless the name is stale, for writing.
@@ -365,7 +331,7 @@ impl<Q: Queue> Records<Q> {
     /// The connection with this name, unless the name is stale.
     pub(crate) fn named(&self, id: ConnId) -> Option<SlotRef> {
         let slot = id.slot();
-        let current = in_family!(self, slot, |records| records.tcb.generation(slot.index()));
+        let current = in_family!(self, slot, |records| records.generation(slot.index()));
         (current == id.generation() && self.conn(slot).is_some()).then_some(slot)
     }
 
@@ -381,7 +347,7 @@ impl<Q: Queue> Records<Q> {
         ConnId::new(
             worker,
             slot,
-            in_family!(self, slot, |records| records.tcb.generation(slot.index())),
+            in_family!(self, slot, |records| records.generation(slot.index())),
         )
     }
 
@@ -392,7 +358,7 @@ impl<Q: Queue> Records<Q> {
 
     /// The TIME_WAIT record at `slot`.
     pub(crate) fn time_wait_mut(&mut self, slot: SlotRef) -> Option<&mut TimeWait> {
-        in_family!(mut self, slot, |records| records.time_wait.at_mut(slot.index()).map(|place| &mut place.record))
+        in_family!(mut self, slot, |records| records.time_wait.at_mut(slot.index()))
     }
 
     /// Enters the connection that `make` gives under a four-tuple that has no record; `None`, and it is not made, when there is no
@@ -401,14 +367,13 @@ impl<Q: Queue> Records<Q> {
     pub(crate) fn insert_conn(
         &mut self,
         tuple: &FourTuple,
-        port: PortNumber,
         half_open: Option<SlotRef>,
         make: impl FnOnce() -> Conn<Q>,
     ) -> Option<SlotRef> {
         let slot = self.enter_next_conn(tuple, half_open)?;
         match tuple {
-            FourTuple::V4(key) => self.v4.insert_conn(*key, port, make)?,
-            FourTuple::V6(key) => self.v6.insert_conn(*key, port, make)?,
+            FourTuple::V4(key) => self.v4.insert_conn(*key, make)?,
+            FourTuple::V6(key) => self.v6.insert_conn(*key, make)?,
         };
         Some(slot)
     }
@@ -437,17 +402,18 @@ impl<Q: Queue> Records<Q> {
         tuple: &FourTuple,
         record: HalfOpen,
     ) -> Option<(SlotRef, bool)> {
-        let port = record.port;
-        let index = match tuple {
+        let (index, left) = match tuple {
             FourTuple::V4(key) => self.v4.syn.insert(Keyed::new(*key, record)).ok()?,
             FourTuple::V6(key) => self.v6.syn.insert(Keyed::new(*key, record)).ok()?,
         };
         let slot = SlotRef::new(SlotKind::Syn, tuple.family(), index);
-        if self.enter(tuple, slot) {
-            return Some((slot, self.take_over(slot, port).owes_at != 0));
-        }
+        let entered = self.enter(tuple, slot);
         in_family!(mut self, slot, |records| {
-            records.syn.remove(index);
+            if entered {
+                let place = records.syn.at_mut(index)?;
+                return Some((slot, place.record.take_over(left)));
+            }
+            records.syn.remove(index, |_| left);
         });
         None
     }
@@ -455,12 +421,11 @@ impl<Q: Queue> Records<Q> {
     /// Enters a TIME_WAIT record for a four-tuple that has no other; `None` when there is no room.
     pub(crate) fn insert_time_wait(&mut self, tuple: &FourTuple, record: TimeWait) -> Option<SlotRef> {
         let index = match tuple {
-            FourTuple::V4(key) => self.v4.time_wait.insert(Keyed::new(*key, record)).ok()?,
-            FourTuple::V6(key) => self.v6.time_wait.insert(Keyed::new(*key, record)).ok()?,
+            FourTuple::V4(key) => self.v4.time_wait.insert(*key, record)?,
+            FourTuple::V6(key) => self.v6.time_wait.insert(*key, record)?,
         };
         let slot = SlotRef::new(SlotKind::TimeWait, tuple.family(), index);
         if self.enter(tuple, slot) {
-            self.queue_time_wait(slot);
             return Some(slot);
         }
         in_family!(mut self, slot, |records| {
@@ -469,58 +434,72 @@ impl<Q: Queue> Records<Q> {
         None
     }
 
-    fn queue_time_wait(&mut self, slot: SlotRef) {
-        let (generation, deadline) = in_family!(self, slot, |records| {
-            let deadline = records
-                .time_wait
-                .at(slot.index())
-                .map(|place| place.record.deadline());
-            (records.time_wait.generation(slot.index()), deadline)
-        });
-        let due = deadline.unwrap_or_default().as_millis() as u32;
-        self.time_waits.push_back(Waiting {
-            slot,
-            generation,
-            due,
-        });
+    /// Ends the oldest TIME_WAIT record if it is over at `now`; `false` when it is not, and there is nothing to do. One that was
+    /// prolonged by a FIN that came again goes behind those that began after it.
+    pub(crate) fn end_due_time_wait(&mut self, now: Instant) -> bool {
+        let Some((slot, record)) = self.oldest_time_wait() else {
+            return false;
+        };
+        let (prolonged, over) = (record.was_prolonged(), record.is_over(now));
+        if prolonged {
+            self.put_back_time_wait(slot);
+        } else if over {
+            self.remove_time_wait(slot);
+        }
+        prolonged || over
     }
 
-    /// Ends the oldest TIME_WAIT record if it is over at `now`, or whatever its time when `early`. `false` when there is none to
-    /// end.
-    pub(crate) fn end_oldest_time_wait(&mut self, now: Instant, early: bool) -> bool {
-        while let Some(waiting) = self.time_waits.front().copied() {
-            let slot = waiting.slot;
-            if !early && (waiting.due.wrapping_sub(now.as_millis() as u32) as i32) > 0 {
-                return false;
-            }
-            self.time_waits.pop_front();
-            let generation = in_family!(self, slot, |records| records.time_wait.generation(slot.index()));
-            let deadline = in_family!(self, slot, |records| records
-                .time_wait
-                .at(slot.index())
-                .map(|place| place.record.deadline()));
-            match deadline {
-                Some(deadline) if generation == waiting.generation => {
-                    if early || deadline <= now {
-                        self.remove_time_wait(slot);
-                        return true;
-                    }
-                    // It was prolonged by a FIN that came again.
-                    self.queue_time_wait(slot);
-                    return false;
-                }
-                Some(_) | None => {}
-            }
-        }
-        false
+    /// Ends the oldest TIME_WAIT record of this family, whatever its time; `false` when there is none.
+    pub(crate) fn evict_time_wait(&mut self, family: Family) -> bool {
+        let oldest = match family {
+            Family::V4 => self.v4.time_wait.oldest().map(|(index, _)| index),
+            Family::V6 => self.v6.time_wait.oldest().map(|(index, _)| index),
+        };
+        let Some(index) = oldest else {
+            return false;
+        };
+        self.remove_time_wait(SlotRef::new(SlotKind::TimeWait, family, index));
+        true
     }
 
     /// When the next TIME_WAIT record is to be looked at.
     pub(crate) fn next_time_wait(&self, now: Instant) -> Option<Instant> {
-        let ahead = self.time_waits.front()?.due.wrapping_sub(now.as_millis() as u32) as i32;
-        Some(Instant::from_millis(
-            now.as_millis() + u64::from(ahead.max(0) as u32),
-        ))
+        let (_, record) = self.oldest_time_wait()?;
+        if record.was_prolonged() {
+            return Some(now);
+        }
+        Some(record.deadline(now).max(now))
+    }
+
+    /// The oldest of both families that has to be looked at first.
+    fn oldest_time_wait(&self) -> Option<(SlotRef, &TimeWait)> {
+        let slot = |family, index| SlotRef::new(SlotKind::TimeWait, family, index);
+        let v4 = self.v4.time_wait.oldest();
+        let v4 = v4.map(|(index, record)| (slot(Family::V4, index), record));
+        let v6 = self.v6.time_wait.oldest();
+        let v6 = v6.map(|(index, record)| (slot(Family::V6, index), record));
+        match (v4, v6) {
+            (Some(v4), Some(v6)) if v6.1.was_prolonged() || v6.1.ends_before(v4.1) => Some(v6),
+            (None, v6) => v6,
+            (v4, _) => v4,
+        }
+    }
+
+    /// The oldest of its family goes behind all others, and the table leads to where it lies now.
+    fn put_back_time_wait(&mut self, slot: SlotRef) {
+        let Some(tuple) = self.tuple(slot) else {
+            return;
+        };
+        let hash = self.table.hash(&tuple);
+        if let Some(record) = self.time_wait_mut(slot) {
+            record.is_in_order();
+        }
+        let index = in_family!(mut self, slot, |records| records.time_wait.put_back());
+        if let Some(index) = index {
+            let place = SlotRef::new(SlotKind::TimeWait, slot.family(), index);
+            let moved = self.table.replace(hash, slot, place);
+            debug_assert!(moved, "the table has every record");
+        }
     }
 
     /// Takes a record out of the table, so that its four-tuple is free; the record itself stays.
@@ -536,86 +515,50 @@ impl<Q: Queue> Records<Q> {
         let Some(conn) = self.conn(slot) else {
             return;
         };
-        let (flags, listed) = (conn.flags, Listed::of(&conn.flags, conn.port));
-        let entry = if flags.armed_far {
-            Some(conn.armed_far)
-        } else {
-            flags.armed.then_some(conn.armed)
-        };
-        if !flags.rare.has(Rare::UNLISTED) {
+        if !conn.flags.rare.has(Rare::UNLISTED) {
             self.unlist(slot);
         }
-        in_family!(mut self, slot, |records| records.tcb.vacate(slot.index()));
-        if listed != Listed::default() {
-            self.note_listed(slot, listed);
-        }
-        if entry.is_some() {
-            self.set_entry(slot, entry);
-        }
-    }
-
-    /// The tick of the wheel's entry that names this place, as far as it is remembered: of half-open connections, and of
-    /// places of connections that are vacant.
-    pub(crate) fn entry(&self, slot: SlotRef) -> Option<u32> {
-        let tick = in_family!(self, slot, |records| match slot.kind() {
-            SlotKind::Syn => records.syn_entry.get(slot.index()).copied(),
-            SlotKind::Tcb => records.tcb_entry.get(slot.index()).copied(),
-            SlotKind::TimeWait => None,
+        in_family!(mut self, slot, |records| {
+            if let Some(place) = records.tcb.at(slot.index()) {
+                let (left, again) = place.record.leaves(place.own);
+                records.tcb.vacate(slot.index(), left, again);
+            }
         });
-        tick.filter(|tick| *tick != 0)
-    }
-
-    /// Remembers it. Tick 0 stands for none, and is taken for the one before.
-    pub(crate) fn set_entry(&mut self, slot: SlotRef, tick: Option<u32>) {
-        let tick = tick.map_or(0, |tick| if tick == 0 { u32::MAX } else { tick });
-        let place = in_family!(mut self, slot, |records| match slot.kind() {
-            SlotKind::Syn => records.syn_entry.get_mut(slot.index()),
-            SlotKind::Tcb => records.tcb_entry.get_mut(slot.index()),
-            SlotKind::TimeWait => None,
-        });
-        if let Some(place) = place {
-            *place = tick;
-        }
     }
 
     /// The wheel came to an entry of this place at the tick `now`.
     pub(crate) fn entry_came_up(&mut self, slot: SlotRef, now: u32) {
-        if self
-            .entry(slot)
-            .is_some_and(|tick| (now.wrapping_sub(tick) as i32) >= 0)
-        {
-            self.set_entry(slot, None);
-        }
+        in_family!(mut self, slot, |records| match slot.kind() {
+            SlotKind::Syn => match records.syn.place_mut(slot.index()) {
+                Some(Place::Taken(place)) if has_come_up(place.record.entry, now) => place.record.entry = 0,
+                Some(Place::Vacant { left, .. }) => left.entry_came_up(now),
+                Some(Place::Taken(_)) | None => {}
+            },
+            SlotKind::Tcb => {
+                // A connection that is there knows its entries itself.
+                if let Some(Place::Vacant { left, .. }) = records.tcb.place_mut(slot.index()) {
+                    left.entry_came_up(now);
+                }
+            }
+            SlotKind::TimeWait => {}
+        });
     }
 
     /// The entry of a place that is vacant, or another port's by now, came off a list.
     pub(crate) fn came_off(&mut self, slot: SlotRef, list: List) {
-        if let Some(listed) = self.listed_mut(slot) {
-            let off = list.bits();
-            listed.lists &= !off.lists;
-            listed.owes_at &= !off.owes_at;
-        }
-    }
-
-    fn take_over(&mut self, slot: SlotRef, port: PortNumber) -> Listed {
-        self.listed_mut(slot)
-            .map(|listed| listed.take_over(port))
-            .unwrap_or_default()
-    }
-
-    fn note_listed(&mut self, slot: SlotRef, more: Listed) {
-        if let Some(listed) = self.listed_mut(slot) {
-            listed.lists |= more.lists;
-            listed.owes_at |= more.owes_at;
-        }
-    }
-
-    fn listed_mut(&mut self, slot: SlotRef) -> Option<&mut Listed> {
         in_family!(mut self, slot, |records| match slot.kind() {
-            SlotKind::Syn => records.syn_listed.get_mut(slot.index()),
-            SlotKind::Tcb => records.tcb_listed.get_mut(slot.index()),
-            SlotKind::TimeWait => None,
-        })
+            SlotKind::Syn => match records.syn.place_mut(slot.index()) {
+                Some(Place::Taken(place)) => place.record.elsewhere &= !list.bits().owes_at,
+                Some(Place::Vacant { left, .. }) => left.listed.come_off(list),
+                None => {}
+            },
+            SlotKind::Tcb => match records.tcb.place_mut(slot.index()) {
+                Some(Place::Taken(place)) => place.own.come_off(list),
+                Some(Place::Vacant { left, .. }) => left.listed.come_off(list),
+                None => {}
+            },
+            SlotKind::TimeWait => {}
+        });
     }
 
     /// A half-open connection becomes the connection at `slot`: its entry of the table is that one's.
@@ -631,26 +574,22 @@ impl<Q: Queue> Records<Q> {
     /// Takes a half-open connection out.
     pub(crate) fn remove_half_open(&mut self, slot: SlotRef) -> Option<HalfOpen> {
         self.unlist(slot);
-        let half_open =
-            in_family!(mut self, slot, |records| records.syn.remove(slot.index()).map(|place| place.record))?;
-        if half_open.transmit {
-            self.note_listed(slot, List::Transmit(half_open.port).bits());
-        }
-        Some(half_open)
+        in_family!(mut self, slot, |records| {
+            let place = records.syn.remove(slot.index(), |place| place.record.leaves())?;
+            Some(place.record)
+        })
     }
 
     /// The same of one that has no entry in the table any more, and that nobody wants.
     fn leave_half_open(&mut self, slot: SlotRef) {
-        let owed_at = self
-            .half_open_mut(slot)
-            .and_then(|half_open| half_open.transmit.then_some(half_open.port));
-        in_family!(mut self, slot, |records| records.syn.vacate(slot.index()));
-        if let Some(port) = owed_at {
-            self.note_listed(slot, List::Transmit(port).bits());
-        }
+        in_family!(mut self, slot, |records| {
+            if let Some(left) = records.syn.at(slot.index()).map(|place| place.record.leaves()) {
+                records.syn.vacate(slot.index(), left, Again::First);
+            }
+        });
     }
 
-    /// Takes a TIME_WAIT record out; its entry in the order of ends is void from now on.
+    /// Takes a TIME_WAIT record out.
     pub(crate) fn remove_time_wait(&mut self, slot: SlotRef) -> Option<TimeWait> {
         self.unlist(slot);
         in_family!(mut self, slot, |records| records.time_wait.remove(slot.index()).map(|place| place.record))
@@ -670,14 +609,13 @@ impl<Q: Queue> Records<Q> {
             }
     }
 
-    /// A TIME_WAIT record of this family could be entered. Records that are reopened leave void entries in the order of ends:
-    /// when that is full of them the oldest goes too, for to look for the void ones among all would stop the worker.
+    /// A TIME_WAIT record of this family could be entered. Records that are reopened leave empty places among the others: when there is
+    /// none behind these the oldest goes too, for to look for the empty ones among all would stop the worker.
     pub(crate) fn has_time_wait_room(&self, family: Family) -> bool {
-        let has_place = match family {
+        match family {
             Family::V4 => self.v4.time_wait.has_room(),
             Family::V6 => self.v6.time_wait.has_room(),
-        };
-        has_place && self.time_waits.len() < self.time_waits.capacity()
+        }
     }
 
     /// Half-open connections of both families.
@@ -710,10 +648,7 @@ impl<Q: Queue> Records<Q> {
 
     /// Bytes reserved.
     pub(crate) fn reserved_bytes(&self) -> usize {
-        self.table.reserved_bytes()
-            + self.v4.reserved_bytes()
-            + self.v6.reserved_bytes()
-            + self.time_waits.capacity() * size_of::<Waiting>()
+        self.table.reserved_bytes() + self.v4.reserved_bytes() + self.v6.reserved_bytes()
     }
 
     /// Bytes reserved, by what they are for.
@@ -730,36 +665,22 @@ impl<Q: Queue> Records<Q> {
                 both(|v4| v4.tcb.reserved_bytes(), |v6| v6.tcb.reserved_bytes()),
             ),
             (
-                "their entries and lists",
-                both(
-                    |v4| v4.tcb_entry.reserved_bytes() + v4.tcb_listed.reserved_bytes(),
-                    |v6| v6.tcb_entry.reserved_bytes() + v6.tcb_listed.reserved_bytes(),
-                ),
-            ),
-            (
                 "half-open connections",
-                both(|v4| v4.syn_reserved_bytes(), |v6| v6.syn_reserved_bytes()),
+                both(|v4| v4.syn.reserved_bytes(), |v6| v6.syn.reserved_bytes()),
             ),
             (
                 "TIME_WAIT records",
                 both(
                     |v4| v4.time_wait.reserved_bytes(),
                     |v6| v6.time_wait.reserved_bytes(),
-                ) + self.time_waits.capacity() * size_of::<Waiting>(),
+                ),
             ),
         ]
     }
 
     fn enter(&mut self, tuple: &FourTuple, slot: SlotRef) -> bool {
         let hash = self.table.hash_again(tuple);
-        let (keys, v4, v6) = (self.keys, &self.v4, &self.v6);
-        self.table.insert(hash, slot, |other| {
-            let tuple = match other.family() {
-                Family::V4 => v4.key(other).map(Key::four_tuple),
-                Family::V6 => v6.key(other).map(Key::four_tuple),
-            };
-            tuple.map_or(0, |tuple| crate::table::hash_tuple(keys, &tuple))
-        })
+        self.table.insert(hash, slot)
     }
 }
 
@@ -778,21 +699,24 @@ impl<K, Q: Queue> FamilyRecords<K, Q> {
 mod tests {
     use fourtuple_nic_mem::MemQueue;
 
+    use super::listed::Listed;
     use super::*;
     use crate::buffer::PortBuffers;
-    use crate::slots::Place;
+    use crate::port_number::PortNumber;
 
     /// What the port's buffer takes beyond the 16 bytes of a real one, the test's port adds.
     const EXTRA: usize = size_of::<fourtuple_tcp::Tcb<PortBuffers<MemQueue>>>() - 192;
 
     /// The sizes of the design, for IPv4: four lines with the key; half-open connections and TIME_WAIT in little.
-    const _: () = assert!(size_of::<Conn<MemQueue>>() - EXTRA + size_of::<TupleV4>() <= 256);
+    const _: () =
+        assert!(size_of::<Conn<MemQueue>>() - EXTRA + size_of::<TupleV4>() + size_of::<Own>() <= 256);
     const _: () = assert!(
-        size_of::<Place<Keyed<TupleV4, Conn<MemQueue>, Line>>>()
-            == size_of::<Keyed<TupleV4, Conn<MemQueue>, Line>>()
+        size_of::<Place<Keyed<TupleV4, Conn<MemQueue>, Own, Line>, Left>>()
+            == size_of::<Keyed<TupleV4, Conn<MemQueue>, Own, Line>>()
     );
-    const _: () = assert!(size_of::<Place<Keyed<TupleV4, HalfOpen>>>() <= 72);
-    const _: () = assert!(size_of::<Place<Keyed<TupleV4, TimeWait>>>() <= 48);
+    const _: () = assert!(size_of::<Place<Keyed<TupleV4, HalfOpen>, Left>>() == 64);
+    const _: () = assert!(size_of::<Option<Keyed<TupleV4, TimeWait>>>() == 32);
+    const _: () = assert!(size_of::<Option<Keyed<TupleV6, TimeWait>>>() == 56);
 
     #[test]
     fn a_place_stands_once_on_the_list_of_each_port_whoever_comes_and_goes() {
@@ -802,7 +726,7 @@ mod tests {
             deliver: true,
             ..ConnFlags::default()
         };
-        let mut place = Listed::of(&flags, here);
+        let mut place = Listed::of(&flags, here, 0);
         // The next user lives on another port: its debts are noted there, whatever becomes of the entry here.
         let mut next = ConnFlags::default();
         place.take_over(there).hand_over(&mut next);

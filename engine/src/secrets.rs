@@ -169,18 +169,22 @@ impl Secrets {
 
     /// What a new connection with this four-tuple starts from.
     pub(crate) fn seeds(&self, tuple: &FourTuple, now: Instant) -> Seeds {
-        let HandedDown {
-            isn: sequence,
-            timestamps,
-            ..
-        } = self.handed_down;
         // RFC 6528 §3, RFC 7323 §5.4: a keyed hash of the four-tuple for each; the halves of one tell nothing of each other.
-        let hash = hash_tuple(sequence, tuple);
-        let of_clock = ((hash >> 32) as u32).wrapping_add(timestamps.0 as u32);
+        let hash = hash_tuple(self.handed_down.isn, tuple);
         Seeds {
             iss: isn(hash as u32, now + self.epoch),
-            timestamp_offset: (self.epoch.as_millis() as u32).wrapping_add(of_clock),
+            timestamp_offset: self.clock_of(hash),
         }
+    }
+
+    /// What every connection with this four-tuple adds to the clock of its timestamps.
+    pub(crate) fn timestamp_offset(&self, tuple: &FourTuple) -> u32 {
+        self.clock_of(hash_tuple(self.handed_down.isn, tuple))
+    }
+
+    fn clock_of(&self, hash: u64) -> u32 {
+        let of_clock = ((hash >> 32) as u32).wrapping_add(self.handed_down.timestamps.0 as u32);
+        (self.epoch.as_millis() as u32).wrapping_add(of_clock)
     }
 
     /// The period of SYN cookies that are made now.

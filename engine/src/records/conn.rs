@@ -4,11 +4,13 @@ use fourtuple_nic::Queue;
 use fourtuple_tcp::{Ending, Signals, State, SynRecord, Tcb};
 use fourtuple_wire::EtherAddr;
 
+use super::listed::{Left, Listed, Own, kept};
 use crate::buffer::PortBuffers;
 use crate::handoff::EndpointIndex;
 use crate::host::Hop;
 use crate::listener::ListenerId;
 use crate::port_number::PortNumber;
+use crate::slots::Again;
 use crate::tick::before;
 
 /// Who has a connection.
@@ -206,8 +208,100 @@ pub(crate) struct HalfOpen {
     pub(crate) port: PortNumber,
     /// It owes a SYN+ACK and stands on the transmit list.
     pub(crate) transmit: bool,
+    /// The tick of the wheel's entry that names its place, 0 for none.
+    pub(super) entry: u32,
+    /// A bit for each other port among whose debtors its place stands.
+    pub(super) elsewhere: u8,
     /// The SYN+ACK brings a cookie of TCP Fast Open.
     pub(crate) fast_open: bool,
     /// The station that sent the SYN: the SYN+ACK goes back to it until the neighbour is known.
     pub(crate) ether_source: EtherAddr,
+}
+
+impl HalfOpen {
+    /// One that owes its SYN+ACK.
+    pub(crate) fn new(
+        record: SynRecord,
+        listener: ListenerId,
+        port: PortNumber,
+        ether_source: EtherAddr,
+        fast_open: bool,
+    ) -> Self {
+        Self {
+            record,
+            listener,
+            port,
+            transmit: true,
+            entry: 0,
+            elsewhere: 0,
+            fast_open,
+            ether_source,
+        }
+    }
+
+    /// The tick of the wheel's entry that names its place, as far as it is remembered.
+    pub(crate) fn entry(&self) -> Option<u32> {
+        (self.entry != 0).then_some(self.entry)
+    }
+
+    /// Remembers it.
+    pub(crate) fn set_entry(&mut self, tick: u32) {
+        self.entry = kept(tick);
+    }
+
+    /// What it leaves to the next of its place.
+    pub(super) fn leaves(&self) -> Left {
+        let owes = if self.transmit { self.port.bit() } else { 0 };
+        Left {
+            entry: self.entry,
+            listed: Listed {
+                lists: 0,
+                owes_at: owes | self.elsewhere,
+            },
+            ..Left::NOTHING
+        }
+    }
+
+    /// Takes over what was left at its place; `true`: it stands on its port's list of debtors already.
+    pub(super) fn take_over(&mut self, mut left: Left) -> bool {
+        let taken = left.listed.take_over(self.port);
+        (self.entry, self.elsewhere) = (left.entry, left.listed.owes_at);
+        taken.owes_at != 0
+    }
+}
+
+impl<Q: Queue> Conn<Q> {
+    /// What it leaves to the next of its place, and when that is used again.
+    pub(super) fn leaves(&self, own: Own) -> (Left, Again) {
+        let entry = if self.flags.armed_far {
+            kept(self.armed_far)
+        } else if self.flags.armed {
+            kept(self.armed)
+        } else {
+            0
+        };
+        let (generation, again) = own.next_generation();
+        let left = Left {
+            generation,
+            entry,
+            listed: Listed::of(&self.flags, self.port, own.elsewhere()),
+        };
+        (left, again)
+    }
+
+    /// Takes over what was left at its place; what the place keeps of it.
+    pub(super) fn take_over(&mut self, mut left: Left) -> Own {
+        if left
+            != (Left {
+                generation: left.generation,
+                ..Left::NOTHING
+            })
+        {
+            left.listed.take_over(self.port).hand_over(&mut self.flags);
+            if left.entry != 0 {
+                (self.armed_far, self.flags.armed_far) = (left.entry, true);
+            }
+        }
+        Own::new(left.generation, left.listed.owes_at)
+    }
 }

@@ -140,7 +140,7 @@ fn deliver_one<Q: Queue, H: Handler<Q>>(
     states: &mut States<H::State>,
     slot: SlotRef,
 ) {
-    let Some((conn, generations)) = work.records.conn_and_generations_mut(slot) else {
+    let Some((conn, own)) = work.records.conn_and_own_mut(slot) else {
         work.records.came_off(slot, List::Deliver);
         return;
     };
@@ -151,7 +151,7 @@ fn deliver_one<Q: Queue, H: Handler<Q>>(
     if let Owner::Endpoint(endpoint) = owner
         && only_readable
     {
-        let id = ConnId::new(work.worker, slot, generations.of(slot.index()));
+        let id = ConnId::new(work.worker, slot, own.generation());
         if lend_plainly(conn, id, work.hub.lender(endpoint), &mut work.pools) {
             // As `put_down`: the state stays, and nothing more is owed.
             if !conn.flags.transmit && !conn.is_armed_in_time() {

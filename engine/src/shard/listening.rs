@@ -118,14 +118,7 @@ impl<Q: Queue> Work<Q> {
         record: SynRecord,
         fast_open: bool,
     ) -> bool {
-        let half_open = HalfOpen {
-            record,
-            listener: id,
-            port,
-            transmit: true,
-            fast_open,
-            ether_source: packet.ether_source,
-        };
+        let half_open = HalfOpen::new(record, id, port, packet.ether_source, fast_open);
         let Some((slot, listed)) = self.records.insert_half_open(tuple, half_open) else {
             return false;
         };
@@ -236,7 +229,9 @@ impl<Q: Queue> Work<Q> {
         let Some(time_wait) = self.records.time_wait_mut(slot) else {
             return Verdict::Dropped(DropReason::NoConnection);
         };
-        match time_wait.segment_arrives(&segment.header, usize::from(segment.payload.len), profile, now) {
+        let len = usize::from(segment.payload.len);
+        let offset = || self.secrets.timestamp_offset(&segment.tuple);
+        match time_wait.segment_arrives(&segment.header, len, profile, offset, now) {
             TimeWaitArrival::Acknowledge(ack) => {
                 self.answer_segment(port, packet, &segment.tuple, &ack);
                 Verdict::Dropped(DropReason::TimeWait)

@@ -131,7 +131,7 @@ impl<Q: Queue> Work<Q> {
     /// At the bound the oldest goes: a server that closes first at full rate keeps serving.
     fn make_time_wait_room(&mut self, tuple: &FourTuple) {
         while !self.records.has_time_wait_room(tuple.family()) {
-            if !self.records.end_oldest_time_wait(self.now, true) {
+            if !self.records.evict_time_wait(tuple.family()) {
                 break;
             }
             self.counters.time_wait_evicted += 1;

@@ -105,15 +105,11 @@ impl<Q: Queue> Work<Q> {
 
     /// Lets the wheel look at a half-open connection at its deadline; `false` when it can't, and the connection is gone.
     pub(crate) fn arm_half_open(&mut self, slot: SlotRef) -> bool {
-        let Some(deadline) = self
-            .records
-            .half_open_mut(slot)
-            .map(|half_open| half_open.record.deadline())
-        else {
+        let Some(half_open) = self.records.half_open_mut(slot) else {
             return false;
         };
-        let tick = tick_at_or_after(deadline);
-        if self.records.entry(slot).is_some_and(|at| !before(tick, at)) {
+        let tick = tick_at_or_after(half_open.record.deadline(self.now));
+        if half_open.entry().is_some_and(|at| !before(tick, at)) {
             // One that stands there already, perhaps of an earlier user of the place, will do.
             return true;
         }
@@ -122,13 +118,13 @@ impl<Q: Queue> Work<Q> {
             self.end_half_open(slot);
             return false;
         };
-        self.records.set_entry(slot, Some(looked_at));
+        half_open.set_entry(looked_at);
         true
     }
 
     fn time_waits_due(&mut self) {
         for _ in 0..TIMER_BUDGET {
-            if !self.records.end_oldest_time_wait(self.now, false) {
+            if !self.records.end_due_time_wait(self.now) {
                 return;
             }
             self.busy = true;

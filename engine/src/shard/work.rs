@@ -356,7 +356,7 @@ impl<Q: Queue> Work<Q> {
             counters: &mut counters.tcp,
         };
         let make = || Conn::new(new, make(&mut env));
-        let Some(slot) = records.insert_conn(tuple, new.port, half_open, make) else {
+        let Some(slot) = records.insert_conn(tuple, half_open, make) else {
             profiles.release(new.profile);
             return None;
         };

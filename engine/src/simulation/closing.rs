@@ -475,6 +475,35 @@ fn a_server_that_closes_first_refuses_nobody_with_its_time_waits_at_their_bound(
     arena.world.server.assert_as_at_start();
 }
 
+// proves: RFC 9293 §3.10.7.4, eighth (TIME_WAIT: the peer's FIN once more)
+#[test]
+fn a_wait_that_began_again_outlasts_those_that_began_later_and_is_still_found() {
+    let mut arena = curt(16);
+    let peer = arena.open(1_000).unwrap();
+    let acknowledges = |arena: &mut Arena<Curt>| {
+        arena.say(1_000, TcpFlags::ACK | TcpFlags::FIN, peer.seq, peer.ack + 1, &[]);
+        arena.soon();
+        arena.soon();
+        arena.hear(1_000).iter().any(|heard| heard.flags == 0x10)
+    };
+    assert!(acknowledges(&mut arena));
+    for port in 1_001..1_004 {
+        assert!(comes_and_goes(&mut arena, port));
+    }
+    let waiting = |arena: &Arena<Curt>| arena.world.server.shards[0].work.records.time_wait();
+    arena.turn(Duration::from_secs(30));
+    // Twice: the record has another place by then.
+    assert!(acknowledges(&mut arena) && acknowledges(&mut arena));
+    assert_eq!(waiting(&arena), 4);
+    arena.turn(Duration::from_secs(31));
+    arena.soon();
+    assert_eq!(waiting(&arena), 1, "the others are over");
+    assert!(acknowledges(&mut arena));
+    arena.turn(Duration::from_secs(61));
+    arena.soon();
+    arena.world.server.assert_as_at_start();
+}
+
 #[test]
 fn a_port_is_listened_to_again_at_once_whatever_is_in_time_wait() {
     let mut arena = curt(64);

@@ -191,7 +191,7 @@ impl SynRecord {
             offers |= WINDOW_SCALE;
         }
         Self {
-            deadline_ms: now.as_millis(),
+            deadline: now.as_millis() as u32,
             iss: header.ack.back(1),
             irs: header.seq.back(1),
             timestamp_offset: seeds.timestamp_offset,

@@ -9,14 +9,15 @@ use crate::challenge::LastAnswer;
 use crate::closed::reset_for;
 use crate::profile::millis;
 use crate::tcb::Flags;
-use crate::timers::is_before;
+use crate::timers::{instant_of, is_before};
 use crate::window::{initial_window, scaled};
 use crate::{Buffers, Env, Path, Profile, Seeds, State, Tcb, ecn, timestamps};
 
 /// A half-open connection of the listening side.
 #[derive(Clone, Debug)]
 pub struct SynRecord {
-    pub(crate) deadline_ms: u64,
+    /// Tick of the deadline.
+    pub(crate) deadline: u32,
     pub(crate) iss: SeqNum,
     pub(crate) irs: SeqNum,
     pub(crate) timestamp_offset: u32,
@@ -34,7 +35,7 @@ pub struct SynRecord {
     pub(crate) answered: LastAnswer,
 }
 
-const _: () = assert!(size_of::<SynRecord>() <= 40);
+const _: () = assert!(size_of::<SynRecord>() <= 36);
 
 pub(crate) const TIMESTAMPS: u8 = 1;
 pub(crate) const SACK: u8 = 2;
@@ -89,7 +90,7 @@ impl SynRecord {
             0
         };
         Self {
-            deadline_ms: now.as_millis() + u64::from(millis(profile.initial_rto)),
+            deadline: (now.as_millis() as u32).wrapping_add(millis(profile.initial_rto)),
             iss: seeds.iss,
             irs: header.seq,
             timestamp_offset: seeds.timestamp_offset,
@@ -297,14 +298,14 @@ impl SynRecord {
     }
 
     /// When `on_deadline` has something to do.
-    pub fn deadline(&self) -> Instant {
-        Instant::from_millis(self.deadline_ms)
+    pub fn deadline(&self, now: Instant) -> Instant {
+        instant_of(self.deadline, now)
     }
 
     /// Retransmits with exponential backoff (RFC 9293 §3.8.3, MUST-22), until the record is too old.
     // Deviation: MUST-23 asks for 3 minutes; a record of the listening side lives 75 s, for a flood pays per record.
     pub fn on_deadline(&mut self, profile: &Profile, now: Instant) -> SynDeadline {
-        if now.as_millis() < self.deadline_ms {
+        if is_before(now.as_millis() as u32, self.deadline) {
             return SynDeadline::NotYet;
         }
         let age = (now.as_millis() as u32).wrapping_sub(self.born);
@@ -316,10 +317,9 @@ impl SynRecord {
             self.shift_and_retransmits += 1 << 4;
         }
         let backoff = u64::from(millis(profile.initial_rto).max(1)) << self.retransmits();
-        let wait = backoff
-            .min(u64::from(millis(profile.max_rto)))
-            .min(u64::from(lifetime - age));
-        self.deadline_ms = now.as_millis() + wait.max(1);
+        let most = millis(profile.max_rto).min(lifetime - age);
+        let wait = u32::try_from(backoff).map_or(most, |backoff| backoff.min(most));
+        self.deadline = (now.as_millis() as u32).wrapping_add(wait.max(1));
         SynDeadline::Retransmit
     }
 }

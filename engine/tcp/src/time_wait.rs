@@ -3,31 +3,71 @@
 //! The rules are those of [`TimeWait`], a compact record without payload; a [`Tcb`] in TIME_WAIT (its application may not
 //! have read everything yet) makes one of itself to apply them. The record's size is asserted.
 
+use std::num::NonZeroU16;
+
 use fourtuple_wire::{DropReason, Instant, SeqNum, TcpFlags, TcpHeader, TcpOptions, Timestamps};
 
 use crate::challenge::LastAnswer;
 use crate::profile::millis;
 use crate::syn_record::acceptable;
-use crate::timers::{Timer, is_before};
+use crate::timers::{Timer, instant_of, is_before};
 use crate::window::scaled;
 use crate::{Buffers, Env, Profile, State, Tcb};
 
 /// A connection that is over and waits for stragglers.
 #[derive(Clone, Debug)]
 pub struct TimeWait {
-    deadline_ms: u64,
+    /// Tick at which it is over.
+    deadline: u32,
     snd_nxt: SeqNum,
     rcv_nxt: SeqNum,
     /// TS.Recent, if timestamps were used.
     recent: u32,
-    timestamp_offset: u32,
     /// The window field of our last ACK.
     window: u16,
-    timestamps: bool,
-    answered: LastAnswer,
+    marks: Marks,
 }
 
-const _: () = assert!(size_of::<TimeWait>() <= 36);
+const _: () = assert!(size_of::<TimeWait>() == 20 && size_of::<Option<TimeWait>>() == 20);
+
+/// In one word: what was agreed on, whether the wait began again, and when a doubtful segment was answered last. Never zero, so that
+/// an empty place needs no word of its own.
+#[derive(Clone, Copy, Debug)]
+struct Marks(NonZeroU16);
+
+impl Marks {
+    /// In every one.
+    const ALWAYS: NonZeroU16 = NonZeroU16::MIN;
+    /// Timestamps are used.
+    const TIMESTAMPS: u16 = 2;
+    /// It lasts longer than was said when it began.
+    const PROLONGED: u16 = 4;
+    /// Above these stands the last answer.
+    const ANSWERED: u32 = 3;
+
+    fn has(self, which: u16) -> bool {
+        self.0.get() & which != 0
+    }
+
+    fn insert(&mut self, which: u16) {
+        self.0 |= which;
+    }
+
+    fn remove(&mut self, which: u16) {
+        self.0 = Self::ALWAYS | (self.0.get() & !which);
+    }
+
+    /// As [`LastAnswer::try_answer`].
+    fn try_answer(&mut self, now: Instant) -> bool {
+        let mut last = LastAnswer::from_bits(self.0.get() >> Self::ANSWERED);
+        let may = last.try_answer(now);
+        self.remove(u16::MAX << Self::ANSWERED);
+        self.insert(last.bits() << Self::ANSWERED);
+        may
+    }
+}
+
+const _: () = assert!(LastAnswer::BITS + Marks::ANSWERED == u16::BITS);
 
 /// What TIME_WAIT makes of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,16 +82,38 @@ pub enum TimeWaitArrival {
 
 impl TimeWait {
     /// When the record is to be forgotten.
-    pub fn deadline(&self) -> Instant {
-        Instant::from_millis(self.deadline_ms)
+    pub fn deadline(&self, now: Instant) -> Instant {
+        instant_of(self.deadline, now)
     }
 
-    /// Judges a segment as RFC 9293 §3.10.7.4 does in TIME_WAIT, in its order.
+    /// It may be forgotten.
+    pub fn is_over(&self, now: Instant) -> bool {
+        !is_before(now.as_millis() as u32, self.deadline)
+    }
+
+    /// It is over before the other.
+    pub fn ends_before(&self, other: &Self) -> bool {
+        is_before(self.deadline, other.deadline)
+    }
+
+    /// A FIN that came again made it last longer than those that began after it, since [`is_in_order`](Self::is_in_order).
+    pub fn was_prolonged(&self) -> bool {
+        self.marks.has(Marks::PROLONGED)
+    }
+
+    /// It stands where it belongs now.
+    pub fn is_in_order(&mut self) {
+        self.marks.remove(Marks::PROLONGED);
+    }
+
+    /// Judges a segment as RFC 9293 §3.10.7.4 does in TIME_WAIT, in its order. `timestamp_offset`: what the connection was given
+    /// ([`Seeds`](crate::Seeds)), should the answer need it.
     pub fn segment_arrives(
         &mut self,
         header: &TcpHeader,
         payload_len: usize,
         profile: &Profile,
+        timestamp_offset: impl FnOnce() -> u32,
         now: Instant,
     ) -> TimeWaitArrival {
         let is = |flag| header.flags.contains(flag);
@@ -67,7 +129,7 @@ impl TimeWait {
         let old = header
             .options
             .timestamps
-            .is_some_and(|timestamps| self.timestamps && is_before(timestamps.value, self.recent));
+            .is_some_and(|timestamps| self.has_timestamps() && is_before(timestamps.value, self.recent));
         let len = header.seq_len(payload_len);
         let window = u32::from(self.window).max(1);
         let in_window = !old && !is(TcpFlags::SYN) && acceptable(header.seq, len, self.rcv_nxt, window);
@@ -80,14 +142,19 @@ impl TimeWait {
         // Eighth: the peer's FIN once more: our ACK was lost, and two lifetimes begin again.
         let last = header.seq + len;
         if is(TcpFlags::FIN) && !is(TcpFlags::SYN) && !old && last == self.rcv_nxt {
-            self.deadline_ms = now.as_millis() + 2 * u64::from(millis(profile.msl));
+            self.deadline = (now.as_millis() as u32).wrapping_add(2 * millis(profile.msl));
+            self.marks.insert(Marks::PROLONGED);
         }
         // RFC 5961 §7. Text and FINs are always answered: two ends that only acknowledge send none.
         let may_loop = len == 0 || is(TcpFlags::SYN);
-        if may_loop && !self.answered.try_answer(now) {
+        if may_loop && !self.marks.try_answer(now) {
             return TimeWaitArrival::Drop(DropReason::RateLimited);
         }
-        TimeWaitArrival::Acknowledge(self.acknowledgment(now))
+        TimeWaitArrival::Acknowledge(self.acknowledgment(timestamp_offset, now))
+    }
+
+    fn has_timestamps(&self) -> bool {
+        self.marks.has(Marks::TIMESTAMPS)
     }
 
     /// RFC 6191 §2, and RFC 9293 §3.6.1 MAY-2 (a), SHLD-4: the SYN must be of a later incarnation.
@@ -96,7 +163,7 @@ impl TimeWait {
             return false;
         }
         match header.options.timestamps {
-            Some(timestamps) if self.timestamps && timestamps.value != self.recent => {
+            Some(timestamps) if self.has_timestamps() && timestamps.value != self.recent => {
                 is_before(self.recent, timestamps.value)
             }
             // The same timestamp, no timestamps before, or none now: the sequence number decides.
@@ -115,9 +182,9 @@ impl TimeWait {
     }
 
     /// RFC 9293 §3.10.7.4: <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>.
-    fn acknowledgment(&self, now: Instant) -> TcpHeader {
-        let timestamps = self.timestamps.then(|| Timestamps {
-            value: (now.as_millis() as u32).wrapping_add(self.timestamp_offset),
+    fn acknowledgment(&self, timestamp_offset: impl FnOnce() -> u32, now: Instant) -> TcpHeader {
+        let timestamps = self.has_timestamps().then(|| Timestamps {
+            value: (now.as_millis() as u32).wrapping_add(timestamp_offset()),
             echo: self.recent,
         });
         TcpHeader {
@@ -151,15 +218,17 @@ impl<B: Buffers> Tcb<B> {
 
     /// The record of this connection, whatever is still owed.
     pub(crate) fn time_wait_record(&self, env: &Env<'_, B>) -> TimeWait {
+        let mut marks = Marks(Marks::ALWAYS);
+        if self.timestamps.enabled {
+            marks.insert(Marks::TIMESTAMPS);
+        }
         TimeWait {
-            deadline_ms: self.timers.deadline(env.now).as_millis(),
+            deadline: self.timers.deadline(env.now).as_millis() as u32,
             snd_nxt: self.snd.nxt,
             rcv_nxt: self.rcv.nxt,
             recent: self.timestamps.recent,
-            timestamp_offset: self.timestamps.offset,
             window: scaled(self.rcv.wnd(), self.rcv.shift),
-            timestamps: self.timestamps.enabled,
-            answered: LastAnswer::default(),
+            marks,
         }
     }
 }

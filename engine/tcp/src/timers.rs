@@ -147,6 +147,12 @@ impl Timers {
 const RETRANSMIT_SHIFT: u32 = 6;
 const RETRANSMIT_BITS: u8 = 3 << RETRANSMIT_SHIFT;
 
+/// The instant of a tick that is at most 24 days from now.
+pub(crate) fn instant_of(tick: u32, now: Instant) -> Instant {
+    let left = tick.wrapping_sub(now.as_millis() as u32) as i32;
+    Instant::from_millis(now.as_millis().saturating_add_signed(i64::from(left)))
+}
+
 /// `left` comes before `right` on the circle of ticks.
 #[inline]
 pub(crate) const fn is_before(left: u32, right: u32) -> bool {

@@ -172,7 +172,7 @@ fn half_open(shard: &mut WorkerShard, now: Instant, next: Instant) -> Result<(),
             let Some(half_open) = records.half_open_mut(slot) else {
                 continue;
             };
-            let due = half_open.record.deadline();
+            let due = half_open.record.deadline(now);
             let late = now.max(next).as_nanos() > due.as_nanos() + 2 * MS;
             if late && !half_open.transmit {
                 return Err(format!(

@@ -218,8 +218,8 @@ impl<B: Buffers> Tcb<B> {
     fn time_wait_arrival(&mut self, segment: &Segment<'_, B::Rx>, env: &mut Env<'_, B>) -> Step {
         let mut record = self.time_wait_record(env);
         let payload_len = segment.payload_len() as usize;
-        let before = record.deadline();
-        let verdict = match record.segment_arrives(segment.header, payload_len, env.profile, env.now) {
+        // What it would say is the connection's to say.
+        let verdict = match record.segment_arrives(segment.header, payload_len, env.profile, || 0, env.now) {
             TimeWaitArrival::Acknowledge(_) => {
                 // RFC 5961 §7: what two such ends could say to each other for ever is limited.
                 if segment.text_len() > 0 {
@@ -233,7 +233,7 @@ impl<B: Buffers> Tcb<B> {
             TimeWaitArrival::Reopen => Err(DropReason::TimeWait),
             TimeWaitArrival::Drop(reason) => Err(reason),
         };
-        if record.deadline() != before {
+        if record.was_prolonged() {
             self.restart_time_wait(env);
         }
         ControlFlow::Break(verdict)

@@ -22,6 +22,9 @@ pub const TICK: Duration = Duration::from_millis(2);
 
 const DELAY: Duration = Duration::from_millis(3);
 
+/// What is added to the clock of timestamps.
+const TIMESTAMP_OFFSET: u32 = u32::MAX - 50;
+
 /// Virtual time after which something has gone wrong.
 const LATE: Duration = Duration::from_secs(300);
 
@@ -240,7 +243,7 @@ fn seeds(index: usize) -> Seeds {
     Seeds {
         // Both wrap within the text.
         iss: SeqNum(u32::MAX - 1_000 - 300 * index as u32),
-        timestamp_offset: u32::MAX - 50,
+        timestamp_offset: TIMESTAMP_OFFSET,
     }
 }
 
@@ -429,7 +432,13 @@ impl Side {
                 SynArrival::Drop(_) => return None,
             },
             Record::TimeWait(record) => {
-                return match record.segment_arrives(header, payload.len(), &self.profile, now) {
+                return match record.segment_arrives(
+                    header,
+                    payload.len(),
+                    &self.profile,
+                    || TIMESTAMP_OFFSET,
+                    now,
+                ) {
                     TimeWaitArrival::Acknowledge(reply) => Some(reply),
                     TimeWaitArrival::Reopen => panic!("nobody opens anew"),
                     TimeWaitArrival::Drop(_) => None,
@@ -453,8 +462,8 @@ impl Side {
     fn deadline(&self, now: Instant) -> Instant {
         match &self.record {
             Record::Tcb(tcb) => tcb.deadline(now),
-            Record::Half(record) => record.deadline(),
-            Record::TimeWait(record) => record.deadline(),
+            Record::Half(record) => record.deadline(now),
+            Record::TimeWait(record) => record.deadline(now),
             Record::Nothing | Record::Over => Instant::FAR_FUTURE,
         }
     }
@@ -470,7 +479,7 @@ impl Side {
                 SynDeadline::NotYet => {}
             },
             Record::TimeWait(record) => {
-                if record.deadline() <= now {
+                if record.is_over(now) {
                     self.outcome.over_at = now;
                     self.record = Record::Over;
                 }

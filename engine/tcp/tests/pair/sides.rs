@@ -318,7 +318,7 @@ impl Side {
     fn deadline(&self, now: Instant) -> Instant {
         match &self.record {
             Record::Tcb(tcb) => tcb.deadline(now),
-            Record::Half(record) => record.deadline(),
+            Record::Half(record) => record.deadline(now),
             Record::Nothing => Instant::FAR_FUTURE,
         }
     }

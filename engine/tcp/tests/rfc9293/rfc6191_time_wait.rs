@@ -31,7 +31,7 @@ fn time_wait(timestamps: bool) -> (End, TimeWait) {
 
 fn arrives(end: &End, record: &mut TimeWait, segment: &Seg) -> TimeWaitArrival {
     let header = segment.header(end.irs, end.iss, 60_000);
-    record.segment_arrives(&header, segment.payload.len(), &end.profile, end.now)
+    record.segment_arrives(&header, segment.payload.len(), &end.profile, || 7, end.now)
 }
 
 // proves: RFC 1337 §3 (F1)
@@ -54,13 +54,13 @@ fn a_fin_that_comes_again_is_acknowledged_and_the_wait_begins_again() {
         panic!("an ACK")
     };
     assert_eq!((ack.seq, ack.ack, ack.flags), (end.iss + 2, end.irs + 2, ACK));
-    assert_eq!(record.deadline(), end.now + Duration::from_secs(60));
+    assert_eq!(record.deadline(end.now), end.now + Duration::from_secs(60));
 }
 
 #[test]
 fn late_segments_are_answered_or_dropped_and_never_prolong_the_wait() {
     let (mut end, mut record) = time_wait(false);
-    let before = record.deadline();
+    let before = record.deadline(end.now);
     end.now = end.now + Duration::from_secs(30);
     for (what, segment, answered) in [
         ("text from before", seg(ACK).seq(0).ack(2).octets(1), true),
@@ -78,7 +78,7 @@ fn late_segments_are_answered_or_dropped_and_never_prolong_the_wait() {
         let acknowledges = matches!(arrival, TimeWaitArrival::Acknowledge(_));
         assert_eq!(acknowledges, answered, "{what}: {arrival:?}");
     }
-    assert_eq!(record.deadline(), before);
+    assert_eq!(record.deadline(end.now), before);
 }
 
 // proves: RFC 9293 MAY-2, SHLD-4, RFC 6191 §2
@@ -220,11 +220,43 @@ fn the_answer_has_the_window_of_the_last_ack() {
     assert_eq!(ack.window, window);
 }
 
+#[test]
+fn the_answer_has_the_timestamps_of_the_last_ack() {
+    let (mut end, mut record) = time_wait(true);
+    for _ in 0..3 {
+        end.now = end.now + Duration::from_secs(1);
+        let again = seg(ACK | FIN).seq(1).ack(2).timestamps(5_000, 0);
+        let TimeWaitArrival::Acknowledge(ack) = arrives(&end, &mut record, &again) else {
+            panic!("an ACK")
+        };
+        // The clock, and what was added to it from the handshake on.
+        let stamps = ack.options.timestamps.unwrap();
+        assert_eq!(stamps.value, (end.now.as_millis() as u32).wrapping_add(7));
+        assert_eq!(stamps.echo, 5_000);
+    }
+}
+
+#[test]
+fn a_record_that_was_prolonged_says_so_until_it_stands_where_it_belongs() {
+    let (mut end, mut record) = time_wait(false);
+    let before = record.clone();
+    assert!(!record.was_prolonged() && !record.ends_before(&before));
+    end.now = end.now + Duration::from_secs(59);
+    let _ = arrives(&end, &mut record, &seg(ACK | FIN).seq(1).ack(2));
+    assert!(record.was_prolonged() && before.ends_before(&record));
+    record.is_in_order();
+    assert!(!record.was_prolonged());
+    end.now = end.now + Duration::from_secs(59);
+    assert!(before.is_over(end.now) && !record.is_over(end.now));
+    end.now = end.now + Duration::from_secs(1);
+    assert!(record.is_over(end.now));
+}
+
 // proves: RFC 9293 §3.10.7.4, first (RFC 7323 §5.3: what is old is acknowledged and dropped)
 #[test]
 fn a_segment_of_the_past_is_answered_whatever_it_says_and_prolongs_nothing() {
     let (mut end, mut record) = time_wait(true);
-    let before = record.deadline();
+    let before = record.deadline(end.now);
     for (segment, answered) in [
         (seg(ACK | FIN).seq(1).ack(2).timestamps(4_999, 0), true),
         (seg(FIN).seq(2).timestamps(4_999, 0), true),
@@ -234,14 +266,14 @@ fn a_segment_of_the_past_is_answered_whatever_it_says_and_prolongs_nothing() {
         let arrival = arrives(&end, &mut record, &segment);
         let acknowledges = matches!(arrival, TimeWaitArrival::Acknowledge(_));
         assert_eq!(acknowledges, answered, "{segment:?}: {arrival:?}");
-        assert_eq!(record.deadline(), before);
+        assert_eq!(record.deadline(end.now), before);
     }
     let _ = arrives(
         &end,
         &mut record,
         &seg(ACK | FIN).seq(1).ack(2).timestamps(5_000, 0),
     );
-    assert_eq!(record.deadline(), end.now + Duration::from_secs(60));
+    assert_eq!(record.deadline(end.now), end.now + Duration::from_secs(60));
     // Where timestamps were not agreed an option says nothing.
     let (end, mut record) = time_wait(false);
     assert_eq!(

@@ -148,7 +148,7 @@ fn karn_a_syn_ack_that_went_out_twice_is_no_sample() {
 #[test]
 fn a_lost_syn_ack_means_three_seconds_for_the_first_data() {
     let end = accepted_after(1_080, |record, setup| {
-        let due = record.deadline();
+        let due = record.deadline(setup.start);
         assert_eq!(record.on_deadline(&setup.profile, due), SynDeadline::Retransmit);
     });
     let status = end.tcb.status(&end.profile, end.now);

@@ -153,8 +153,8 @@ fn the_syn_record_backs_off_and_is_given_up() {
     let mut now = setup.start;
     assert_eq!(record.on_deadline(&setup.profile, now), SynDeadline::NotYet);
     loop {
-        waits.push(record.deadline().since(now).as_millis());
-        now = record.deadline();
+        waits.push(record.deadline(now).since(now).as_millis());
+        now = record.deadline(now);
         match record.on_deadline(&setup.profile, now) {
             SynDeadline::Retransmit => {}
             SynDeadline::GiveUp => break,
@@ -355,14 +355,15 @@ fn the_syn_record_counts_fifteen_retransmissions_and_goes_on() {
     });
     let mut record = passive_record(&setup);
     let mut sent = 0;
-    let now = loop {
-        let now = record.deadline();
+    let mut now = setup.start;
+    loop {
+        now = record.deadline(now);
         match record.on_deadline(&setup.profile, now) {
             SynDeadline::Retransmit => sent += 1,
-            SynDeadline::GiveUp => break now,
+            SynDeadline::GiveUp => break,
             SynDeadline::NotYet => panic!("the deadline has come"),
         }
-    };
+    }
     // After 1, 2, 4 … 512 ms, and then one a second until 75 s are over.
     assert_eq!(now.since(setup.start), Duration::from_secs(75));
     assert_eq!(sent, 10 + 73);

@@ -173,7 +173,7 @@ fn the_compact_record_waits_for_the_application() {
     let record = end
         .with(|tcb, env| tcb.time_wait(env))
         .expect("nothing is in its way");
-    assert_eq!(record.deadline(), end.tcb.deadline(end.now));
+    assert_eq!(record.deadline(end.now), end.tcb.deadline(end.now));
 }
 
 #[test]
