@@ -13,7 +13,7 @@
 use std::cell::Cell;
 use std::hash::Hasher;
 
-use fourtuple_nic::{Arena, HugePages};
+use fourtuple_nic::{Arena, HugePages, Queue};
 use fourtuple_wire::{FourTuple, TupleV4};
 use siphasher::sip::SipHasher13;
 
@@ -141,6 +141,14 @@ impl Table {
     /// A record of this four-tuple is about to be made, or to go.
     pub(crate) fn remember(&self, tuple: &FourTuple, hash: u64) {
         self.known.set(Some((*tuple, hash)));
+    }
+
+    /// Asks for the line that a hash names.
+    #[inline(always)]
+    pub(crate) fn prefetch<Q: Queue>(&self, hash: u64) {
+        if let Some(bucket) = self.buckets.get(self.home(hash)) {
+            Q::prefetch(bucket);
+        }
     }
 
     /// The slot that `is_it` recognises among the candidates for this hash.

@@ -4,6 +4,8 @@
 //!   rx_burst ─► parse all ─► owner? ─► hash all, prefetch records ─► one by one: verdict
 //! ```
 //!
+//! The table's line is asked for when the hash is known, the record's when that line names it.
+//!
 //! Text of the usual shape is looked at where it lies, and written down only when it is not plain (`plain.rs`).
 //!
 //! The batched look-up is a hint: what is not the packet's own when its turn comes is looked up again, because a handshake's ACK
@@ -168,6 +170,9 @@ fn take_burst<Q: Queue>(work: &mut Work<Q>, burst: &mut Burst<Q>, port: PortNumb
         }
         bytes += frame.bytes().len() as u64;
         arrived.read(frame, kernel_peer, vlan, &records.table);
+        if arrived.segment {
+            records.table.prefetch::<Q>(arrived.hash);
+        }
         arrived.port = port;
         arrived.steered = None;
     }
