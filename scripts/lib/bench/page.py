@@ -53,7 +53,9 @@ def figures(name, found):
     if name == "floor":
         return " · ".join(f"{what}: {cycles:.1f} cycles" for what, cycles in list(found["cycles"].items())[:4])
     if "gbit_per_s" in found:
-        return f"{found['gbit_per_s']:.1f} Gb/s"
+        spread = found.get("spread")
+        several = f" ({found['samples']} samples, {spread['least']:.1f}–{spread['most']:.1f})" if spread and spread["of"] == "gbit_per_s" else ""
+        return f"{found['gbit_per_s']:.1f} Gb/s{several}"
     latency = found.get("latency_ns") or {}
     told = ""
     if found.get("connections", 0) >= 1_000_000:
@@ -226,7 +228,8 @@ def elsewhere(result):
     told = []
     for state, found in result.get("in_other_states", {}).items():
         name, value = next((name, value) for name, value in found.items() if name != "samples")
-        told.append(f"{state}: {value:.0f}{' ns' if name.endswith('_ns') else '/s'}")
+        shown = f"{value:.1f} Gb/s" if name.startswith("gbit") else f"{value:.0f}{' ns' if name.endswith('_ns') else '/s'}"
+        told.append(f"{state}: {shown}")
     return f"; in other states {', '.join(told)}" if told else ""
 
 
