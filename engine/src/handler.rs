@@ -58,6 +58,10 @@ pub trait Handler<Q: Queue = PortQueue>: Send + 'static {
     ///
     /// Called again next turn when a call took some and left some. When it took none it is called for the next such event
     /// only; bytes that are still there when the connection ends are told once.
+    ///
+    /// What the call sends may leave as soon as it returns. So who sends an answer in parts, the last of them from another call,
+    /// has Nagle's algorithm keep that one until the first is acknowledged (RFC 9293 §3.7.4), unless
+    /// [`ConnectionOption::NoDelay`](crate::ConnectionOption::NoDelay) is set.
     fn on_readable(&mut self, connection: &mut Connection<'_, Q>, state: &mut Self::State);
 
     /// The peer announced urgent data (RFC 9293 §3.8.5), or more of it: [`Connection::urgent_ahead`] tells how far it reaches.

@@ -478,7 +478,9 @@ impl<Q: Queue> Records<Q> {
         let v4 = v4.map(|(index, record)| (slot(Family::V4, index), record));
         let v6 = self.v6.time_wait.oldest();
         let v6 = v6.map(|(index, record)| (slot(Family::V6, index), record));
+        // One that was prolonged says nothing of those behind it: it goes first, of either family.
         match (v4, v6) {
+            (Some(v4), _) if v4.1.was_prolonged() => Some(v4),
             (Some(v4), Some(v6)) if v6.1.was_prolonged() || v6.1.ends_before(v4.1) => Some(v6),
             (None, v6) => v6,
             (v4, _) => v4,

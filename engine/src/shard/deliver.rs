@@ -422,7 +422,7 @@ impl<Q: Queue> Work<Q> {
             // More happened to it meanwhile, which some of can be told: room to send, while no chunk may be lent.
             return;
         }
-        if self.held_up.len() == self.held_up.capacity() {
+        if self.held_up.len() >= self.held_up.capacity() {
             // Names of connections that have ended: a look at all of them takes them out.
             self.retry = self.held_up.len();
         }

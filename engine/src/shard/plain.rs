@@ -191,7 +191,8 @@ impl<Q: Queue> Work<Q> {
                 pools: &mut self.pools,
                 counters: &mut self.counters,
             };
-            if attached.is_backed_up() || pay(conn, tuple, attached, means).is_none() {
+            let others_first = attached.is_backed_up() || attached.lacks_frames;
+            if others_first || pay(conn, tuple, attached, means).is_none() {
                 return self.settle(slot);
             }
         }

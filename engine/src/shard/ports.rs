@@ -40,6 +40,8 @@ pub(crate) struct AttachedPort<Q: Queue> {
     pub(crate) transmit: SlotList,
     pub(crate) low_water: u32,
     pub(crate) shortage: Shortage,
+    /// A debtor found no frame when it was last its turn: nobody is to be paid before it.
+    pub(crate) lacks_frames: bool,
 }
 
 impl<Q: Queue> AttachedPort<Q> {
@@ -55,6 +57,7 @@ impl<Q: Queue> AttachedPort<Q> {
             transmit: SlotList::with_capacity(debtors),
             low_water: parts.low_water,
             shortage: Shortage::default(),
+            lacks_frames: false,
         }
     }
 

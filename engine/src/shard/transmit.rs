@@ -44,6 +44,7 @@ impl<Q: Queue> Work<Q> {
     /// What one port can't send is left for its next turn; the others' debtors are paid all the same.
     #[inline]
     fn pay_debtors(&mut self, port: PortNumber) {
+        self.ports[port].lacks_frames = false;
         let mut left = self.ports[port].transmit.len();
         while left > 0 {
             left -= 1;
@@ -71,6 +72,7 @@ impl<Q: Queue> Work<Q> {
                 Paid::Part => self.ports[port].transmit.push_back(slot),
                 Paid::NoRoom => {
                     self.counters.tx_deferred += 1;
+                    self.ports[port].lacks_frames = true;
                     self.ports[port].transmit.push_front(slot);
                     break;
                 }

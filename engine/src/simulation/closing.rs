@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use fourtuple_nic::Queue;
 use fourtuple_nic_mem::{MemQueue, WireConditions};
 use fourtuple_tcp::Profile;
-use fourtuple_wire::{TcpFlags, Timestamps};
+use fourtuple_wire::{FourTuple, SeqNum, TcpFlags, TcpHeader, Timestamps};
 
 use super::attack::Arena;
 use super::endpoints::endpoint;
@@ -17,6 +18,7 @@ use crate::error::ConnectionError;
 use crate::handler::{Closed, Handler, NoHandler};
 use crate::handoff::{EndpointLimits, Listener, Stream, StreamError};
 use crate::listener::Listen;
+use crate::port_number::PortNumber;
 use crate::shard::{ConnectOptions, Connection, WorkerCalls};
 
 /// What was told, in order.
@@ -454,6 +456,71 @@ fn comes_and_goes(arena: &mut Arena<Curt>, port: u16) -> bool {
     arena.soon();
     arena.hear(port);
     true
+}
+
+/// The same over IPv6.
+fn comes_and_goes_v6(arena: &mut Arena<Curt>, port: u16) -> bool {
+    let local = SocketAddr::new("fd00::2".parse().unwrap(), port);
+    let tuple = FourTuple::new(local, "[fd00::1]:7".parse().unwrap()).unwrap();
+    let say = |arena: &mut Arena<Curt>, flags, seq, ack| {
+        let header = TcpHeader {
+            seq: SeqNum(seq),
+            ack,
+            flags,
+            window: 60_000,
+            ..TcpHeader::default()
+        };
+        arena.put(&tuple, &header, &[]);
+        let soon = Duration::from_micros(25);
+        let mut answers = arena.answers(soon);
+        answers.append(&mut arena.answers(soon));
+        answers
+    };
+    let answers = say(arena, TcpFlags::SYN, 1_000, SeqNum(0));
+    let Some((syn_ack, _)) = answers.first() else {
+        return false;
+    };
+    let ack = syn_ack.header.seq + 1;
+    say(arena, TcpFlags::ACK, 1_001, ack);
+    say(arena, TcpFlags::ACK | TcpFlags::FIN, 1_001, ack + 1);
+    true
+}
+
+#[test]
+fn a_wait_that_begins_again_and_again_holds_up_no_other_of_either_family() {
+    let mut arena = curt(16);
+    let station = arena.world.client.shards[0].work.ports[PortNumber::FIRST]
+        .queue
+        .promises()
+        .mac
+        .0;
+    let work = &mut arena.world.server.shards[0].work;
+    work.introduce(PortNumber::FIRST, "fd00::2".parse().unwrap(), station);
+    let waiting = |arena: &Arena<Curt>| arena.world.server.shards[0].work.records.time_wait();
+
+    assert!(comes_and_goes_v6(&mut arena, 1_000));
+    let peer = arena.open(1_000).unwrap();
+    let once_more = |arena: &mut Arena<Curt>| {
+        arena.say(1_000, TcpFlags::ACK | TcpFlags::FIN, peer.seq, peer.ack + 1, &[]);
+        arena.soon();
+        arena.soon();
+    };
+    once_more(&mut arena);
+    assert!(comes_and_goes(&mut arena, 1_001));
+    assert_eq!(waiting(&arena), 3);
+    for _ in 0..5 {
+        arena.turn(Duration::from_secs(10));
+        once_more(&mut arena);
+    }
+    assert!(comes_and_goes_v6(&mut arena, 1_001));
+    arena.turn(Duration::from_secs(11));
+    once_more(&mut arena);
+    arena.soon();
+    assert_eq!(
+        waiting(&arena),
+        2,
+        "the last of IPv6, and who asks again and again"
+    );
 }
 
 #[test]

@@ -1,12 +1,20 @@
 //! Pools run dry: established connections go on, and nothing stands still (D5).
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use fourtuple_nic::Queue;
+use fourtuple_nic_mem::MemQueue;
 use fourtuple_wire::DropReason;
 
 use super::handlers::{Client, Echo, Errand};
 use super::{Plan, World};
+use crate::ConnId;
+use crate::handler::Handler;
 use crate::listener::Listen;
+use crate::port_number::PortNumber;
+use crate::shard::{ConnectOptions, Connection, WorkerCalls};
 
 #[test]
 fn buffers_pinned_by_unacknowledged_echoes_come_free_again() {
@@ -48,4 +56,77 @@ fn buffers_pinned_by_unacknowledged_echoes_come_free_again() {
     );
     world.run_for(Duration::from_secs(2));
     world.assert_as_at_start();
+}
+
+/// Asks on each of four connections, again when it is answered, and counts the answers of each.
+struct Asking {
+    to_open: u32,
+    answers: Arc<Mutex<HashMap<ConnId, u64>>>,
+}
+
+const REQUEST: [u8; 64] = [b'x'; 64];
+
+impl Handler<MemQueue> for Asking {
+    type State = usize;
+
+    fn on_open(&mut self, connection: &mut Connection<'_, MemQueue>, _: &mut usize) {
+        connection.send(&REQUEST);
+    }
+
+    fn on_readable(&mut self, connection: &mut Connection<'_, MemQueue>, came: &mut usize) {
+        while let Some(bytes) = connection.receive() {
+            *came += bytes.bytes().len();
+        }
+        if *came == REQUEST.len() {
+            *came = 0;
+            *self.answers.lock().unwrap().entry(connection.id()).or_default() += 1;
+            connection.send(&REQUEST);
+        }
+    }
+
+    fn on_turn(&mut self, worker: &mut WorkerCalls<'_, MemQueue, usize>) {
+        let remote = ([10, 0, 0, 1], 7).into();
+        while self.to_open > 0 && worker.connect(remote, &ConnectOptions::default()).is_ok() {
+            self.to_open -= 1;
+        }
+    }
+}
+
+#[test]
+fn who_finds_no_frame_is_not_overtaken_by_answers_that_leave_at_once() {
+    let plan = Plan {
+        pools: 256,
+        ..Plan::default()
+    };
+    let answers = Arc::<Mutex<HashMap<ConnId, u64>>>::default();
+    let asking = Asking {
+        to_open: 4,
+        answers: Arc::clone(&answers),
+    };
+    let mut asking = Some(asking);
+    let mut world = World::new(&plan, |_| Echo::default(), |_| asking.take().unwrap());
+    world.server.listen(0, &Listen::on(7));
+    let all_went_on = || {
+        answers
+            .lock()
+            .unwrap()
+            .values()
+            .filter(|count| **count > 10)
+            .count()
+            == 4
+    };
+    world.run_until(Duration::from_secs(900), |_| all_went_on());
+
+    // From now on there are frames for half of them at a time.
+    let queue = &mut world.server.shards[0].work.ports[PortNumber::FIRST].queue;
+    let held: Vec<_> = (2..queue.pool().tx_free)
+        .map(|_| queue.tx_frame().unwrap())
+        .collect();
+    answers.lock().unwrap().clear();
+    world.run_for(Duration::from_millis(20));
+    let counts: Vec<u64> = answers.lock().unwrap().values().copied().collect();
+    drop(held);
+    assert_eq!(counts.len(), 4, "{counts:?}");
+    let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
+    assert!(*least > 10 && *most < least * 2, "{counts:?}");
 }
