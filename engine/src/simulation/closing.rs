@@ -508,11 +508,14 @@ fn a_wait_that_begins_again_and_again_holds_up_no_other_of_either_family() {
     once_more(&mut arena);
     assert!(comes_and_goes(&mut arena, 1_001));
     assert_eq!(waiting(&arena), 3);
-    for _ in 0..5 {
+    for round in 0..5 {
         arena.turn(Duration::from_secs(10));
+        if round == 2 {
+            // Ends before the one that begins again does, as it stands at any time.
+            assert!(comes_and_goes_v6(&mut arena, 1_001));
+        }
         once_more(&mut arena);
     }
-    assert!(comes_and_goes_v6(&mut arena, 1_001));
     arena.turn(Duration::from_secs(11));
     once_more(&mut arena);
     arena.soon();

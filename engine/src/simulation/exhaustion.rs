@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fourtuple_nic::Queue;
-use fourtuple_nic_mem::MemQueue;
+use fourtuple_nic_mem::{End, MemQueue, WireConditions};
 use fourtuple_wire::DropReason;
 
 use super::handlers::{Client, Echo, Errand};
@@ -117,13 +117,19 @@ fn who_finds_no_frame_is_not_overtaken_by_answers_that_leave_at_once() {
     };
     world.run_until(Duration::from_secs(900), |_| all_went_on());
 
-    // From now on there are frames for half of them at a time.
+    // From now on what was sent has come, and its frame is home, when it is the other side's turn; and there are frames for half of
+    // the answers at a time.
+    for end in [End::A, End::B] {
+        world.wire.set_conditions(end, WireConditions::default());
+    }
     let queue = &mut world.server.shards[0].work.ports[PortNumber::FIRST].queue;
     let held: Vec<_> = (2..queue.pool().tx_free)
         .map(|_| queue.tx_frame().unwrap())
         .collect();
     answers.lock().unwrap().clear();
-    world.run_for(Duration::from_millis(20));
+    for _ in 0..200 {
+        world.step();
+    }
     let counts: Vec<u64> = answers.lock().unwrap().values().copied().collect();
     drop(held);
     assert_eq!(counts.len(), 4, "{counts:?}");
